@@ -1,0 +1,2 @@
+//! ombra.
+fn main() {}
