@@ -10,8 +10,8 @@ pub(crate) mod faulty;
 pub(crate) mod fjall;
 pub(crate) mod memory;
 
-/// The longest key any engine takes, table name included.
-pub(crate) const MAX_KEY_BYTES: usize = u16::MAX as usize;
+/// The longest key any engine takes, table name included, less the byte that closes a range's bounds.
+pub(crate) const MAX_KEY_BYTES: usize = u16::MAX as usize - 1;
 /// The longest record any engine takes: far above what the house stores, far below what hurts an engine.
 pub(crate) const MAX_VALUE_BYTES: usize = 64 << 20;
 

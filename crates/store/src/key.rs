@@ -164,3 +164,95 @@ impl Iterator for Parts<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_their_parts() {
+        let ascending = [
+            Key::all(),
+            Key::of([""]),
+            Key::of(["", ""]),
+            Key::of(["\0"]),
+            Key::of(["\0\0"]),
+            Key::of(["\0a"]),
+            Key::of(["\x01"]),
+            Key::of(["a"]),
+            Key::of(["a", ""]),
+            Key::of(["a", "\u{10FFFF}"]),
+            Key::of(["a"]).and_u64(0),
+            Key::of(["a"]).and_u64(0).and("z"),
+            Key::of(["a"]).and_u64(1),
+            Key::of(["a"]).and_u64(256),
+            Key::of(["a"]).and_u64(u64::MAX),
+            Key::of(["a\0"]),
+            Key::of(["a\0", "b"]),
+            Key::of(["a\0b"]),
+            Key::of(["a\x01"]),
+            Key::of(["ab"]),
+            Key::of([b"\xFF"]),
+            Key::all().and_u64(0),
+        ];
+        for pair in ascending.windows(2) {
+            assert!(pair[0] < pair[1], "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn parts_come_back_as_they_went_in() {
+        let key = Key::of(["000000000000", "", "a\0b\0"])
+            .and(b"\0\xFF\0")
+            .and_u64(258);
+        assert_eq!(key.text_at(0).unwrap(), "000000000000");
+        assert_eq!(key.text_at(1).unwrap(), "");
+        assert_eq!(key.text_at(2).unwrap(), "a\0b\0");
+        assert_eq!(key.bytes_at(3).unwrap(), b"\0\xFF\0");
+        assert_eq!(key.u64_at(4).unwrap(), 258);
+        assert_eq!(Key::from_bytes(key.as_bytes()), Some(key));
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_or_of_another_kind_is_a_fault() {
+        let key = Key::of(["lamp"]).and_u64(7).and(b"\xFF");
+        let cases = [
+            key.text_at(1).err(),
+            key.u64_at(0).err(),
+            key.text_at(2).err(),
+            key.text_at(3).err(),
+        ];
+        let told: Vec<_> = cases
+            .into_iter()
+            .map(|fault| fault.unwrap().to_string())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "part 1 of key lamp/#7/\\xff is not a string",
+                "part 0 of key lamp/#7/\\xff is not a number",
+                "part 2 of key lamp/#7/\\xff is not text",
+                "part 3 of key lamp/#7/\\xff is not a string",
+            ]
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_wholly_parts_are_no_key() {
+        let cases: [&[u8]; 8] = [
+            b"\0",
+            b"\x01",
+            b"\x01a",
+            b"\x01a\0\xFF",
+            b"\x01a\0\x03",
+            b"\x02",
+            b"\x02\0\0\0\0\0\0\0",
+            b"a",
+        ];
+        for bytes in cases {
+            assert_eq!(Key::from_bytes(bytes), None, "{bytes:?}");
+        }
+        assert_eq!(Key::from_bytes(b""), Some(Key::all()));
+    }
+}

@@ -180,3 +180,109 @@ impl<R: Record> Table<R> {
         Fault::because(format_args!("table {}, key {key:?}", self.name), fault)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::Store;
+
+    #[derive(Serialize, Deserialize)]
+    struct LampOne {
+        watts: u32,
+    }
+    json_record!(LampOne, version 1);
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct LampThree {
+        milliwatts: u32,
+    }
+    json_record!(LampThree, version 3, older = migrate);
+
+    fn migrate(version: u8, bytes: &[u8]) -> Result<LampThree, Fault> {
+        match version {
+            1 => json::read(1, bytes).map(|lamp: LampOne| LampThree {
+                milliwatts: lamp.watts * 1000,
+            }),
+            _ => Err(Fault::new("there never was such a version")),
+        }
+    }
+
+    const ONE: Table<LampOne> = Table::new("lamps");
+    const THREE: Table<LampThree> = Table::new("lamps");
+    const RAW: Table<Vec<u8>> = Table::new("raw");
+
+    #[test]
+    fn a_record_of_an_older_version_migrates_when_it_is_read() {
+        let (store, key) = (Store::in_memory(), Key::of(["a"]));
+        store
+            .write(|tx| tx.put(&ONE, &key, &LampOne { watts: 5 }))
+            .unwrap();
+        let migrated = LampThree { milliwatts: 5000 };
+        assert_eq!(store.read().get(&THREE, &key).unwrap(), Some(migrated));
+        store
+            .write(|tx| tx.put(&THREE, &key, &LampThree { milliwatts: 1 }))
+            .unwrap();
+        assert_eq!(
+            store.read().get(&THREE, &key).unwrap(),
+            Some(LampThree { milliwatts: 1 })
+        );
+    }
+
+    #[test]
+    fn a_record_is_its_version_and_its_encoding() {
+        let key = Key::all();
+        assert_eq!(
+            THREE.encode(&key, &LampThree { milliwatts: 7 }).unwrap(),
+            b"\x03{\"milliwatts\":7}"
+        );
+        assert_eq!(RAW.encode(&key, &b"raw".to_vec()).unwrap(), b"\x01raw");
+    }
+
+    #[test]
+    fn a_record_that_does_not_decode_is_a_fault_that_says_where() {
+        let cases: [(&[u8], &str); 4] = [
+            (b"", "table lamps, key a: record without a version"),
+            (
+                b"\x04{}",
+                "table lamps, key a: record of version 4, but only 3 is known",
+            ),
+            (
+                b"\x02{}",
+                "table lamps, key a: there never was such a version",
+            ),
+            (
+                b"\x03{}",
+                "table lamps, key a: decode JSON: missing field `milliwatts` at line 1 column 2",
+            ),
+        ];
+        for (bytes, expected) in cases {
+            let fault = THREE.decode(&Key::of(["a"]), bytes).unwrap_err();
+            assert_eq!(fault.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_encode_changes_nothing() {
+        struct Stubborn;
+        impl Record for Stubborn {
+            const VERSION: u8 = 1;
+            fn encode(&self, _: &mut Vec<u8>) -> Result<(), Fault> {
+                Err(Fault::new("no"))
+            }
+            fn decode(_: u8, _: &[u8]) -> Result<Self, Fault> {
+                Ok(Self)
+            }
+        }
+        const STUBBORN: Table<Stubborn> = Table::new("stubborn");
+        let store = Store::in_memory();
+        assert!(
+            store
+                .write(|tx| tx.put(&STUBBORN, &Key::all(), &Stubborn))
+                .is_err()
+        );
+        assert!(!store.read().contains(&STUBBORN, &Key::all()).unwrap());
+    }
+}

@@ -4,6 +4,7 @@
 //! number of tables instead of being one number), and files, directories and fsyncs each at first start.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ impl Fjall {
             TryLockError::WouldBlock => fault(&"already open in another process or store"),
             TryLockError::Error(cause) => fault(&cause),
         })?;
+        clear_unfinished(path).map_err(|cause| fault(&cause))?;
         let database = Database::builder(path)
             .cache_size(options.cache)
             .worker_threads(WORKERS)
@@ -62,6 +64,28 @@ impl Fjall {
             }),
             durability: options.durability,
         })
+    }
+}
+
+/// Takes away what a process killed during the very first opening left behind, since fjall makes its first
+/// journal only where there is none. Without a keyspace nothing can have been stored, so nothing is lost.
+fn clear_unfinished(path: &Path) -> io::Result<()> {
+    let marked = found(fs::metadata(path.join("version")))?.is_some_and(|marker| marker.len() > 0);
+    let stored =
+        found(fs::read_dir(path.join("keyspaces")))?.is_some_and(|mut all| all.next().is_some());
+    if !marked && !stored {
+        for name in ["version", "0.jnl"] {
+            found(fs::remove_file(path.join(name)))?;
+        }
+    }
+    Ok(())
+}
+
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(there) => Ok(Some(there)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cause),
     }
 }
 

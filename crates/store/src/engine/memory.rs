@@ -151,3 +151,33 @@ impl Drop for At {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_nobody_can_see_are_forgotten() {
+        let memory = Memory::default();
+        let put = |key: &[u8], value: Option<&[u8]>| {
+            memory.write(BTreeMap::from([(key.to_vec(), value.map(<[u8]>::to_vec))]));
+        };
+        put(b"a", Some(b"1"));
+        put(b"b", Some(b"1"));
+        let watcher = memory.snapshot();
+        put(b"a", Some(b"2"));
+        put(b"a", Some(b"3"));
+        put(b"b", None);
+        assert_eq!(memory.held(), 5);
+        drop(watcher);
+        put(b"c", None);
+        assert_eq!(memory.held(), 1);
+    }
+
+    impl Memory {
+        fn held(&self) -> usize {
+            let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+            versions.map.values().map(Vec::len).sum()
+        }
+    }
+}
