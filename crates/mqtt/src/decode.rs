@@ -5,21 +5,21 @@
 
 use std::num::NonZeroU16;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use crate::packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling, SubAck,
-    Subscribe, Subscription, UnsubAck, Unsubscribe, Version, Will,
+    Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling, SubAck, Subscribe, Subscription,
+    UnsubAck, Unsubscribe, Version, Will,
 };
 use crate::property::{
-    AckProperties, AuthProperties, ConnAckProperties, DisconnectProperties, Properties,
-    PublishProperties, WillProperties,
+    AckProperties, AuthProperties, ConnAckProperties, DisconnectProperties, Properties, PublishProperties,
+    WillProperties,
 };
 use crate::reader::{self, Malformed, Reader};
 use crate::reason::ReasonCode;
 use crate::rules;
 use crate::text::Text;
-use crate::topic::Topic;
+use crate::topic::{Filter, Topic};
 
 /// Decodes one direction of one connection.
 #[derive(Debug, Clone)]
@@ -33,18 +33,12 @@ impl Decoder {
     ///
     /// Packets of more than `max_packet` bytes, fixed header included, are refused.
     pub fn new(max_packet: usize) -> Decoder {
-        Decoder {
-            version: None,
-            max_packet,
-        }
+        Decoder { version: None, max_packet }
     }
 
     /// A client's side: the version is known.
     pub fn for_version(version: Version, max_packet: usize) -> Decoder {
-        Decoder {
-            version: Some(version),
-            max_packet,
-        }
+        Decoder { version: Some(version), max_packet }
     }
 
     /// The version of the connection.
@@ -70,25 +64,20 @@ impl Decoder {
         let header = 1 + remaining.length;
         let total = header + remaining.value as usize;
         if total > self.max_packet {
-            return Err(Malformed::new(
-                ReasonCode::PacketTooLarge,
-                "packet is larger than allowed",
-            ));
+            return Err(Malformed::new(ReasonCode::PacketTooLarge, "packet is larger than allowed"));
         }
         if buffer.len() < total {
             return Ok(None);
         }
-        let mut body = buffer.split_to(total);
-        let body = Reader::new(body.split_off(header).freeze());
+        buffer.advance(header);
+        let body = Reader::new(buffer.split_to(remaining.value as usize).freeze());
         let packet = match self.version {
             None => read_connect(body, &mut self.version)?,
             Some(version) => read_body(kind, first, body, version)?,
         };
         // [MQTT-1.5.5-1]; 3.1.1 has no such rule, and some of its clients always send a padded length.
         if remaining.padded && self.version == Some(Version::V5) {
-            return Err(Malformed::packet(
-                "remaining length is longer than it has to be",
-            ));
+            return Err(Malformed::packet("remaining length is longer than it has to be"));
         }
         rules::check(&packet, self.version.unwrap_or(Version::V5))?;
         Ok(Some(packet))
@@ -100,9 +89,7 @@ impl Decoder {
             (None, Kind::Connect) => Ok(()),
             (None, _) => Err(Malformed::protocol("first packet is not CONNECT")),
             (Some(_), Kind::Connect) => Err(Malformed::protocol("second CONNECT")),
-            (Some(Version::V311), Kind::Auth) => {
-                Err(Malformed::packet("AUTH does not exist in MQTT 3.1.1"))
-            }
+            (Some(Version::V311), Kind::Auth) => Err(Malformed::packet("AUTH does not exist in MQTT 3.1.1")),
             (Some(_), _) => Ok(()),
         }
     }
@@ -165,8 +152,7 @@ impl Kind {
     }
 }
 
-const RESERVED_FLAGS: Malformed =
-    Malformed::packet("reserved flags of the fixed header are not as they must be");
+const RESERVED_FLAGS: Malformed = Malformed::packet("reserved flags of the fixed header are not as they must be");
 
 fn read_body(kind: Kind, first: u8, body: Reader, version: Version) -> Result<Packet, Malformed> {
     match kind {
@@ -222,16 +208,8 @@ fn read_connect(mut body: Reader, known: &mut Option<Version>) -> Result<Packet,
     // The order of the payload is [MQTT-3.1.3-1].
     let client_id = body.text()?;
     let will = read_will(flags, &mut body, version)?;
-    let username = if flags & USER_NAME == 0 {
-        None
-    } else {
-        Some(body.text()?)
-    };
-    let password = if flags & PASSWORD == 0 {
-        None
-    } else {
-        Some(body.binary()?)
-    };
+    let username = if flags & USER_NAME == 0 { None } else { Some(body.text()?) };
+    let password = if flags & PASSWORD == 0 { None } else { Some(body.binary()?) };
     body.end()?;
     Ok(Packet::Connect(Box::new(Connect {
         version,
@@ -257,18 +235,11 @@ fn read_protocol(body: &mut Reader, known: &mut Option<Version>) -> Result<Versi
     if name != "MQTT" {
         return Err(Malformed::new(UNSUPPORTED, "protocol name is not MQTT"));
     }
-    let version = if level < 5 {
-        Version::V311
-    } else {
-        Version::V5
-    };
+    let version = if level < 5 { Version::V311 } else { Version::V5 };
     *known = Some(version);
     match level {
         4 | 5 => Ok(version),
-        _ => Err(Malformed::new(
-            UNSUPPORTED,
-            "protocol level is neither 4 nor 5",
-        )),
+        _ => Err(Malformed::new(UNSUPPORTED, "protocol level is neither 4 nor 5")),
     }
 }
 
@@ -285,13 +256,7 @@ fn read_will(flags: u8, body: &mut Reader, version: Version) -> Result<Option<Wi
     }
     // [MQTT-3.1.2-9]
     let properties: WillProperties = read_properties(body, version)?;
-    Ok(Some(Will {
-        topic: body.topic()?,
-        payload: body.binary()?,
-        qos,
-        retain,
-        properties,
-    }))
+    Ok(Some(Will { topic: body.topic()?, payload: body.binary()?, qos, retain, properties }))
 }
 
 fn read_connack(mut body: Reader, version: Version) -> Result<Packet, Malformed> {
@@ -302,16 +267,13 @@ fn read_connack(mut body: Reader, version: Version) -> Result<Packet, Malformed>
     }
     let reason = match version {
         Version::V5 => read_reason(&mut body)?,
-        Version::V311 => ReasonCode::from_connect_return_code(body.byte()?)
-            .ok_or(Malformed::protocol("unknown return code"))?,
+        Version::V311 => {
+            ReasonCode::from_connect_return_code(body.byte()?).ok_or(Malformed::protocol("unknown return code"))?
+        }
     };
     let properties: ConnAckProperties = read_properties(&mut body, version)?;
     body.end()?;
-    Ok(Packet::ConnAck(Box::new(ConnAck {
-        session_present: flags == 1,
-        reason,
-        properties,
-    })))
+    Ok(Packet::ConnAck(Box::new(ConnAck { session_present: flags == 1, reason, properties })))
 }
 
 fn read_publish(first: u8, mut body: Reader, version: Version) -> Result<Publish, Malformed> {
@@ -367,27 +329,17 @@ fn read_subscribe(mut body: Reader, version: Version) -> Result<Subscribe, Malfo
         let filter = body.filter()?;
         subscriptions.push(read_options(filter, body.byte()?, version)?);
     }
-    Ok(Subscribe {
-        packet_id,
-        subscriptions,
-        properties,
-    })
+    Ok(Subscribe { packet_id, subscriptions, properties })
 }
 
 /// The subscription options, whose reserved bits are zero [MQTT-3.8.3-5] (3.1.1: [MQTT-3.8.3-4]).
-fn read_options(
-    filter: crate::Filter,
-    options: u8,
-    version: Version,
-) -> Result<Subscription, Malformed> {
+fn read_options(filter: Filter, options: u8, version: Version) -> Result<Subscription, Malformed> {
     let reserved = match version {
         Version::V5 => 0b1100_0000,
         Version::V311 => 0b1111_1100,
     };
     if options & reserved != 0 {
-        return Err(Malformed::packet(
-            "reserved bits of the subscription options are set",
-        ));
+        return Err(Malformed::packet("reserved bits of the subscription options are set"));
     }
     let retain_handling = match options >> 4 & 0b11 {
         0 => RetainHandling::Send,
@@ -416,11 +368,7 @@ fn read_suback(mut body: Reader, version: Version) -> Result<SubAck, Malformed> 
         }
         reasons.push(reason);
     }
-    Ok(SubAck {
-        packet_id,
-        reasons,
-        properties,
-    })
+    Ok(SubAck { packet_id, reasons, properties })
 }
 
 fn read_unsubscribe(mut body: Reader, version: Version) -> Result<Unsubscribe, Malformed> {
@@ -430,11 +378,7 @@ fn read_unsubscribe(mut body: Reader, version: Version) -> Result<Unsubscribe, M
     while !body.is_empty() {
         filters.push(body.filter()?);
     }
-    Ok(Unsubscribe {
-        packet_id,
-        filters,
-        properties,
-    })
+    Ok(Unsubscribe { packet_id, filters, properties })
 }
 
 fn read_unsuback(mut body: Reader, version: Version) -> Result<UnsubAck, Malformed> {
@@ -447,11 +391,7 @@ fn read_unsuback(mut body: Reader, version: Version) -> Result<UnsubAck, Malform
         }
     }
     body.end()?;
-    Ok(UnsubAck {
-        packet_id,
-        reasons,
-        properties,
-    })
+    Ok(UnsubAck { packet_id, reasons, properties })
 }
 
 /// DISCONNECT: in MQTT 5 the reason code may be left out, and after it the properties.
@@ -469,10 +409,7 @@ fn read_disconnect(mut body: Reader, version: Version) -> Result<Disconnect, Mal
 
 /// AUTH: reason code and properties may only be left out together (section 3.15.2.1).
 fn read_auth(mut body: Reader) -> Result<Packet, Malformed> {
-    let mut auth = Auth {
-        reason: ReasonCode::Success,
-        properties: AuthProperties::default(),
-    };
+    let mut auth = Auth { reason: ReasonCode::Success, properties: AuthProperties::default() };
     if !body.is_empty() {
         auth.reason = read_reason(&mut body)?;
         auth.properties = AuthProperties::read(&mut body)?;

@@ -7,10 +7,8 @@ use std::num::NonZeroU16;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, Subscription, Version,
-};
-use crate::property::{DisconnectProperties, Properties, PublishProperties};
+use crate::packet::{Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, Subscription, Version};
+use crate::property::{AckProperties, AuthProperties, DisconnectProperties, Properties, PublishProperties};
 use crate::reader::Malformed;
 use crate::reason::ReasonCode;
 use crate::rules;
@@ -50,12 +48,7 @@ impl From<Malformed> for EncodeError {
 ///
 /// A packet that is too large for its recipient is sent without its reason string and user properties where that
 /// helps and is allowed; see [`Packet::strip_diagnostics`]. For 3.1.1 everything that only MQTT 5 knows is left out.
-pub fn encode(
-    packet: &Packet,
-    version: Version,
-    max_packet: usize,
-    out: &mut BytesMut,
-) -> Result<(), EncodeError> {
+pub fn encode(packet: &Packet, version: Version, max_packet: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
     rules::check(packet, version)?;
     check_version(packet, version)?;
     let remaining = body_len(packet, version);
@@ -83,15 +76,9 @@ pub fn encoded_len(packet: &Packet, version: Version) -> usize {
 /// What 3.1.1 has no bytes for.
 fn check_version(packet: &Packet, version: Version) -> Result<(), EncodeError> {
     match packet {
-        Packet::Connect(p) if p.version != version => {
-            Err(EncodeError::NotAllowed("CONNECT is of the other version"))
-        }
-        Packet::ConnAck(p)
-            if version == Version::V311 && p.reason.connect_return_code().is_none() =>
-        {
-            Err(EncodeError::NotAllowed(
-                "MQTT 3.1.1 has no such return code: close without CONNACK",
-            ))
+        Packet::Connect(p) if p.version != version => Err(EncodeError::NotAllowed("CONNECT is of the other version")),
+        Packet::ConnAck(p) if version == Version::V311 && p.reason.connect_return_code().is_none() => {
+            Err(EncodeError::NotAllowed("MQTT 3.1.1 has no such return code: close without CONNACK"))
         }
         _ => Ok(()),
     }
@@ -162,28 +149,22 @@ fn write_body(packet: &Packet, version: Version, sink: &mut impl Sink) {
             sink.slice(&p.payload);
         }
         Packet::PubAck(p) | Packet::PubRec(p) | Packet::PubRel(p) | Packet::PubComp(p) => {
-            write_ack(p, version, sink)
+            write_ack(p, version, sink);
         }
         Packet::Subscribe(p) => {
             sink.two(p.packet_id.get());
             write_properties(&p.properties, version, sink);
-            p.subscriptions
-                .iter()
-                .for_each(|s| write_subscription(s, version, sink));
+            p.subscriptions.iter().for_each(|s| write_subscription(s, version, sink));
         }
         Packet::SubAck(p) => {
             sink.two(p.packet_id.get());
             write_properties(&p.properties, version, sink);
-            p.reasons
-                .iter()
-                .for_each(|reason| sink.byte(suback_code(*reason, version)));
+            p.reasons.iter().for_each(|reason| sink.byte(suback_code(*reason, version)));
         }
         Packet::Unsubscribe(p) => {
             sink.two(p.packet_id.get());
             write_properties(&p.properties, version, sink);
-            p.filters
-                .iter()
-                .for_each(|filter: &Filter| sink.prefixed(filter.as_bytes()));
+            p.filters.iter().for_each(|filter: &Filter| sink.prefixed(filter.as_bytes()));
         }
         Packet::UnsubAck(p) => {
             sink.two(p.packet_id.get());
@@ -251,12 +232,7 @@ fn write_connack(connack: &ConnAck, version: Version, sink: &mut impl Sink) {
 }
 
 fn write_topic(publish: &Publish, sink: &mut impl Sink) {
-    sink.prefixed(
-        publish
-            .topic
-            .as_ref()
-            .map_or(&[][..], |topic| topic.as_bytes()),
-    );
+    sink.prefixed(publish.topic.as_ref().map_or(&[][..], |topic| topic.as_bytes()));
 }
 
 fn write_publish_properties(publish: &Publish, version: Version, sink: &mut impl Sink) {
@@ -269,7 +245,7 @@ fn write_publish_properties(publish: &Publish, version: Version, sink: &mut impl
 /// In the shortest form: without what is as it would be anyway.
 fn write_ack(ack: &Ack, version: Version, sink: &mut impl Sink) {
     sink.two(ack.packet_id.get());
-    let plain = ack.properties == crate::AckProperties::default();
+    let plain = ack.properties == AckProperties::default();
     if version == Version::V311 || (plain && ack.reason == ReasonCode::Success) {
         return;
     }
@@ -312,7 +288,7 @@ fn write_disconnect(disconnect: &Disconnect, version: Version, sink: &mut impl S
 }
 
 fn write_auth(auth: &Auth, sink: &mut impl Sink) {
-    let plain = auth.properties == crate::AuthProperties::default();
+    let plain = auth.properties == AuthProperties::default();
     if plain && auth.reason == ReasonCode::Success {
         return;
     }
@@ -376,12 +352,7 @@ impl PublishFrame {
     ///
     /// QoS 1 and 2 need a packet identifier [MQTT-2.2.1-4]; with QoS 0 there is none [MQTT-2.2.1-2] and no DUP
     /// [MQTT-3.3.1-2], whatever is passed.
-    pub fn write(
-        &self,
-        packet_id: Option<NonZeroU16>,
-        dup: bool,
-        out: &mut BytesMut,
-    ) -> Result<(), EncodeError> {
+    pub fn write(&self, packet_id: Option<NonZeroU16>, dup: bool, out: &mut BytesMut) -> Result<(), EncodeError> {
         out.reserve(self.len());
         self.write_head(packet_id, dup, out)?;
         out.extend_from_slice(&self.payload);
@@ -389,12 +360,7 @@ impl PublishFrame {
     }
 
     /// Appends all but the payload, which has to follow.
-    pub fn write_head(
-        &self,
-        packet_id: Option<NonZeroU16>,
-        dup: bool,
-        out: &mut BytesMut,
-    ) -> Result<(), EncodeError> {
+    pub fn write_head(&self, packet_id: Option<NonZeroU16>, dup: bool, out: &mut BytesMut) -> Result<(), EncodeError> {
         let start = out.len();
         match (self.id_at, packet_id) {
             (None, _) => out.extend_from_slice(&self.head),
@@ -406,9 +372,7 @@ impl PublishFrame {
                 }
             }
             (Some(_), None) => {
-                return Err(EncodeError::NotAllowed(
-                    "no packet identifier with QoS 1 or 2",
-                ));
+                return Err(EncodeError::NotAllowed("no packet identifier with QoS 1 or 2"));
             }
         }
         Ok(())

@@ -31,13 +31,12 @@ mod sink;
 pub use decode::Decoder;
 pub use encode::{EncodeError, PublishFrame, encode, encoded_len};
 pub use packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling, SubAck,
-    Subscribe, Subscription, UnsubAck, Unsubscribe, Version, Will,
+    Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling, SubAck, Subscribe, Subscription,
+    UnsubAck, Unsubscribe, Version, Will,
 };
 pub use property::{
-    AckProperties, AuthProperties, ConnAckProperties, ConnectProperties, DisconnectProperties,
-    PublishProperties, SubscribeProperties, SubscriptionId, TopicAlias, UnsubscribeProperties,
-    WillProperties,
+    AckProperties, AuthProperties, ConnAckProperties, ConnectProperties, DisconnectProperties, PublishProperties,
+    SubscribeProperties, SubscriptionId, TopicAlias, UnsubscribeProperties, WillProperties,
 };
 pub use reader::Malformed;
 pub use reason::ReasonCode;

@@ -9,8 +9,8 @@ use std::num::NonZeroU16;
 use bytes::Bytes;
 
 use crate::property::{
-    AckProperties, AuthProperties, ConnAckProperties, ConnectProperties, DisconnectProperties,
-    PublishProperties, SubscribeProperties, UnsubscribeProperties, WillProperties,
+    AckProperties, AuthProperties, ConnAckProperties, ConnectProperties, DisconnectProperties, PublishProperties,
+    SubscribeProperties, UnsubscribeProperties, WillProperties,
 };
 use crate::reason::ReasonCode;
 use crate::text::{Binary, Text};
@@ -300,10 +300,10 @@ impl From<Will> for Publish {
         let properties = PublishProperties {
             payload_format_indicator,
             message_expiry_interval,
-            content_type,
             response_topic,
             correlation_data,
             user_properties,
+            content_type,
             ..PublishProperties::default()
         };
         Publish {
@@ -323,32 +323,21 @@ impl Ack {
 
     /// An acknowledgement with a reason code.
     pub fn new(packet_id: NonZeroU16, reason: ReasonCode) -> Ack {
-        Ack {
-            packet_id,
-            reason,
-            properties: AckProperties::default(),
-        }
+        Ack { packet_id, reason, properties: AckProperties::default() }
     }
 }
 
 impl ConnAck {
     /// A refusal without properties; the session is never present then [MQTT-3.2.2-6].
     pub fn refusal(reason: ReasonCode) -> ConnAck {
-        ConnAck {
-            session_present: false,
-            reason,
-            properties: ConnAckProperties::default(),
-        }
+        ConnAck { session_present: false, reason, properties: ConnAckProperties::default() }
     }
 }
 
 impl Disconnect {
     /// A DISCONNECT with a reason and no properties.
     pub fn new(reason: ReasonCode) -> Disconnect {
-        Disconnect {
-            reason,
-            properties: DisconnectProperties::default(),
-        }
+        Disconnect { reason, properties: DisconnectProperties::default() }
     }
 }
 
@@ -394,30 +383,14 @@ impl Packet {
     /// UNSUBSCRIBE keep what they have, because there it is content.
     pub fn strip_diagnostics(&mut self) -> bool {
         let (reason_string, user_properties) = match self {
-            Packet::ConnAck(p) => (
-                &mut p.properties.reason_string,
-                &mut p.properties.user_properties,
-            ),
-            Packet::PubAck(p) | Packet::PubRec(p) | Packet::PubRel(p) | Packet::PubComp(p) => (
-                &mut p.properties.reason_string,
-                &mut p.properties.user_properties,
-            ),
-            Packet::SubAck(p) => (
-                &mut p.properties.reason_string,
-                &mut p.properties.user_properties,
-            ),
-            Packet::UnsubAck(p) => (
-                &mut p.properties.reason_string,
-                &mut p.properties.user_properties,
-            ),
-            Packet::Disconnect(p) => (
-                &mut p.properties.reason_string,
-                &mut p.properties.user_properties,
-            ),
-            Packet::Auth(p) => (
-                &mut p.properties.reason_string,
-                &mut p.properties.user_properties,
-            ),
+            Packet::ConnAck(p) => (&mut p.properties.reason_string, &mut p.properties.user_properties),
+            Packet::PubAck(p) | Packet::PubRec(p) | Packet::PubRel(p) | Packet::PubComp(p) => {
+                (&mut p.properties.reason_string, &mut p.properties.user_properties)
+            }
+            Packet::SubAck(p) => (&mut p.properties.reason_string, &mut p.properties.user_properties),
+            Packet::UnsubAck(p) => (&mut p.properties.reason_string, &mut p.properties.user_properties),
+            Packet::Disconnect(p) => (&mut p.properties.reason_string, &mut p.properties.user_properties),
+            Packet::Auth(p) => (&mut p.properties.reason_string, &mut p.properties.user_properties),
             _ => return false,
         };
         let had_any = reason_string.is_some() || !user_properties.is_empty();

@@ -23,9 +23,7 @@ pub struct SubscriptionId(u32);
 impl SubscriptionId {
     /// The identifier with this number, unless it is zero or too large for a variable byte integer.
     pub fn new(number: u32) -> Option<SubscriptionId> {
-        (1..=268_435_455)
-            .contains(&number)
-            .then_some(SubscriptionId(number))
+        (1..=268_435_455).contains(&number).then_some(SubscriptionId(number))
     }
 
     /// The number.
@@ -123,11 +121,7 @@ impl Value for bool {
 impl Value for QoS {
     /// Only the maximum QoS is a property, and it is never 2: that is said by leaving it out.
     fn read(reader: &mut Reader) -> Result<QoS, Malformed> {
-        Ok(if bool::read(reader)? {
-            QoS::AtLeastOnce
-        } else {
-            QoS::AtMostOnce
-        })
+        Ok(if bool::read(reader)? { QoS::AtLeastOnce } else { QoS::AtMostOnce })
     }
 
     fn write(&self, sink: &mut impl Sink) {
@@ -179,10 +173,7 @@ impl Value for TopicAlias {
     fn read(reader: &mut Reader) -> Result<TopicAlias, Malformed> {
         match NonZeroU16::new(reader.two()?) {
             Some(alias) => Ok(TopicAlias(alias)),
-            None => Err(Malformed::new(
-                ReasonCode::TopicAliasInvalid,
-                "topic alias is zero",
-            )),
+            None => Err(Malformed::new(ReasonCode::TopicAliasInvalid, "topic alias is zero")),
         }
     }
 
@@ -193,8 +184,7 @@ impl Value for TopicAlias {
 
 impl Value for SubscriptionId {
     fn read(reader: &mut Reader) -> Result<SubscriptionId, Malformed> {
-        SubscriptionId::new(reader.varint()?)
-            .ok_or(Malformed::protocol("subscription identifier is zero"))
+        SubscriptionId::new(reader.varint()?).ok_or(Malformed::protocol("subscription identifier is zero"))
     }
 
     fn write(&self, sink: &mut impl Sink) {
@@ -419,11 +409,7 @@ impl PublishProperties {
         PublishProperties {
             response_topic: self.response_topic.as_ref().map(Topic::compact),
             correlation_data: self.correlation_data.as_ref().map(Binary::compact),
-            user_properties: self
-                .user_properties
-                .iter()
-                .map(|(n, v)| (n.compact(), v.compact()))
-                .collect(),
+            user_properties: self.user_properties.iter().map(|(n, v)| (n.compact(), v.compact())).collect(),
             content_type: self.content_type.as_ref().map(Text::compact),
             subscription_identifiers: self.subscription_identifiers.clone(),
             ..*self

@@ -102,9 +102,7 @@ impl Reader {
     pub(crate) fn varint(&mut self) -> Result<u32, Malformed> {
         match varint(&self.0)? {
             None => Err(CUT),
-            Some(found) if found.padded => Err(Malformed::packet(
-                "variable byte integer is longer than it has to be",
-            )),
+            Some(found) if found.padded => Err(Malformed::packet("variable byte integer is longer than it has to be")),
             Some(found) => {
                 self.0.advance(found.length);
                 Ok(found.value)
@@ -153,11 +151,7 @@ impl Reader {
 
     /// Checks that nothing is left.
     pub(crate) fn end(&self) -> Result<(), Malformed> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed::packet("packet goes on after its contents"))
-        }
+        if self.is_empty() { Ok(()) } else { Err(Malformed::packet("packet goes on after its contents")) }
     }
 }
 
@@ -176,18 +170,8 @@ pub(crate) fn varint(bytes: &[u8]) -> Result<Option<Varint>, Malformed> {
     for (index, byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Ok(Some(Varint {
-                value,
-                length: index + 1,
-                padded: index > 0 && *byte == 0,
-            }));
+            return Ok(Some(Varint { value, length: index + 1, padded: index > 0 && *byte == 0 }));
         }
     }
-    if bytes.len() < 4 {
-        Ok(None)
-    } else {
-        Err(Malformed::packet(
-            "variable byte integer is longer than four bytes",
-        ))
-    }
+    if bytes.len() < 4 { Ok(None) } else { Err(Malformed::packet("variable byte integer is longer than four bytes")) }
 }

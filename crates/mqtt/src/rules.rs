@@ -2,7 +2,8 @@
 //!
 //! What a single field can be is said by its type; what a session allows is not known here.
 
-use crate::packet::{Packet, Publish, QoS, Subscribe, Version};
+use crate::packet::{Auth, Packet, Publish, QoS, Subscribe, Version};
+use crate::property::AuthProperties;
 use crate::reader::Malformed;
 use crate::reason::{Place, ReasonCode};
 use crate::text::{Binary, Text};
@@ -15,10 +16,7 @@ pub(crate) fn check(packet: &Packet, version: Version) -> Result<(), Malformed> 
             if version == Version::V311 && p.password.is_some() && p.username.is_none() {
                 return Err(Malformed::packet("password without user name"));
             }
-            check_method(
-                p.properties.authentication_method.as_ref(),
-                p.properties.authentication_data.as_ref(),
-            )
+            check_method(p.properties.authentication_method.as_ref(), p.properties.authentication_data.as_ref())
         }
         Packet::ConnAck(p) => {
             if p.session_present && p.reason != ReasonCode::Success {
@@ -29,10 +27,7 @@ pub(crate) fn check(packet: &Packet, version: Version) -> Result<(), Malformed> 
                 return Err(Malformed::protocol("maximum QoS is neither 0 nor 1"));
             }
             check_reason(p.reason, Place::ConnAck)?;
-            check_method(
-                p.properties.authentication_method.as_ref(),
-                p.properties.authentication_data.as_ref(),
-            )
+            check_method(p.properties.authentication_method.as_ref(), p.properties.authentication_data.as_ref())
         }
         Packet::Publish(p) => check_publish(p, version),
         Packet::PubAck(p) | Packet::PubRec(p) => check_reason(p.reason, Place::Publish),
@@ -40,9 +35,7 @@ pub(crate) fn check(packet: &Packet, version: Version) -> Result<(), Malformed> 
         Packet::Subscribe(p) => check_subscribe(p),
         Packet::SubAck(p) => check_reasons(&p.reasons, Place::SubAck),
         // [MQTT-3.10.3-2]
-        Packet::Unsubscribe(p) if p.filters.is_empty() => {
-            Err(Malformed::protocol("UNSUBSCRIBE has no topic filter"))
-        }
+        Packet::Unsubscribe(p) if p.filters.is_empty() => Err(Malformed::protocol("UNSUBSCRIBE has no topic filter")),
         Packet::UnsubAck(p) if version == Version::V5 => check_reasons(&p.reasons, Place::UnsubAck),
         Packet::Disconnect(p) => check_reason(p.reason, Place::Disconnect),
         Packet::Auth(p) => {
@@ -57,9 +50,8 @@ pub(crate) fn check(packet: &Packet, version: Version) -> Result<(), Malformed> 
 }
 
 /// The method may only be missing from the short form: success and no properties (section 3.15.2.1).
-fn check_auth(auth: &crate::packet::Auth) -> Result<(), Malformed> {
-    let short =
-        auth.reason == ReasonCode::Success && auth.properties == crate::AuthProperties::default();
+fn check_auth(auth: &Auth) -> Result<(), Malformed> {
+    let short = auth.reason == ReasonCode::Success && auth.properties == AuthProperties::default();
     if auth.properties.authentication_method.is_none() && !short {
         return Err(Malformed::protocol("AUTH has no authentication method"));
     }
@@ -85,18 +77,11 @@ fn check_publish(publish: &Publish, version: Version) -> Result<(), Malformed> {
 
 /// [MQTT-4.7.3-1]; in MQTT 5 a topic alias may stand for the topic (section 3.3.2.1).
 pub(crate) fn check_topic_or_alias(publish: &Publish, version: Version) -> Result<(), Malformed> {
-    let has_alias = || {
-        publish
-            .properties
-            .as_ref()
-            .is_some_and(|p| p.topic_alias.is_some())
-    };
+    let has_alias = || publish.properties.as_ref().is_some_and(|p| p.topic_alias.is_some());
     if publish.topic.is_some() || (version == Version::V5 && has_alias()) {
         return Ok(());
     }
-    Err(Malformed::protocol(
-        "PUBLISH has neither topic name nor topic alias",
-    ))
+    Err(Malformed::protocol("PUBLISH has neither topic name nor topic alias"))
 }
 
 fn check_subscribe(subscribe: &Subscribe) -> Result<(), Malformed> {
@@ -104,11 +89,7 @@ fn check_subscribe(subscribe: &Subscribe) -> Result<(), Malformed> {
         // [MQTT-3.8.3-2] (3.1.1: [MQTT-3.8.3-3])
         return Err(Malformed::protocol("SUBSCRIBE has no topic filter"));
     }
-    if subscribe
-        .subscriptions
-        .iter()
-        .any(|s| s.no_local && s.filter.share_name().is_some())
-    {
+    if subscribe.subscriptions.iter().any(|s| s.no_local && s.filter.share_name().is_some()) {
         // [MQTT-3.8.3-4]
         return Err(Malformed::protocol("no local on a shared subscription"));
     }
@@ -118,9 +99,7 @@ fn check_subscribe(subscribe: &Subscribe) -> Result<(), Malformed> {
 /// Sections 3.1.2.11.10 and 3.2.2.3.18: data means nothing without a method.
 fn check_method(method: Option<&Text>, data: Option<&Binary>) -> Result<(), Malformed> {
     if data.is_some() && method.is_none() {
-        return Err(Malformed::protocol(
-            "authentication data without authentication method",
-        ));
+        return Err(Malformed::protocol("authentication data without authentication method"));
     }
     Ok(())
 }
@@ -129,9 +108,7 @@ fn check_reason(reason: ReasonCode, place: Place) -> Result<(), Malformed> {
     if reason.may_stand_in(place) {
         return Ok(());
     }
-    Err(Malformed::protocol(
-        "reason code does not belong in the packet",
-    ))
+    Err(Malformed::protocol("reason code does not belong in the packet"))
 }
 
 /// One reason code for each filter asked about, and there was at least one: [MQTT-3.8.4-6], [MQTT-3.11.3-1].
@@ -139,7 +116,5 @@ fn check_reasons(reasons: &[ReasonCode], place: Place) -> Result<(), Malformed> 
     if reasons.is_empty() {
         return Err(Malformed::protocol("acknowledgement has no reason code"));
     }
-    reasons
-        .iter()
-        .try_for_each(|reason| check_reason(*reason, place))
+    reasons.iter().try_for_each(|reason| check_reason(*reason, place))
 }

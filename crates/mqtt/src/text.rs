@@ -177,10 +177,7 @@ mod tests {
     #[test]
     fn text_is_utf8_without_nul_and_keeps_its_byte_order_mark() {
         check(b"", Ok(""));
-        check(
-            "gr\u{fc}\u{df}e/\u{1f600}".as_bytes(),
-            Ok("gr\u{fc}\u{df}e/\u{1f600}"),
-        );
+        check("gr\u{fc}\u{df}e/\u{1f600}".as_bytes(), Ok("gr\u{fc}\u{df}e/\u{1f600}"));
         // [MQTT-1.5.4-3]
         check(b"\xef\xbb\xbfa", Ok("\u{feff}a"));
         // [MQTT-1.5.4-1]: a surrogate, an overlong slash, a lone continuation, a cut sequence.

@@ -57,9 +57,7 @@ impl InvalidFilter {
         match self {
             InvalidFilter::Text(text) => text.message(),
             InvalidFilter::Empty => "topic filter is empty",
-            InvalidFilter::MultiLevel => {
-                "# does not stand alone in the last level of the topic filter"
-            }
+            InvalidFilter::MultiLevel => "# does not stand alone in the last level of the topic filter",
             InvalidFilter::SingleLevel => "+ does not fill a whole level of the topic filter",
             InvalidFilter::ShareName => "share name is empty or contains a wildcard",
             InvalidFilter::ShareWithoutFilter => "no topic filter follows the share name",
@@ -204,28 +202,17 @@ impl Filter {
     /// Whether the filter matches the topic as the specification says: `sport/#` matches `sport` too
     /// (section 4.7.1.2).
     pub fn matches(&self, topic: &Topic) -> bool {
-        matches(
-            &self.as_bytes()[self.start..],
-            topic.as_bytes(),
-            Parent::Included,
-        )
+        matches(&self.as_bytes()[self.start..], topic.as_bytes(), Parent::Included)
     }
 
     /// Like [`Filter::matches`], but `sport/#` does not match its parent `sport`, only what is below it.
     pub fn matches_without_parent(&self, topic: &Topic) -> bool {
-        matches(
-            &self.as_bytes()[self.start..],
-            topic.as_bytes(),
-            Parent::Excluded,
-        )
+        matches(&self.as_bytes()[self.start..], topic.as_bytes(), Parent::Excluded)
     }
 
     /// The same filter in bytes of its own, which keep no read buffer alive.
     pub fn compact(&self) -> Filter {
-        Filter {
-            text: self.text.compact(),
-            start: self.start,
-        }
+        Filter { text: self.text.compact(), start: self.start }
     }
 }
 
