@@ -15,25 +15,16 @@ const DOCUMENTS: Table<Vec<u8>> = Table::new("documents");
 const RUN: Duration = Duration::from_secs(2);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let base = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let base = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
     let directory = tempfile::tempdir_in(base)?;
     let opening = Instant::now();
     let store = Store::open(directory.path(), &Options::default())?;
     let mut out = io::stdout();
-    writeln!(
-        out,
-        "create             {:>9.1} ms",
-        opening.elapsed().as_secs_f64() * 1e3
-    )?;
+    writeln!(out, "create             {:>9.1} ms", opening.elapsed().as_secs_f64() * 1e3)?;
     for size in [1, 16, 128] {
         let commits = commits_per_second(&store, size)?;
         let records = commits * f64::from(size);
-        writeln!(
-            out,
-            "batches of {size:>3}     {commits:>9.0} commits/s {records:>9.0} records/s"
-        )?;
+        writeln!(out, "batches of {size:>3}     {commits:>9.0} commits/s {records:>9.0} records/s")?;
     }
     drop(store);
     reopen(directory.path(), &mut out)
@@ -42,10 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn commits_per_second(store: &Store, size: u32) -> Result<f64, Fault> {
     let (start, mut commits) = (Instant::now(), 0_u32);
     while start.elapsed() < RUN {
-        store.write(|tx| {
-            (0..size)
-                .try_for_each(|n| tx.put(&DOCUMENTS, &scattered(commits * size + n), &document(n)))
-        })?;
+        store
+            .write(|tx| (0..size).try_for_each(|n| tx.put(&DOCUMENTS, &scattered(commits * size + n), &document(n))))?;
         commits += 1;
     }
     Ok(f64::from(commits) / start.elapsed().as_secs_f64())
@@ -59,12 +48,7 @@ fn scattered(n: u32) -> Key {
 
 /// Bytes that do not compress to nothing.
 fn document(n: u32) -> Vec<u8> {
-    let bytes = (0..256_u32).flat_map(|at| {
-        (n + at)
-            .wrapping_mul(0x85EB_CA6B)
-            .rotate_left(at)
-            .to_le_bytes()
-    });
+    let bytes = (0..256_u32).flat_map(|at| (n + at).wrapping_mul(0x85EB_CA6B).rotate_left(at).to_le_bytes());
     bytes.collect()
 }
 
@@ -72,10 +56,6 @@ fn reopen(path: &Path, out: &mut impl io::Write) -> Result<(), Box<dyn Error>> {
     let opening = Instant::now();
     let store = Store::open(path, &Options::default())?;
     store.read().get(&DOCUMENTS, &scattered(0))?;
-    writeln!(
-        out,
-        "open, first read   {:>9.1} ms",
-        opening.elapsed().as_secs_f64() * 1e3
-    )?;
+    writeln!(out, "open, first read   {:>9.1} ms", opening.elapsed().as_secs_f64() * 1e3)?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{Fault, Read, Write};
 pub struct Options {
     /// When a commit counts as done.
     pub durability: Durability,
-    /// Bytes of recent writes held in memory before they are sorted into a file.
+    /// Bytes of recent writes held in memory before they are sorted into a file; fixed when a store is made.
     pub write_buffer: u64,
     /// Bytes of blocks of files held in memory for reads.
     pub cache: u64,
@@ -19,11 +19,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            durability: Durability::Durable,
-            write_buffer: 8 << 20,
-            cache: 8 << 20,
-        }
+        Self { durability: Durability::Durable, write_buffer: 4 << 20, cache: 4 << 20 }
     }
 }
 
@@ -75,12 +71,7 @@ impl Store {
     }
 
     pub(crate) fn over(engine: impl Engine + 'static) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                engine: Box::new(engine),
-                turn: Mutex::new(()),
-            }),
-        }
+        Self { inner: Arc::new(Inner { engine: Box::new(engine), turn: Mutex::new(()) }) }
     }
 
     /// A consistent view of what is committed now; keep it short, since it holds old versions alive.
@@ -91,18 +82,11 @@ impl Store {
     /// Runs one unit and commits it; `Err` from `work` undoes it. Durable when this returns.
     ///
     /// `work` may run more than once: see [`Work`].
-    pub fn write<T, E: From<Fault>>(
-        &self,
-        mut work: impl FnMut(&mut Write) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn write<T, E: From<Fault>>(&self, mut work: impl FnMut(&mut Write) -> Result<T, E>) -> Result<T, E> {
         let mut answer = None;
         let mut unit = |tx: &mut Write| {
             let result = work(tx);
-            let outcome = if result.is_ok() {
-                Outcome::Keep
-            } else {
-                Outcome::Undo
-            };
+            let outcome = if result.is_ok() { Outcome::Keep } else { Outcome::Undo };
             answer = Some(result);
             outcome
         };
@@ -112,14 +96,11 @@ impl Store {
 
     /// Group commit: runs each unit in order, each seeing what those before it kept, then makes everything
     /// kept durable at once. After `Err` nothing of the whole group is visible, whatever a unit said; it may
-    /// still turn up after a restart, as after any failed disk write.
+    /// still turn up after a restart, as after any failed disk write, and for that reason an engine on disk
+    /// takes no more commits until it is opened again.
     pub fn write_all(&self, group: &mut [&mut dyn Work]) -> Result<(), Fault> {
         // A unit that panicked left nothing behind the lock, so its poison means nothing.
-        let _turn = self
-            .inner
-            .turn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tx = Write::new(self.inner.engine.snapshot());
         for work in group {
             match work.run(&mut tx) {
@@ -128,10 +109,6 @@ impl Store {
             }
         }
         let changes = tx.into_changes();
-        if changes.is_empty() {
-            Ok(())
-        } else {
-            self.inner.engine.commit(changes)
-        }
+        if changes.is_empty() { Ok(()) } else { self.inner.engine.commit(changes) }
     }
 }

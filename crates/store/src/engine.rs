@@ -40,12 +40,7 @@ pub(crate) trait Snapshot: Send + Sync {
     fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<(), Fault>;
 
     /// Visits the pairs within `bounds`, which are not empty.
-    fn range(
-        &self,
-        bounds: &Bounds,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), Fault>;
+    fn range(&self, bounds: &Bounds, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Fault>;
 }
 
 /// When a commit counts as done.

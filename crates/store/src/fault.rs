@@ -12,9 +12,7 @@ pub struct Fault {
 impl Fault {
     /// A fault told in words that complete "failed: …".
     pub fn new(context: impl Into<String>) -> Self {
-        Self {
-            text: context.into().into(),
-        }
+        Self { text: context.into().into() }
     }
 
     /// A fault with what was being done in front of what stopped it.

@@ -203,9 +203,7 @@ mod tests {
 
     #[test]
     fn parts_come_back_as_they_went_in() {
-        let key = Key::of(["000000000000", "", "a\0b\0"])
-            .and(b"\0\xFF\0")
-            .and_u64(258);
+        let key = Key::of(["000000000000", "", "a\0b\0"]).and(b"\0\xFF\0").and_u64(258);
         assert_eq!(key.text_at(0).unwrap(), "000000000000");
         assert_eq!(key.text_at(1).unwrap(), "");
         assert_eq!(key.text_at(2).unwrap(), "a\0b\0");
@@ -217,16 +215,8 @@ mod tests {
     #[test]
     fn a_part_that_is_not_there_or_of_another_kind_is_a_fault() {
         let key = Key::of(["lamp"]).and_u64(7).and(b"\xFF");
-        let cases = [
-            key.text_at(1).err(),
-            key.u64_at(0).err(),
-            key.text_at(2).err(),
-            key.text_at(3).err(),
-        ];
-        let told: Vec<_> = cases
-            .into_iter()
-            .map(|fault| fault.unwrap().to_string())
-            .collect();
+        let cases = [key.text_at(1).err(), key.u64_at(0).err(), key.text_at(2).err(), key.text_at(3).err()];
+        let told: Vec<_> = cases.into_iter().map(|fault| fault.unwrap().to_string()).collect();
         assert_eq!(
             told,
             [
@@ -240,16 +230,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_wholly_parts_are_no_key() {
-        let cases: [&[u8]; 8] = [
-            b"\0",
-            b"\x01",
-            b"\x01a",
-            b"\x01a\0\xFF",
-            b"\x01a\0\x03",
-            b"\x02",
-            b"\x02\0\0\0\0\0\0\0",
-            b"a",
-        ];
+        let cases: [&[u8]; 8] =
+            [b"\0", b"\x01", b"\x01a", b"\x01a\0\xFF", b"\x01a\0\x03", b"\x02", b"\x02\0\0\0\0\0\0\0", b"a"];
         for bytes in cases {
             assert_eq!(Key::from_bytes(bytes), None, "{bytes:?}");
         }

@@ -113,10 +113,7 @@ impl<R: Record> Table<R> {
             assert!(name.as_bytes()[index] != 0, "a table's name has no NUL");
             index += 1;
         }
-        Self {
-            name,
-            record: PhantomData,
-        }
+        Self { name, record: PhantomData }
     }
 
     /// The name, as it stands in the store.
@@ -131,11 +128,7 @@ impl<R: Record> Table<R> {
         place.push(0);
         place.extend_from_slice(key.as_bytes());
         if place.len() > MAX_KEY_BYTES {
-            return Err(Fault::new(format!(
-                "key of {} bytes in table {}",
-                place.len(),
-                self.name
-            )));
+            return Err(Fault::new(format!("key of {} bytes in table {}", place.len(), self.name)));
         }
         Ok(place)
     }
@@ -155,9 +148,7 @@ impl<R: Record> Table<R> {
 
     pub(crate) fn encode(&self, key: &Key, record: &R) -> Result<Vec<u8>, Fault> {
         let mut bytes = vec![R::VERSION];
-        record
-            .encode(&mut bytes)
-            .map_err(|fault| self.about(key, fault))?;
+        record.encode(&mut bytes).map_err(|fault| self.about(key, fault))?;
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(self.about(key, Fault::new(format!("record of {} bytes", bytes.len()))));
         }
@@ -167,10 +158,9 @@ impl<R: Record> Table<R> {
     pub(crate) fn decode(&self, key: &Key, bytes: &[u8]) -> Result<R, Fault> {
         let record = match bytes.split_first() {
             None => Err(Fault::new("record without a version")),
-            Some((&version, _)) if version > R::VERSION => Err(Fault::new(format!(
-                "record of version {version}, but only {} is known",
-                R::VERSION
-            ))),
+            Some((&version, _)) if version > R::VERSION => {
+                Err(Fault::new(format!("record of version {version}, but only {} is known", R::VERSION)))
+            }
             Some((&version, bytes)) => R::decode(version, bytes),
         };
         record.map_err(|fault| self.about(key, fault))
@@ -203,9 +193,7 @@ mod tests {
 
     fn migrate(version: u8, bytes: &[u8]) -> Result<LampThree, Fault> {
         match version {
-            1 => json::read(1, bytes).map(|lamp: LampOne| LampThree {
-                milliwatts: lamp.watts * 1000,
-            }),
+            1 => json::read(1, bytes).map(|lamp: LampOne| LampThree { milliwatts: lamp.watts * 1000 }),
             _ => Err(Fault::new("there never was such a version")),
         }
     }
@@ -217,27 +205,17 @@ mod tests {
     #[test]
     fn a_record_of_an_older_version_migrates_when_it_is_read() {
         let (store, key) = (Store::in_memory(), Key::of(["a"]));
-        store
-            .write(|tx| tx.put(&ONE, &key, &LampOne { watts: 5 }))
-            .unwrap();
+        store.write(|tx| tx.put(&ONE, &key, &LampOne { watts: 5 })).unwrap();
         let migrated = LampThree { milliwatts: 5000 };
         assert_eq!(store.read().get(&THREE, &key).unwrap(), Some(migrated));
-        store
-            .write(|tx| tx.put(&THREE, &key, &LampThree { milliwatts: 1 }))
-            .unwrap();
-        assert_eq!(
-            store.read().get(&THREE, &key).unwrap(),
-            Some(LampThree { milliwatts: 1 })
-        );
+        store.write(|tx| tx.put(&THREE, &key, &LampThree { milliwatts: 1 })).unwrap();
+        assert_eq!(store.read().get(&THREE, &key).unwrap(), Some(LampThree { milliwatts: 1 }));
     }
 
     #[test]
     fn a_record_is_its_version_and_its_encoding() {
         let key = Key::all();
-        assert_eq!(
-            THREE.encode(&key, &LampThree { milliwatts: 7 }).unwrap(),
-            b"\x03{\"milliwatts\":7}"
-        );
+        assert_eq!(THREE.encode(&key, &LampThree { milliwatts: 7 }).unwrap(), b"\x03{\"milliwatts\":7}");
         assert_eq!(RAW.encode(&key, &b"raw".to_vec()).unwrap(), b"\x01raw");
     }
 
@@ -245,18 +223,9 @@ mod tests {
     fn a_record_that_does_not_decode_is_a_fault_that_says_where() {
         let cases: [(&[u8], &str); 4] = [
             (b"", "table lamps, key a: record without a version"),
-            (
-                b"\x04{}",
-                "table lamps, key a: record of version 4, but only 3 is known",
-            ),
-            (
-                b"\x02{}",
-                "table lamps, key a: there never was such a version",
-            ),
-            (
-                b"\x03{}",
-                "table lamps, key a: decode JSON: missing field `milliwatts` at line 1 column 2",
-            ),
+            (b"\x04{}", "table lamps, key a: record of version 4, but only 3 is known"),
+            (b"\x02{}", "table lamps, key a: there never was such a version"),
+            (b"\x03{}", "table lamps, key a: decode JSON: missing field `milliwatts` at line 1 column 2"),
         ];
         for (bytes, expected) in cases {
             let fault = THREE.decode(&Key::of(["a"]), bytes).unwrap_err();
@@ -278,11 +247,7 @@ mod tests {
         }
         const STUBBORN: Table<Stubborn> = Table::new("stubborn");
         let store = Store::in_memory();
-        assert!(
-            store
-                .write(|tx| tx.put(&STUBBORN, &Key::all(), &Stubborn))
-                .is_err()
-        );
+        assert!(store.write(|tx| tx.put(&STUBBORN, &Key::all(), &Stubborn)).is_err());
         assert!(!store.read().contains(&STUBBORN, &Key::all()).unwrap());
     }
 }

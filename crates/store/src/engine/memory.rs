@@ -27,21 +27,13 @@ struct Versions {
 impl Memory {
     pub(crate) fn holding(pairs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let memory = Self::default();
-        memory.write(
-            pairs
-                .iter()
-                .map(|(key, value)| (key.clone(), Some(value.clone())))
-                .collect(),
-        );
+        memory.write(pairs.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect());
         memory
     }
 
     /// The commit itself, which in memory cannot fail.
     pub(crate) fn write(&self, changes: Changes) {
-        let mut versions = self
-            .versions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         versions.last += 1;
         let last = versions.last;
         for (key, value) in changes {
@@ -54,16 +46,10 @@ impl Memory {
 
 impl Engine for Memory {
     fn snapshot(&self) -> Box<dyn Snapshot> {
-        let mut versions = self
-            .versions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         let at = versions.last;
         *versions.watched.entry(at).or_default() += 1;
-        Box::new(At {
-            versions: self.versions.clone(),
-            at,
-        })
+        Box::new(At { versions: self.versions.clone(), at })
     }
 
     fn commit(&self, changes: Changes) -> Result<(), Fault> {
@@ -96,33 +82,20 @@ struct At {
 
 impl At {
     fn pick<'v>(&self, versions: &'v [(u64, Change)]) -> Option<&'v [u8]> {
-        versions
-            .iter()
-            .rfind(|(commit, _)| *commit <= self.at)?
-            .1
-            .as_deref()
+        versions.iter().rfind(|(commit, _)| *commit <= self.at)?.1.as_deref()
     }
 }
 
 impl Snapshot for At {
     fn get(&self, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = versions
-            .map
-            .get(key)
-            .and_then(|versions| self.pick(versions))
-        {
+        if let Some(value) = versions.map.get(key).and_then(|versions| self.pick(versions)) {
             found(value);
         }
         Ok(())
     }
 
-    fn range(
-        &self,
-        bounds: &Bounds,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), Fault> {
+    fn range(&self, bounds: &Bounds, direction: Direction, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
         let mut pairs = versions
             .map
@@ -139,10 +112,7 @@ impl Snapshot for At {
 
 impl Drop for At {
     fn drop(&mut self) {
-        let mut versions = self
-            .versions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(watchers) = versions.watched.get_mut(&self.at) {
             *watchers -= 1;
             if *watchers == 0 {

@@ -1,8 +1,6 @@
 //! What every engine owes, told once and run over all of them.
 
-use store::{
-    Direction, Disk, Durability, Fault, FaultPlan, Key, Options, Outcome, Read, Store, Table, Write,
-};
+use store::{Direction, Disk, Durability, Fault, FaultPlan, Key, Options, Outcome, Read, Store, Table, Write};
 
 const LAMPS: Table<Vec<u8>> = Table::new("lamps");
 const LAMPS_BY_ROOM: Table<()> = Table::new("lamps_by_room");
@@ -20,9 +18,7 @@ fn key(name: &str) -> Key {
 }
 
 fn put(store: &Store, name: &str, value: &str) {
-    store
-        .write(|tx| tx.put(&LAMPS, &key(name), &value.into()))
-        .unwrap();
+    store.write(|tx| tx.put(&LAMPS, &key(name), &value.into())).unwrap();
 }
 
 fn get(db: &Read, name: &str) -> Option<String> {
@@ -31,21 +27,10 @@ fn get(db: &Read, name: &str) -> Option<String> {
 }
 
 /// The names under `prefix`, as `range` gives them.
-fn names(
-    db: &Read,
-    prefix: &Key,
-    after: Option<&str>,
-    direction: Direction,
-    limit: usize,
-) -> String {
+fn names(db: &Read, prefix: &Key, after: Option<&str>, direction: Direction, limit: usize) -> String {
     let after = after.map(key);
-    let found = db
-        .range(&LAMPS, prefix, after.as_ref(), direction, limit)
-        .unwrap();
-    let names: Vec<_> = found
-        .iter()
-        .map(|(key, _)| key.text_at(1).unwrap())
-        .collect();
+    let found = db.range(&LAMPS, prefix, after.as_ref(), direction, limit).unwrap();
+    let names: Vec<_> = found.iter().map(|(key, _)| key.text_at(1).unwrap()).collect();
     names.join(" ")
 }
 
@@ -66,14 +51,9 @@ fn what_was_put_is_found_and_what_was_deleted_is_not() {
 #[test]
 fn an_empty_record_is_still_there() {
     on_every_engine(|store| {
-        store
-            .write(|tx| tx.put(&LAMPS_BY_ROOM, &key("a"), &()))
-            .unwrap();
+        store.write(|tx| tx.put(&LAMPS_BY_ROOM, &key("a"), &())).unwrap();
         assert!(store.read().contains(&LAMPS_BY_ROOM, &key("a")).unwrap());
-        assert_eq!(
-            store.read().get(&LAMPS_BY_ROOM, &key("a")).unwrap(),
-            Some(())
-        );
+        assert_eq!(store.read().get(&LAMPS_BY_ROOM, &key("a")).unwrap(), Some(()));
     });
 }
 
@@ -82,9 +62,7 @@ fn tables_do_not_see_each_other() {
     on_every_engine(|store| {
         put(store, "a", "on");
         assert!(!store.read().contains(&LAMPS_BY_ROOM, &key("a")).unwrap());
-        let all = store
-            .read()
-            .range(&LAMPS_BY_ROOM, &Key::all(), None, Direction::Ascending, 9);
+        let all = store.read().range(&LAMPS_BY_ROOM, &Key::all(), None, Direction::Ascending, 9);
         assert_eq!(all.unwrap(), []);
     });
 }
@@ -102,10 +80,7 @@ fn a_snapshot_does_not_move() {
         assert_eq!(get(&before, "a").as_deref(), Some("1"));
         assert_eq!(names(&before, &hall, None, Direction::Ascending, 9), "a b");
         assert_eq!(get(&store.read(), "a").as_deref(), Some("2"));
-        assert_eq!(
-            names(&store.read(), &hall, None, Direction::Ascending, 9),
-            "a c"
-        );
+        assert_eq!(names(&store.read(), &hall, None, Direction::Ascending, 9), "a c");
     });
 }
 
@@ -177,10 +152,7 @@ fn check_ranges(db: &Read) {
     ];
     for (after, direction, limit, expected) in cases {
         let found = names(db, &hall, after, direction, limit);
-        assert_eq!(
-            found, expected,
-            "after {after:?}, {direction:?}, limit {limit}"
-        );
+        assert_eq!(found, expected, "after {after:?}, {direction:?}, limit {limit}");
     }
 }
 
@@ -201,14 +173,10 @@ fn a_prefix_takes_whole_parts_and_nothing_beside_them() {
         for key in &keys {
             store.write(|tx| tx.put(&LAMPS_BY_ROOM, key, &())).unwrap();
         }
-        let found = store
-            .read()
-            .range(&LAMPS_BY_ROOM, &keys[0], None, Direction::Ascending, 99);
+        let found = store.read().range(&LAMPS_BY_ROOM, &keys[0], None, Direction::Ascending, 99);
         let found: Vec<_> = found.unwrap().into_iter().map(|(key, ())| key).collect();
         assert_eq!(found, keys[..4]);
-        let all = store
-            .read()
-            .range(&LAMPS_BY_ROOM, &Key::all(), None, Direction::Descending, 99);
+        let all = store.read().range(&LAMPS_BY_ROOM, &Key::all(), None, Direction::Descending, 99);
         assert_eq!(all.unwrap().len(), keys.len());
     });
 }
@@ -221,29 +189,13 @@ fn a_page_that_starts_outside_its_prefix_stays_inside() {
             store.write(|tx| tx.put(&LAMPS_BY_ROOM, key, &())).unwrap();
         }
         let page = |prefix: &str, after: &Key, direction| {
-            let found = store.read().range(
-                &LAMPS_BY_ROOM,
-                &Key::of([prefix]),
-                Some(after),
-                direction,
-                9,
-            );
-            found
-                .unwrap()
-                .into_iter()
-                .map(|(key, ())| key)
-                .collect::<Vec<_>>()
+            let found = store.read().range(&LAMPS_BY_ROOM, &Key::of([prefix]), Some(after), direction, 9);
+            found.unwrap().into_iter().map(|(key, ())| key).collect::<Vec<_>>()
         };
-        assert_eq!(
-            page("hall", &other, Direction::Ascending),
-            std::slice::from_ref(&hall)
-        );
+        assert_eq!(page("hall", &other, Direction::Ascending), std::slice::from_ref(&hall));
         assert_eq!(page("hall", &other, Direction::Descending), []);
         assert_eq!(page("attic", &hall, Direction::Ascending), []);
-        assert_eq!(
-            page("attic", &hall, Direction::Descending),
-            std::slice::from_ref(&other)
-        );
+        assert_eq!(page("attic", &hall, Direction::Descending), std::slice::from_ref(&other));
     });
 }
 
@@ -259,9 +211,7 @@ fn in_a_group_a_refusal_undoes_itself_alone_and_later_units_see_earlier_ones() {
             tx.put(&LAMPS, &key("undone"), &Vec::new()).unwrap();
             Outcome::Undo
         };
-        store
-            .write_all(&mut [&mut first, &mut second, &mut third, &mut fourth])
-            .unwrap();
+        store.write_all(&mut [&mut first, &mut second, &mut third, &mut fourth]).unwrap();
         assert_eq!(get(&store.read(), "kept").as_deref(), Some("013"));
         assert_eq!(get(&store.read(), "undone"), None);
     });
@@ -292,16 +242,8 @@ fn a_group_costs_one_sync_and_an_undone_group_none() {
 #[test]
 fn a_group_that_fails_to_commit_leaves_nothing_to_see() {
     let plans = [
-        FaultPlan {
-            seed: 1,
-            refuse_one_in: 1,
-            ..FaultPlan::default()
-        },
-        FaultPlan {
-            seed: 1,
-            break_one_in: 1,
-            ..FaultPlan::default()
-        },
+        FaultPlan { seed: 1, refuse_one_in: 1, ..FaultPlan::default() },
+        FaultPlan { seed: 1, break_one_in: 1, ..FaultPlan::default() },
     ];
     for plan in plans {
         let store = Disk::new(plan).open(Durability::Durable);
@@ -317,18 +259,10 @@ fn a_key_too_long_for_an_engine_is_a_fault_not_a_panic() {
     on_every_engine(|store| {
         let long = Key::of(["x".repeat(70_000)]);
         assert!(store.read().get(&LAMPS, &long).is_err());
-        assert!(
-            store
-                .write(|tx| tx.put(&LAMPS, &long, &Vec::new()))
-                .is_err()
-        );
+        assert!(store.write(|tx| tx.put(&LAMPS, &long, &Vec::new())).is_err());
         let longest = Key::of(["x".repeat(65_534 - "lamps\0".len() - 2)]);
-        store
-            .write(|tx| tx.put(&LAMPS, &longest, &Vec::new()))
-            .unwrap();
-        let found = store
-            .read()
-            .range(&LAMPS, &longest, None, Direction::Ascending, 1);
+        store.write(|tx| tx.put(&LAMPS, &longest, &Vec::new())).unwrap();
+        let found = store.read().range(&LAMPS, &longest, None, Direction::Ascending, 1);
         assert_eq!(found.unwrap().len(), 1);
     });
 }

@@ -7,9 +7,7 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use store::{
-    Direction, Disk, Durability, FaultPlan, Key, Options, Outcome, Read, Store, Table, Work, Write,
-};
+use store::{Direction, Disk, Durability, FaultPlan, Key, Options, Outcome, Read, Store, Table, Work, Write};
 
 const TABLES: [Table<Vec<u8>>; 2] = [Table::new("t"), Table::new("t1")];
 
@@ -27,13 +25,7 @@ enum Op {
     Put(usize, Path, Vec<u8>),
     Delete(usize, Path),
     Get(usize, Path),
-    Range {
-        table: usize,
-        prefix: Path,
-        after: Option<Path>,
-        direction: Direction,
-        limit: usize,
-    },
+    Range { table: usize, prefix: Path, after: Option<Path>, direction: Direction, limit: usize },
 }
 
 #[derive(Debug, Clone)]
@@ -61,13 +53,7 @@ fn an_op() -> impl Strategy<Value = Op> {
     let table = 0..TABLES.len();
     let direction = prop::sample::select(vec![Direction::Ascending, Direction::Descending]);
     let bytes = prop::collection::vec(any::<u8>(), 0..4);
-    let range = (
-        table.clone(),
-        a_path(0..2),
-        prop::option::of(a_path(0..3)),
-        direction,
-        0..6_usize,
-    );
+    let range = (table.clone(), a_path(0..2), prop::option::of(a_path(0..3)), direction, 0..6_usize);
     prop_oneof![
         6 => (table.clone(), a_path(0..3), bytes).prop_map(|(table, path, bytes)| Op::Put(table, path, bytes)),
         3 => (table.clone(), a_path(0..3)).prop_map(|(table, path)| Op::Delete(table, path)),
@@ -99,9 +85,7 @@ fn range_of_model(
     direction: Direction,
     limit: usize,
 ) -> Vec<(Key, Vec<u8>)> {
-    let under = model
-        .iter()
-        .filter(|((its_table, path), _)| *its_table == table && path.starts_with(prefix));
+    let under = model.iter().filter(|((its_table, path), _)| *its_table == table && path.starts_with(prefix));
     let beyond = |path: &Path| match (after, direction) {
         (None, _) => true,
         (Some(after), Direction::Ascending) => path > after,
@@ -111,11 +95,7 @@ fn range_of_model(
     if direction == Direction::Descending {
         found.reverse();
     }
-    found
-        .into_iter()
-        .take(limit)
-        .map(|((_, path), bytes)| (key(path), bytes.clone()))
-        .collect()
+    found.into_iter().take(limit).map(|((_, path), bytes)| (key(path), bytes.clone())).collect()
 }
 
 /// Does `op` to both, and compares what they say.
@@ -131,32 +111,13 @@ fn apply(op: &Op, tx: &mut Write, model: &mut Model) {
         }
         Op::Get(table, path) => {
             let expected = model.get(&(*table, path.clone()));
-            assert_eq!(
-                tx.get(&TABLES[*table], &key(path)).unwrap().as_ref(),
-                expected
-            );
-            assert_eq!(
-                tx.contains(&TABLES[*table], &key(path)).unwrap(),
-                expected.is_some()
-            );
+            assert_eq!(tx.get(&TABLES[*table], &key(path)).unwrap().as_ref(), expected);
+            assert_eq!(tx.contains(&TABLES[*table], &key(path)).unwrap(), expected.is_some());
         }
-        Op::Range {
-            table,
-            prefix,
-            after,
-            direction,
-            limit,
-        } => {
+        Op::Range { table, prefix, after, direction, limit } => {
             let after_key = after.as_deref().map(key);
-            let found = tx.range(
-                &TABLES[*table],
-                &key(prefix),
-                after_key.as_ref(),
-                *direction,
-                *limit,
-            );
-            let expected =
-                range_of_model(model, (*table, prefix), after.as_ref(), *direction, *limit);
+            let found = tx.range(&TABLES[*table], &key(prefix), after_key.as_ref(), *direction, *limit);
+            let expected = range_of_model(model, (*table, prefix), after.as_ref(), *direction, *limit);
             assert_eq!(found.unwrap(), expected);
         }
     }
@@ -187,23 +148,12 @@ fn run_group(store: &Store, group: &[(Vec<Op>, Outcome)], model: &Model) -> (Mod
 }
 
 fn contents(db: &Read) -> Vec<Vec<(Key, Vec<u8>)>> {
-    let all = |table| {
-        db.range(table, &Key::all(), None, Direction::Ascending, usize::MAX)
-            .unwrap()
-    };
+    let all = |table| db.range(table, &Key::all(), None, Direction::Ascending, usize::MAX).unwrap();
     TABLES.iter().map(all).collect()
 }
 
 fn contents_of_model(model: &Model) -> Vec<Vec<(Key, Vec<u8>)>> {
-    let all = |table| {
-        range_of_model(
-            model,
-            (table, &Vec::new()),
-            None,
-            Direction::Ascending,
-            usize::MAX,
-        )
-    };
+    let all = |table| range_of_model(model, (table, &Vec::new()), None, Direction::Ascending, usize::MAX);
     (0..TABLES.len()).map(all).collect()
 }
 
@@ -221,11 +171,7 @@ fn run(
         if let Step::Group(group) = step {
             let before = store.read();
             let (next, committed) = run_group(&store, group, &model);
-            assert_eq!(
-                contents(&before),
-                contents_of_model(&model),
-                "a snapshot moved"
-            );
+            assert_eq!(contents(&before), contents_of_model(&model), "a snapshot moved");
             if committed {
                 if durability == Durability::Durable && next != model {
                     possible.clear();
@@ -238,12 +184,8 @@ fn run(
             store = opened;
             let found = contents(&store.read());
             if loss.is_break() {
-                let survivor = possible
-                    .iter()
-                    .find(|state| contents_of_model(state) == found);
-                model = survivor
-                    .unwrap_or_else(|| panic!("{found:?} never was"))
-                    .clone();
+                let survivor = possible.iter().find(|state| contents_of_model(state) == found);
+                model = survivor.unwrap_or_else(|| panic!("{found:?} never was")).clone();
             }
             possible = vec![model.clone()];
         }
@@ -252,12 +194,7 @@ fn run(
 }
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        rng_seed: RngSeed::Fixed(20),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(20), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -303,26 +240,14 @@ fn after_a_crash_a_durable_store_has_every_commit_and_a_relaxed_one_the_oldest()
     let mut lost = 0;
     for seed in 0..20 {
         for durability in [Durability::Durable, Durability::Relaxed] {
-            let disk = Disk::new(FaultPlan {
-                seed,
-                ..FaultPlan::default()
-            });
+            let disk = Disk::new(FaultPlan { seed, ..FaultPlan::default() });
             let store = disk.open(durability);
             for n in 0..10 {
-                store
-                    .write(|tx| tx.put(&TABLES[0], &Key::all().and_u64(n), &Vec::new()))
-                    .unwrap();
+                store.write(|tx| tx.put(&TABLES[0], &Key::all().and_u64(n), &Vec::new())).unwrap();
             }
             disk.crash();
-            assert!(
-                store
-                    .read()
-                    .contains(&TABLES[0], &Key::all().and_u64(0))
-                    .is_err()
-            );
-            let [found, _] = &contents(&disk.open(durability).read())[..] else {
-                panic!("two tables")
-            };
+            assert!(store.read().contains(&TABLES[0], &Key::all().and_u64(0)).is_err());
+            let [found, _] = &contents(&disk.open(durability).read())[..] else { panic!("two tables") };
             assert!((0..).zip(found).all(|(n, (key, _))| key.u64_at(0) == Ok(n)));
             match durability {
                 Durability::Durable => assert_eq!(found.len(), 10),
@@ -335,21 +260,8 @@ fn after_a_crash_a_durable_store_has_every_commit_and_a_relaxed_one_the_oldest()
 
 #[test]
 fn a_disk_that_fails_to_read_says_so() {
-    let store = Disk::new(FaultPlan {
-        fail_read_one_in: 1,
-        ..FaultPlan::default()
-    })
-    .open(Durability::Durable);
+    let store = Disk::new(FaultPlan { fail_read_one_in: 1, ..FaultPlan::default() }).open(Durability::Durable);
     assert!(store.read().get(&TABLES[0], &Key::all()).is_err());
-    assert!(
-        store
-            .read()
-            .range(&TABLES[0], &Key::all(), None, Direction::Ascending, 1)
-            .is_err()
-    );
-    assert!(
-        store
-            .write(|tx| tx.contains(&TABLES[0], &Key::all()))
-            .is_err()
-    );
+    assert!(store.read().range(&TABLES[0], &Key::all(), None, Direction::Ascending, 1).is_err());
+    assert!(store.write(|tx| tx.contains(&TABLES[0], &Key::all())).is_err());
 }
