@@ -172,7 +172,6 @@ impl<R: Record> Table<R> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use serde::{Deserialize, Serialize};
 
