@@ -1,0 +1,212 @@
+//! The decision: the policies of one principal, prepared for one connection, and the answer to one request
+//! (security.md §3.7). An explicit Deny wins over any Allow, without an Allow nothing is permitted, and order
+//! never matters. `decide` runs for every message: it allocates nothing.
+
+use std::sync::Arc;
+
+use crate::condition::{Actual, Bound};
+use crate::context::{Context, Key};
+use crate::document::{Document, Effect, Statement};
+use crate::pattern::{Pattern, Resource};
+
+/// What is asked: may this be done to that, now?
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The action with its service, such as `iot:Publish`.
+    pub action: &'a str,
+    /// What it is done to.
+    pub resource: Resource<'a>,
+    /// The time, in milliseconds since 1970, for `aws:CurrentTime` and `aws:EpochTime`.
+    pub now_ms: i64,
+    /// What is known of this request only, such as the connect attributes. Conditions look here first;
+    /// variables do not look here, since they were replaced when the set was compiled.
+    pub values: &'a Context,
+}
+
+impl<'a> Request<'a> {
+    /// A request about which nothing more is known than about its connection.
+    pub fn new(action: &'a str, resource: impl Into<Resource<'a>>, now_ms: i64) -> Request<'a> {
+        static NOTHING: Context = Context::new();
+        Request { action, resource: resource.into(), now_ms, values: &NOTHING }
+    }
+
+    /// The same request with what is known of it alone.
+    pub fn with(self, values: &'a Context) -> Request<'a> {
+        Request { values, ..self }
+    }
+}
+
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A statement allows it and none denies it.
+    Allowed,
+    /// A statement denies it.
+    ExplicitDeny,
+    /// No statement speaks of it.
+    ImplicitDeny,
+}
+
+impl Verdict {
+    /// The word AWS's `TestAuthorization` uses (security.md §4).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Allowed => "ALLOWED",
+            Verdict::ExplicitDeny => "EXPLICIT_DENY",
+            Verdict::ImplicitDeny => "IMPLICIT_DENY",
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer, and the first statement that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// The answer in one word.
+    pub verdict: Verdict,
+    /// The statement that allowed or denied; none if no statement spoke.
+    pub deciding: Option<StatementRef<'a>>,
+}
+
+impl Decision<'_> {
+    /// Whether the request may go on.
+    pub fn is_allowed(&self) -> bool {
+        self.verdict == Verdict::Allowed
+    }
+}
+
+/// Where a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementRef<'a> {
+    /// The name of its policy.
+    pub policy: &'a str,
+    /// Its place in the policy, from 0.
+    pub index: usize,
+    /// Its `Sid`, if it has one.
+    pub sid: Option<&'a str>,
+    /// What it does with what it matches.
+    pub effect: Effect,
+}
+
+/// The policies of one principal with the values of one connection in place of their variables.
+#[derive(Debug)]
+pub struct PolicySet {
+    pub(crate) policies: Vec<(Arc<str>, Arc<Document>)>,
+    pub(crate) context: Context,
+    denies: Vec<Rule>,
+    allows: Vec<Rule>,
+}
+
+/// A statement that can match in this context.
+#[derive(Debug)]
+struct Rule {
+    policy: Arc<str>,
+    index: usize,
+    statement: Arc<Statement>,
+    resources: BoundResources,
+    clauses: Box<[Bound]>,
+}
+
+impl PolicySet {
+    /// Puts the values of `context` into the policies. A resource whose variable has no value matches nothing;
+    /// a statement that is left without a chance is skipped from then on (security.md §3.4).
+    pub fn compile<N: Into<Arc<str>>>(
+        policies: impl IntoIterator<Item = (N, Arc<Document>)>,
+        context: Context,
+    ) -> PolicySet {
+        let policies: Vec<(Arc<str>, Arc<Document>)> =
+            policies.into_iter().map(|(name, document)| (name.into(), document)).collect();
+        let (mut denies, mut allows) = (Vec::new(), Vec::new());
+        for (policy, document) in &policies {
+            for (index, statement) in document.statements.iter().enumerate() {
+                let Some(resources) = BoundResources::new(statement, &context) else { continue };
+                let Some(clauses) = bind_clauses(statement, &context) else { continue };
+                let rule = Rule { policy: policy.clone(), index, statement: statement.clone(), resources, clauses };
+                match statement.effect {
+                    Effect::Deny => denies.push(rule),
+                    Effect::Allow => allows.push(rule),
+                }
+            }
+        }
+        PolicySet { policies, context, denies, allows }
+    }
+
+    /// Answers one request.
+    pub fn decide<'a>(&'a self, request: &Request<'_>) -> Decision<'a> {
+        let first = |rules: &'a [Rule]| rules.iter().find(|rule| rule.matches(request, &self.context));
+        if let Some(rule) = first(&self.denies) {
+            return Decision { verdict: Verdict::ExplicitDeny, deciding: Some(rule.place()) };
+        }
+        match first(&self.allows) {
+            Some(rule) => Decision { verdict: Verdict::Allowed, deciding: Some(rule.place()) },
+            None => Decision { verdict: Verdict::ImplicitDeny, deciding: None },
+        }
+    }
+}
+
+impl Rule {
+    fn matches(&self, request: &Request<'_>, context: &Context) -> bool {
+        self.statement.covers_action(request.action)
+            && self.resources.cover(request.resource)
+            && hold(&self.clauses, request, context)
+    }
+
+    fn place(&self) -> StatementRef<'_> {
+        let Statement { sid, effect, .. } = &*self.statement;
+        StatementRef { policy: &self.policy, index: self.index, sid: sid.as_deref(), effect: *effect }
+    }
+}
+
+/// The resources of a statement with the values of one context in place.
+#[derive(Debug)]
+pub(crate) struct BoundResources {
+    negated: bool,
+    patterns: Box<[Pattern]>,
+}
+
+impl BoundResources {
+    /// The resources in this context; none if they can cover nothing there.
+    pub(crate) fn new(statement: &Statement, context: &Context) -> Option<BoundResources> {
+        let written = &statement.resources;
+        let patterns: Box<[Pattern]> =
+            written.items.iter().filter_map(|template| template.bind(context).ok()).collect();
+        let unknown = patterns.len() < written.items.len();
+        let hopeless = if written.negated {
+            // unconfirmed: "everything but something unknown" never allows anything, and still denies the rest.
+            unknown && statement.effect == Effect::Allow
+        } else {
+            patterns.is_empty()
+        };
+        (!hopeless).then_some(BoundResources { negated: written.negated, patterns })
+    }
+
+    pub(crate) fn cover(&self, resource: Resource<'_>) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(resource)) != self.negated
+    }
+}
+
+/// The condition of a statement in this context; none if it can never hold there.
+pub(crate) fn bind_clauses(statement: &Statement, context: &Context) -> Option<Box<[Bound]>> {
+    statement.clauses.iter().map(|clause| clause.bind(context).ok()).collect()
+}
+
+/// Whether every clause holds.
+pub(crate) fn hold(clauses: &[Bound], request: &Request<'_>, context: &Context) -> bool {
+    clauses.iter().all(|clause| clause.holds(actual(&clause.key, request, context)))
+}
+
+/// What a request has under a condition key: the time, else what is known of the request, else of the connection.
+pub(crate) fn actual<'a>(key: &Key, request: &Request<'a>, context: &'a Context) -> Actual<'a> {
+    match &*key.folded {
+        "aws:currenttime" | "aws:epochtime" => Actual::Now(request.now_ms),
+        _ => match request.values.values(key) {
+            [] => Actual::Texts(context.values(key)),
+            found => Actual::Texts(found),
+        },
+    }
+}
