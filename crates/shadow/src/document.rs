@@ -28,7 +28,7 @@ const TOMBSTONE: u8 = 1;
 const REMEMBERED: i64 = 48 * 60 * 60;
 
 /// A stored shadow, or the tombstone of a deleted one, read from its record.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Document<'a> {
     version: u64,
     deleted_at: Option<i64>,
@@ -60,12 +60,7 @@ impl<'a> Document<'a> {
             SHADOW => Document::decode_shadow(version, rest),
             TOMBSTONE => {
                 let at = i64::from_le_bytes(rest.try_into().map_err(|_| Corrupt)?);
-                Ok(Document {
-                    version,
-                    deleted_at: Some(at),
-                    state: Object::default(),
-                    text: b"{}",
-                })
+                Ok(Document { version, deleted_at: Some(at), state: Object::default(), text: b"{}" })
             }
             _ => Err(Corrupt),
         }
@@ -73,21 +68,12 @@ impl<'a> Document<'a> {
 
     fn decode_shadow(version: u64, rest: &'a [u8]) -> Result<Document<'a>, Corrupt> {
         let (count, rest) = rest.split_first_chunk().ok_or(Corrupt)?;
-        let bytes = usize::try_from(u32::from_le_bytes(*count))
-            .ok()
-            .and_then(|count| count.checked_mul(12));
-        let (runs, text) = bytes
-            .and_then(|bytes| rest.split_at_checked(bytes))
-            .ok_or(Corrupt)?;
+        let bytes = usize::try_from(u32::from_le_bytes(*count)).ok().and_then(|count| count.checked_mul(12));
+        let (runs, text) = bytes.and_then(|bytes| rest.split_at_checked(bytes)).ok_or(Corrupt)?;
         let mut times = Times::runs(runs);
         let state = parse::parse(std::str::from_utf8(text).map_err(|_| Corrupt)?, &mut times);
         match state {
-            Ok(Value::Object(state)) if times.are_spent() => Ok(Document {
-                version,
-                deleted_at: None,
-                state,
-                text,
-            }),
+            Ok(Value::Object(state)) if times.are_spent() => Ok(Document { version, deleted_at: None, state, text }),
             _ => Err(Corrupt),
         }
     }
@@ -106,8 +92,7 @@ impl<'a> Document<'a> {
     ///
     /// unconfirmed: at 48 hours to the second the version is still remembered.
     pub fn forgotten(&self, now: i64) -> bool {
-        self.deleted_at
-            .is_some_and(|at| now.saturating_sub(at) > REMEMBERED)
+        self.deleted_at.is_some_and(|at| now.saturating_sub(at) > REMEMBERED)
     }
 
     /// The last version number that was given out, from which the next update counts.

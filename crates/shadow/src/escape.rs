@@ -44,10 +44,7 @@ pub(crate) fn quote(text: &str) -> String {
 /// What a canonical JSON string, with its quotes, says.
 pub(crate) fn unquote(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    let mut rest = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .unwrap_or(&text);
+    let mut rest = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&text);
     let mut out = String::with_capacity(rest.len());
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
@@ -110,11 +107,7 @@ fn push(out: &mut String, character: char) {
         '\0'..' ' => {
             let unit = u32::from(character);
             out.push_str("\\u00");
-            out.extend(
-                [unit >> 4, unit & 15]
-                    .into_iter()
-                    .filter_map(|digit| char::from_digit(digit, 16)),
-            );
+            out.extend([unit >> 4, unit & 15].into_iter().filter_map(|digit| char::from_digit(digit, 16)));
         }
         _ => out.push(character),
     }
@@ -151,10 +144,7 @@ mod tests {
     fn a_quoted_string_says_what_it_said() {
         for text in ["", "a", "\"", "\\", "\u{0}\u{1f}\u{7f}", "é😀\n", "\\u0041"] {
             assert_eq!(unquote(quote(text).as_bytes()), text);
-            assert_eq!(
-                canonical(&quote(text)).as_deref(),
-                Some(quote(text).as_str())
-            );
+            assert_eq!(canonical(&quote(text)).as_deref(), Some(quote(text).as_str()));
         }
     }
 }

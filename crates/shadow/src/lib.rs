@@ -31,6 +31,7 @@ mod tree;
 pub use document::{Corrupt, Document};
 pub use refused::Refused;
 
+use print::Envelope;
 use request::Request;
 use tree::{Object, Value};
 
@@ -47,11 +48,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            document_bytes: 8 * 1024,
-            depth: 8,
-            request_bytes: 128 * 1024,
-        }
+        Limits { document_bytes: 8 * 1024, depth: 8, request_bytes: 128 * 1024 }
     }
 }
 
@@ -80,18 +77,9 @@ pub struct Deleted {
 }
 
 /// Applies an update request to what is stored, in the order of validation of §3.1.
-pub fn update(
-    stored: Option<Document<'_>>,
-    request: &[u8],
-    now: i64,
-    limits: &Limits,
-) -> Result<Updated, Refused> {
+pub fn update(stored: Option<Document<'_>>, request: &[u8], now: i64, limits: &Limits) -> Result<Updated, Refused> {
     let text = request::text(request, limits.request_bytes)?;
-    let Request {
-        state,
-        version: expected,
-        token,
-    } = Request::read(&text, now, limits.depth)?;
+    let Request { state, version: expected, token } = Request::read(&text, now, limits.depth)?;
     let counter = stored.as_ref().map_or(0, |document| document.counter(now));
     let before = stored.filter(Document::exists);
 
@@ -99,25 +87,23 @@ pub fn update(
     if expected.is_some_and(|expected| expected != before.as_ref().map_or(0, Document::version)) {
         return Err(Refused::VERSION_CONFLICT.to(token));
     }
-    let version = counter.saturating_add(1);
-    let accepted = print::accepted(&state, version, now, token);
+    let envelope = Envelope { version: counter.saturating_add(1), now, token };
+    let accepted = print::accepted(&state, envelope);
     let mut documents = print::previous(before.as_ref());
 
-    let after = merge(
-        before.map_or_else(Object::default, Document::into_state),
-        state,
-    );
-    let text = print::text(&after);
+    let longest = text.len() + before.as_ref().map_or(0, |before| before.text.len());
+    let after = merge(before.map(Document::into_state).unwrap_or_default(), state);
+    let text = print::text(&after, longest);
     if after.section_bytes(text.len()) > limits.document_bytes {
         return Err(Refused::TOO_LARGE.to(token));
     }
-    print::current(&mut documents, &after, &text, version, now, token);
+    print::current(&mut documents, &after, &text, envelope);
     let delta = after.delta();
     Ok(Updated {
-        record: document::record(version, &after, &text),
-        version,
+        record: document::record(envelope.version, &after, &text),
+        version: envelope.version,
         accepted,
-        delta: (!delta.is_empty()).then(|| print::delta(&delta, version, now, token)),
+        delta: (!delta.is_empty()).then(|| print::delta(&delta, envelope)),
         documents,
     })
 }
@@ -125,33 +111,23 @@ pub fn update(
 /// Answers a get request, whose payload may be empty, with the payload of `get/accepted`.
 ///
 /// `name` is what a 404 calls the shadow: `thing`, or `thing~shadow` for a named one.
-pub fn get(
-    stored: Option<&Document<'_>>,
-    name: &str,
-    request: &[u8],
-    now: i64,
-) -> Result<Vec<u8>, Refused> {
+pub fn get(stored: Option<&Document<'_>>, name: &str, request: &[u8], now: i64) -> Result<Vec<u8>, Refused> {
     let text = request::optional_text(request);
     let token = request::token(&text)?;
     match stored.filter(|document| document.exists()) {
-        Some(document) => Ok(print::whole(document, now, token)),
+        Some(document) => Ok(print::whole(document, Envelope { version: document.version(), now, token })),
         None => Err(Refused::no_shadow(name).to(token)),
     }
 }
 
 /// Answers a delete request, whose payload may be empty; `name` is as for [`get`].
-pub fn delete(
-    stored: Option<&Document<'_>>,
-    name: &str,
-    request: &[u8],
-    now: i64,
-) -> Result<Deleted, Refused> {
+pub fn delete(stored: Option<&Document<'_>>, name: &str, request: &[u8], now: i64) -> Result<Deleted, Refused> {
     let text = request::optional_text(request);
     let token = request::token(&text)?;
     match stored.filter(|document| document.exists()) {
         Some(document) => Ok(Deleted {
             record: document::tombstone(document.version(), now),
-            accepted: print::deleted(document.version(), now, token),
+            accepted: print::deleted(Envelope { version: document.version(), now, token }),
         }),
         None => Err(Refused::no_shadow(name).to(token)),
     }

@@ -40,44 +40,23 @@ impl<'a> Decimal<'a> {
         let fraction = &fraction[..fraction.len() - zeros(fraction.iter().rev())];
         if !whole.is_empty() {
             let power = i64::try_from(whole.len()).unwrap_or(i64::MAX);
-            let kept = if fraction.is_empty() {
-                whole.len() - zeros(whole.iter().rev())
-            } else {
-                whole.len()
-            };
-            return Decimal {
-                negative,
-                whole: &whole[..kept],
-                fraction,
-                power,
-            };
+            let kept = if fraction.is_empty() { whole.len() - zeros(whole.iter().rev()) } else { whole.len() };
+            return Decimal { negative, whole: &whole[..kept], fraction, power };
         }
         let leading = zeros(fraction.iter());
         let power = i64::try_from(leading).map_or(0, i64::wrapping_neg);
-        Decimal {
-            negative,
-            whole,
-            fraction: &fraction[leading..],
-            power,
-        }
+        Decimal { negative, whole, fraction: &fraction[leading..], power }
     }
 
     fn scaled(self, exponent: &[u8]) -> Option<Decimal<'a>> {
         if self.whole.is_empty() && self.fraction.is_empty() {
-            return Some(Decimal {
-                negative: false,
-                power: 0,
-                ..self
-            });
+            return Some(Decimal { negative: false, power: 0, ..self });
         }
         if exponent.is_empty() {
             return Some(self);
         }
         let exponent: i64 = std::str::from_utf8(exponent).ok()?.parse().ok()?;
-        Some(Decimal {
-            power: self.power.checked_add(exponent)?,
-            ..self
-        })
+        Some(Decimal { power: self.power.checked_add(exponent)?, ..self })
     }
 
     fn digits(&self) -> impl Iterator<Item = &u8> {
@@ -87,9 +66,7 @@ impl<'a> Decimal<'a> {
 
 impl PartialEq for Decimal<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.negative == other.negative
-            && self.power == other.power
-            && self.digits().eq(other.digits())
+        self.negative == other.negative && self.power == other.power && self.digits().eq(other.digits())
     }
 }
 
@@ -126,27 +103,15 @@ mod tests {
             ("0.1", "0.01", false),
             ("10.1", "1.1", false),
             ("9007199254740993", "9007199254740992", false),
-            (
-                "123456789012345678901234567890",
-                "123456789012345678901234567890.0",
-                true,
-            ),
+            ("123456789012345678901234567890", "123456789012345678901234567890.0", true),
             ("0.1", "0.1000000000000000055511151231257827", false),
             ("1e99999999999999999999", "1e99999999999999999998", false),
             ("1", "true", false),
             ("\"1\"", "1", false),
             ("", "0", false),
         ] {
-            assert_eq!(
-                equal(one.as_bytes(), two.as_bytes()),
-                same,
-                "{one} and {two}"
-            );
-            assert_eq!(
-                equal(two.as_bytes(), one.as_bytes()),
-                same,
-                "{two} and {one}"
-            );
+            assert_eq!(equal(one.as_bytes(), two.as_bytes()), same, "{one} and {two}");
+            assert_eq!(equal(two.as_bytes(), one.as_bytes()), same, "{two} and {one}");
         }
     }
 }

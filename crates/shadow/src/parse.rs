@@ -9,6 +9,19 @@ use crate::tree::{Leaf, Member, Object, Value};
 /// How deep a text may nest before it is refused unread.
 const NESTING: usize = 64;
 
+/// The bytes at which a run of plain characters in a string ends.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    let mut control = 0;
+    while control < 0x20 {
+        special[control] = true;
+        control += 1;
+    }
+    special
+};
+
 /// Why a text was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Malformed {
@@ -18,20 +31,11 @@ pub(crate) enum Malformed {
 
 /// Reads one JSON text.
 pub(crate) fn parse<'a>(text: &'a str, times: &mut Times<'_>) -> Result<Value<'a>, Malformed> {
-    let mut parser = Parser {
-        text: text.as_bytes(),
-        at: 0,
-        times,
-        members: Vec::with_capacity(32),
-    };
+    let mut parser = Parser { text: text.as_bytes(), at: 0, times, members: Vec::with_capacity(32) };
     parser.blank();
     let value = parser.value(NESTING)?;
     parser.blank();
-    if parser.at == parser.text.len() {
-        Ok(value)
-    } else {
-        Err(Malformed::Syntax)
-    }
+    if parser.at == parser.text.len() { Ok(value) } else { Err(Malformed::Syntax) }
 }
 
 struct Parser<'a, 't, 'r> {
@@ -56,35 +60,43 @@ impl<'a> Parser<'a, '_, '_> {
 
     /// Passes `byte` if it is the next that is not blank.
     fn pass(&mut self, byte: u8) -> bool {
-        self.blank();
+        if self.peek() <= b' ' {
+            self.blank();
+        }
         let passed = self.peek() == byte;
         self.at += usize::from(passed);
         passed
     }
 
+    /// Reads a value. It is inlined because most members are leaves.
+    #[inline]
     fn value(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
-        let start = self.at;
         match self.peek() {
+            b'{' => Ok(Value::Object(self.object(depth)?)),
+            b'[' => Ok(Value::Array(self.array(depth)?)),
+            first => Ok(Value::Leaf(self.leaf(first)?)),
+        }
+    }
+
+    fn leaf(&mut self, first: u8) -> Result<Leaf<'a>, Malformed> {
+        let start = self.at;
+        match first {
             b'"' => self.string()?,
-            b'{' => return self.object(depth.checked_sub(1).ok_or(Malformed::Nesting)?),
-            b'[' => return self.array(depth.checked_sub(1).ok_or(Malformed::Nesting)?),
             b't' => self.word(b"true")?,
             b'f' => self.word(b"false")?,
             b'n' => self.word(b"null")?,
             _ => self.number()?,
         }
         let at = self.times.next().ok_or(Malformed::Syntax)?;
-        Ok(Value::Leaf(Leaf {
-            text: &self.text[start..self.at],
-            at,
-        }))
+        Ok(Leaf { text: &self.text[start..self.at], at })
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
+    fn object(&mut self, depth: usize) -> Result<Object<'a>, Malformed> {
+        let depth = depth.checked_sub(1).ok_or(Malformed::Nesting)?;
         let base = self.members.len();
         self.at += 1;
         if self.pass(b'}') {
-            return Ok(Value::Object(Object::default()));
+            return Ok(Object::default());
         }
         loop {
             self.blank();
@@ -104,16 +116,15 @@ impl<'a> Parser<'a, '_, '_> {
         if !self.pass(b'}') {
             return Err(Malformed::Syntax);
         }
-        Ok(Value::Object(Object::from_members(
-            self.members.drain(base..).collect(),
-        )))
+        Ok(Object::from_members(self.members.drain(base..).collect()))
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
+    fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, Malformed> {
+        let depth = depth.checked_sub(1).ok_or(Malformed::Nesting)?;
         let mut elements = Vec::new();
         self.at += 1;
         if self.pass(b']') {
-            return Ok(Value::Array(elements));
+            return Ok(elements);
         }
         loop {
             self.blank();
@@ -122,11 +133,7 @@ impl<'a> Parser<'a, '_, '_> {
                 break;
             }
         }
-        if self.pass(b']') {
-            Ok(Value::Array(elements))
-        } else {
-            Err(Malformed::Syntax)
-        }
+        if self.pass(b']') { Ok(elements) } else { Err(Malformed::Syntax) }
     }
 
     fn string(&mut self) -> Result<(), Malformed> {
@@ -135,11 +142,12 @@ impl<'a> Parser<'a, '_, '_> {
         }
         self.at += 1;
         loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            self.at += rest.iter().position(|&byte| SPECIAL[usize::from(byte)]).unwrap_or(rest.len());
             match self.peek() {
                 b'"' => break,
                 b'\\' => self.at += 2,
-                0..0x20 => return Err(Malformed::Syntax),
-                _ => self.at += 1,
+                _ => return Err(Malformed::Syntax),
             }
         }
         self.at += 1;
@@ -149,11 +157,7 @@ impl<'a> Parser<'a, '_, '_> {
     fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
         let found = self.text[self.at..].starts_with(word);
         self.at += word.len();
-        if found {
-            Ok(())
-        } else {
-            Err(Malformed::Syntax)
-        }
+        if found { Ok(()) } else { Err(Malformed::Syntax) }
     }
 
     fn number(&mut self) -> Result<(), Malformed> {
@@ -180,10 +184,6 @@ impl<'a> Parser<'a, '_, '_> {
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at > start {
-            Ok(())
-        } else {
-            Err(Malformed::Syntax)
-        }
+        if self.at > start { Ok(()) } else { Err(Malformed::Syntax) }
     }
 }

@@ -4,41 +4,57 @@ use crate::document::Document;
 use crate::escape;
 use crate::tree::{Leaf, Object, Value};
 
-/// The state of an object as compact JSON.
-pub(crate) fn text(state: &Object<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
+/// What a message says about the update or request it answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) version: u64,
+    pub(crate) now: i64,
+    /// The client token as JSON.
+    pub(crate) token: Option<&'a [u8]>,
+}
+
+/// A message that is not often longer.
+const USUAL: usize = 1024;
+
+/// How much longer than its state alone a state with its metadata may be expected to be.
+const WITH_METADATA: usize = 4;
+
+/// The state of an object as compact JSON, of probably no more than `expected` bytes.
+pub(crate) fn text(state: &Object<'_>, expected: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(expected);
     object(&mut out, state, &mut plain);
     out
 }
 
 /// `update/accepted`: what the request carried, nulls and empty objects included.
-pub(crate) fn accepted(state: &Value<'_>, version: u64, now: i64, token: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
+pub(crate) fn accepted(state: &Value<'_>, envelope: Envelope<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(USUAL);
     out.extend_from_slice(b"{\"state\":");
     value(&mut out, state, &mut plain);
     out.extend_from_slice(b",\"metadata\":");
     value(&mut out, state, &mut Stamp::default().printer());
-    number(&mut out, b",\"version\":", version);
-    end(&mut out, now, token);
+    number(&mut out, b",\"version\":", envelope.version);
+    end(&mut out, envelope);
     out
 }
 
 /// `update/delta`: the version comes first, and the state is the delta itself.
-pub(crate) fn delta(delta: &Object<'_>, version: u64, now: i64, token: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    number(&mut out, b"{\"version\":", version);
-    time(&mut out, now);
+pub(crate) fn delta(delta: &Object<'_>, envelope: Envelope<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(USUAL);
+    number(&mut out, b"{\"version\":", envelope.version);
+    time(&mut out, envelope.now);
     out.extend_from_slice(b",\"state\":");
     object(&mut out, delta, &mut plain);
     out.extend_from_slice(b",\"metadata\":");
     object(&mut out, delta, &mut Stamp::default().printer());
-    close(&mut out, token);
+    close(&mut out, envelope.token);
     out
 }
 
 /// The first half of `update/documents`: the document before the update, or null.
 pub(crate) fn previous(document: Option<&Document<'_>>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
+    let bytes = document.map_or(0, |document| document.text.len());
+    let mut out = Vec::with_capacity(USUAL + 2 * WITH_METADATA * bytes);
     out.extend_from_slice(b"{\"previous\":");
     match document {
         Some(document) => side(&mut out, &document.state, document.text, document.version()),
@@ -48,22 +64,15 @@ pub(crate) fn previous(document: Option<&Document<'_>>) -> Vec<u8> {
 }
 
 /// The second half of `update/documents`: the document after the update.
-pub(crate) fn current(
-    out: &mut Vec<u8>,
-    state: &Object<'_>,
-    text: &[u8],
-    version: u64,
-    now: i64,
-    token: Option<&[u8]>,
-) {
+pub(crate) fn current(out: &mut Vec<u8>, state: &Object<'_>, text: &[u8], envelope: Envelope<'_>) {
     out.extend_from_slice(b",\"current\":");
-    side(out, state, text, version);
-    end(out, now, token);
+    side(out, state, text, envelope.version);
+    end(out, envelope);
 }
 
 /// `get/accepted`: the whole document, with the delta among the state and never among the metadata.
-pub(crate) fn whole(document: &Document<'_>, now: i64, token: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2048);
+pub(crate) fn whole(document: &Document<'_>, envelope: Envelope<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(USUAL + WITH_METADATA * document.text.len());
     out.extend_from_slice(b"{\"state\":");
     out.extend_from_slice(document.text);
     let delta = document.state.delta();
@@ -75,22 +84,22 @@ pub(crate) fn whole(document: &Document<'_>, now: i64, token: Option<&[u8]>) -> 
     }
     out.extend_from_slice(b",\"metadata\":");
     object(&mut out, &document.state, &mut Stamp::default().printer());
-    number(&mut out, b",\"version\":", document.version());
-    end(&mut out, now, token);
+    number(&mut out, b",\"version\":", envelope.version);
+    end(&mut out, envelope);
     out
 }
 
 /// `delete/accepted`.
-pub(crate) fn deleted(version: u64, now: i64, token: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
-    number(&mut out, b"{\"version\":", version);
-    end(&mut out, now, token);
+pub(crate) fn deleted(envelope: Envelope<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(USUAL / 4);
+    number(&mut out, b"{\"version\":", envelope.version);
+    end(&mut out, envelope);
     out
 }
 
 /// Any `rejected`.
 pub(crate) fn rejected(code: u16, message: &str, token: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
+    let mut out = Vec::with_capacity(USUAL / 2);
     number(&mut out, b"{\"code\":", u64::from(code));
     out.extend_from_slice(b",\"message\":");
     out.extend_from_slice(escape::quote(message).as_bytes());
@@ -108,9 +117,9 @@ fn side(out: &mut Vec<u8>, state: &Object<'_>, text: &[u8], version: u64) {
     out.push(b'}');
 }
 
-fn end(out: &mut Vec<u8>, now: i64, token: Option<&[u8]>) {
-    time(out, now);
-    close(out, token);
+fn end(out: &mut Vec<u8>, envelope: Envelope<'_>) {
+    time(out, envelope.now);
+    close(out, envelope.token);
 }
 
 fn close(out: &mut Vec<u8>, token: Option<&[u8]>) {
@@ -122,22 +131,21 @@ fn close(out: &mut Vec<u8>, token: Option<&[u8]>) {
 }
 
 fn time(out: &mut Vec<u8>, at: i64) {
-    let label: &[u8] = if at < 0 {
-        b",\"timestamp\":-"
-    } else {
-        b",\"timestamp\":"
-    };
+    let label: &[u8] = if at < 0 { b",\"timestamp\":-" } else { b",\"timestamp\":" };
     number(out, label, at.unsigned_abs());
 }
 
 fn number(out: &mut Vec<u8>, label: &[u8], mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut start = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-        start -= 1;
+    for pair in digits.rchunks_exact_mut(2) {
+        let two = (number % 100) as u8;
+        pair[0] += two / 10;
+        pair[1] += two % 10;
+        number /= 100;
+        start -= 2;
         if number == 0 {
+            start += usize::from(two < 10);
             break;
         }
     }
@@ -145,35 +153,44 @@ fn number(out: &mut Vec<u8>, label: &[u8], mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Prints a value, each leaf by means of `leaf`.
+/// Prints a value, each leaf by means of `leaf`. It is inlined because most members are leaves.
+#[inline]
 fn value(out: &mut Vec<u8>, value: &Value<'_>, leaf: &mut impl FnMut(&mut Vec<u8>, &Leaf<'_>)) {
     match value {
         Value::Leaf(it) => leaf(out, it),
+        Value::Array(it) => array(out, it, leaf),
         Value::Object(it) => object(out, it, leaf),
-        Value::Array(elements) => {
-            out.push(b'[');
-            for (at, element) in elements.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                self::value(out, element, leaf);
-            }
-            out.push(b']');
-        }
     }
 }
 
+fn array(out: &mut Vec<u8>, elements: &[Value<'_>], leaf: &mut impl FnMut(&mut Vec<u8>, &Leaf<'_>)) {
+    let mut separator = b'[';
+    for element in elements {
+        out.push(separator);
+        value(out, element, leaf);
+        separator = b',';
+    }
+    close_with(out, elements.is_empty(), *b"[]");
+}
+
 fn object(out: &mut Vec<u8>, object: &Object<'_>, leaf: &mut impl FnMut(&mut Vec<u8>, &Leaf<'_>)) {
-    out.push(b'{');
-    for (at, member) in object.members().iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
+    let mut separator = b'{';
+    for member in object.members() {
+        out.push(separator);
         out.extend_from_slice(member.key);
         out.push(b':');
         value(out, &member.value, leaf);
+        separator = b',';
     }
-    out.push(b'}');
+    close_with(out, object.is_empty(), *b"{}");
+}
+
+/// Closes a bracket, and opens it first if no element did.
+fn close_with(out: &mut Vec<u8>, empty: bool, [open, close]: [u8; 2]) {
+    if empty {
+        out.push(open);
+    }
+    out.push(close);
 }
 
 /// A leaf of the state: its own text.

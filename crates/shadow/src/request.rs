@@ -11,6 +11,9 @@ use std::borrow::Cow;
 /// The bytes that a client token may have (§3.7).
 const TOKEN_BYTES: usize = 64;
 
+/// The bytes of a get or delete request beyond which it is not looked at: the broker's limit (§3.7).
+const OPTIONAL_BYTES: usize = 128 * 1024;
+
 /// An update request.
 pub(crate) struct Request<'a> {
     /// Null, or an object of at most `desired` and `reported`, each null or an object.
@@ -34,12 +37,13 @@ pub(crate) fn text(request: &[u8], limit: usize) -> Result<Cow<'_, str>, Refused
 
 /// The text of a get or delete request, which may be anything.
 ///
-/// unconfirmed: the guide calls these payloads ignored, so one that is not JSON is answered as if it were empty.
+/// unconfirmed: the guide calls these payloads ignored, so one that is not JSON, or too long, is answered
+/// as if it were empty.
 pub(crate) fn optional_text(request: &[u8]) -> Cow<'_, str> {
-    std::str::from_utf8(request)
-        .ok()
-        .and_then(escape::canonical)
-        .unwrap_or_default()
+    if request.len() > OPTIONAL_BYTES {
+        return Cow::Borrowed("");
+    }
+    std::str::from_utf8(request).ok().and_then(escape::canonical).unwrap_or_default()
 }
 
 /// The token of a get or delete request, if it has one.
@@ -64,11 +68,7 @@ impl<'a> Request<'a> {
         let refuse = |refused: Refused| refused.to(token);
         let version = take_version(&mut request).map_err(refuse)?;
         let state = take_state(&mut request, depth).map_err(refuse)?;
-        Ok(Request {
-            state,
-            version,
-            token,
-        })
+        Ok(Request { state, version, token })
     }
 }
 
@@ -82,8 +82,7 @@ fn take_token<'a>(request: &mut Object<'a>) -> Result<Option<&'a [u8]>, Refused>
 }
 
 fn is_token(text: &[u8]) -> bool {
-    text.first() == Some(&b'"')
-        && (text.len() <= TOKEN_BYTES + 2 || escape::unquote(text).len() <= TOKEN_BYTES)
+    text.first() == Some(&b'"') && (text.len() <= TOKEN_BYTES + 2 || escape::unquote(text).len() <= TOKEN_BYTES)
 }
 
 /// unconfirmed: an integer is digits alone, so 1.0, 1e0, -0 and null are refused. One too large to count up to is an
@@ -91,12 +90,9 @@ fn is_token(text: &[u8]) -> bool {
 fn take_version(request: &mut Object<'_>) -> Result<Option<u64>, Refused> {
     match request.remove(b"\"version\"") {
         None => Ok(None),
-        Some(Value::Leaf(leaf)) if leaf.text.iter().all(u8::is_ascii_digit) => Ok(Some(
-            std::str::from_utf8(leaf.text)
-                .ok()
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or(u64::MAX),
-        )),
+        Some(Value::Leaf(leaf)) if leaf.text.iter().all(u8::is_ascii_digit) => {
+            Ok(Some(std::str::from_utf8(leaf.text).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)))
+        }
         Some(_) => Err(Refused::INVALID_VERSION),
     }
 }
@@ -108,29 +104,19 @@ fn take_state<'a>(request: &mut Object<'a>, depth: usize) -> Result<Value<'a>, R
         null if null.is_null() => &[],
         _ => return Err(Refused::STATE_NOT_OBJECT),
     };
-    if let Some(foreign) = sections
-        .iter()
-        .find(|section| ![DESIRED, REPORTED].contains(&section.key))
-    {
+    if let Some(foreign) = sections.iter().find(|section| ![DESIRED, REPORTED].contains(&section.key)) {
         return Err(Refused::invalid_node(foreign.key));
     }
     for section in sections {
         if !matches!(section.value, Value::Object(_)) && !section.value.is_null() {
             let desired = section.key == DESIRED;
-            return Err(if desired {
-                Refused::DESIRED_NOT_OBJECT
-            } else {
-                Refused::REPORTED_NOT_OBJECT
-            });
+            return Err(if desired { Refused::DESIRED_NOT_OBJECT } else { Refused::REPORTED_NOT_OBJECT });
         }
     }
     if sections.iter().any(|section| section.value.depth() > depth) {
         return Err(Refused::TOO_DEEP);
     }
-    if sections
-        .iter()
-        .any(|section| section.value.has_null_in_array())
-    {
+    if sections.iter().any(|section| section.value.has_null_in_array()) {
         return Err(Refused::INVALID_JSON);
     }
     Ok(state)

@@ -11,20 +11,12 @@ pub(crate) struct Times<'a> {
 impl<'a> Times<'a> {
     /// The same time for every leaf.
     pub(crate) fn always(at: i64) -> Times<'a> {
-        Times {
-            at,
-            left: u32::MAX,
-            runs: &[],
-        }
+        Times { at, left: u32::MAX, runs: &[] }
     }
 
     /// The times that these runs say.
     pub(crate) fn runs(runs: &'a [u8]) -> Times<'a> {
-        Times {
-            at: 0,
-            left: 0,
-            runs,
-        }
+        Times { at: 0, left: 0, runs }
     }
 
     /// The time of the next leaf, if there is one.
@@ -32,11 +24,7 @@ impl<'a> Times<'a> {
         if self.left == 0 {
             let (leaves, rest) = self.runs.split_first_chunk()?;
             let (at, rest) = rest.split_first_chunk()?;
-            *self = Times {
-                at: i64::from_le_bytes(*at),
-                left: u32::from_le_bytes(*leaves),
-                runs: rest,
-            };
+            *self = Times { at: i64::from_le_bytes(*at), left: u32::from_le_bytes(*leaves), runs: rest };
         }
         self.left = self.left.checked_sub(1)?;
         Some(self.at)

@@ -9,7 +9,7 @@
 use crate::number;
 
 /// A JSON value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Value<'a> {
     Leaf(Leaf<'a>),
     Array(Vec<Value<'a>>),
@@ -17,18 +17,18 @@ pub(crate) enum Value<'a> {
 }
 
 /// A string, number, boolean or null as its JSON text, and when it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) at: i64,
 }
 
 /// Members in strictly rising order of their keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Object<'a>(Vec<Member<'a>>);
 
 /// A key, with its quotes and in the one spelling `escape` gives it, and a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Member<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: Value<'a>,
@@ -62,10 +62,7 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Value<'a>> {
-        self.0
-            .iter()
-            .find(|member| member.key == key)
-            .map(|member| &member.value)
+        self.0.iter().find(|member| member.key == key).map(|member| &member.value)
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Value<'a>> {
@@ -79,10 +76,7 @@ impl<'a> Object<'a> {
         let mut removed = false;
         let mut at = 0;
         for Member { key, mut value } in patch.0 {
-            at += self.0[at..]
-                .iter()
-                .take_while(|member| member.key < key)
-                .count();
+            at += self.0[at..].iter().take_while(|member| member.key < key).count();
             match self.0.get_mut(at) {
                 Some(member) if member.key == key => {
                     member.value.merge(value);
@@ -103,23 +97,18 @@ impl<'a> Object<'a> {
 
     /// Gives the time of every leaf, in the order of the text.
     pub(crate) fn each_time(&self, visit: &mut dyn FnMut(i64)) {
-        self.0
-            .iter()
-            .for_each(|member| member.value.each_time(visit));
+        self.0.iter().for_each(|member| member.value.each_time(visit));
     }
 
     /// Drops the members that are empty objects.
     pub(crate) fn drop_empty(&mut self) {
-        self.0
-            .retain(|member| !matches!(&member.value, Value::Object(object) if object.is_empty()));
+        self.0.retain(|member| !matches!(&member.value, Value::Object(object) if object.is_empty()));
     }
 
     /// What desired holds and reported does not, where this object is a whole shadow (§3.4).
     pub(crate) fn delta(&self) -> Object<'a> {
         match (self.get(DESIRED), self.get(REPORTED)) {
-            (Some(Value::Object(desired)), Some(Value::Object(reported))) => {
-                desired.difference(reported)
-            }
+            (Some(Value::Object(desired)), Some(Value::Object(reported))) => desired.difference(reported),
             (Some(Value::Object(desired)), None) => desired.clone(),
             _ => Object::default(),
         }
@@ -156,17 +145,8 @@ impl<'a> Value<'a> {
     pub(crate) fn depth(&self) -> usize {
         match self {
             Value::Leaf(_) => 0,
-            Value::Array(elements) => elements
-                .iter()
-                .map(|element| 1 + element.depth())
-                .max()
-                .unwrap_or(0),
-            Value::Object(object) => object
-                .0
-                .iter()
-                .map(|member| 1 + member.value.depth())
-                .max()
-                .unwrap_or(0),
+            Value::Array(elements) => elements.iter().map(|element| 1 + element.depth()).max().unwrap_or(0),
+            Value::Object(object) => object.0.iter().map(|member| 1 + member.value.depth()).max().unwrap_or(0),
         }
     }
 
@@ -178,10 +158,7 @@ impl<'a> Value<'a> {
         match self {
             Value::Leaf(_) => false,
             Value::Array(elements) => elements.iter().any(Value::has_null),
-            Value::Object(object) => object
-                .0
-                .iter()
-                .any(|member| member.value.has_null_in_array()),
+            Value::Object(object) => object.0.iter().any(|member| member.value.has_null_in_array()),
         }
     }
 
@@ -210,14 +187,7 @@ impl<'a> Value<'a> {
             (Value::Object(object), Value::Object(patch)) => object.merge(patch),
             (value, mut patch) => {
                 let created = patch.strip_nulls();
-                *value = if created {
-                    patch
-                } else {
-                    Value::Leaf(Leaf {
-                        text: b"null",
-                        at: 0,
-                    })
-                };
+                *value = if created { patch } else { Value::Leaf(Leaf { text: b"null", at: 0 }) };
             }
         }
     }
@@ -248,16 +218,12 @@ impl<'a> Value<'a> {
     /// Equality of what the texts mean, whenever they were written: 1 equals 1.0 (§3.2.9).
     fn equals(&self, other: &Value<'_>) -> bool {
         match (self, other) {
-            (Value::Leaf(one), Value::Leaf(two)) => {
-                one.text == two.text || number::equal(one.text, two.text)
-            }
+            (Value::Leaf(one), Value::Leaf(two)) => one.text == two.text || number::equal(one.text, two.text),
             (Value::Array(one), Value::Array(two)) => {
                 one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.equals(two))
             }
             (Value::Object(one), Value::Object(two)) => {
-                let same = |(one, two): (&Member<'_>, &Member<'_>)| {
-                    one.key == two.key && one.value.equals(&two.value)
-                };
+                let same = |(one, two): (&Member<'_>, &Member<'_>)| one.key == two.key && one.value.equals(&two.value);
                 one.0.len() == two.0.len() && one.0.iter().zip(&two.0).all(same)
             }
             _ => false,

@@ -1,10 +1,6 @@
 //! The room from its door: golden vectors, every refusal, and properties against a naive reference.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod golden;
 mod properties;
@@ -28,6 +24,5 @@ fn get(record: Option<&[u8]>, request: &[u8], now: i64) -> Result<Vec<u8>, Refus
 
 /// Reads a message.
 fn json(message: &[u8]) -> Value {
-    serde_json::from_slice(message)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(message)))
+    serde_json::from_slice(message).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(message)))
 }

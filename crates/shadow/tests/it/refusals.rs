@@ -11,16 +11,11 @@ const TOO_LARGE: &str = "The payload exceeds the maximum size allowed";
 /// What refuses `request` on a shadow at version 1, or null if nothing does.
 fn refusal(request: &[u8]) -> Value {
     let first = update(None, br#"{"state":{}}"#, NOW).unwrap();
-    update(Some(&first.record), request, NOW)
-        .map_or_else(|refused| json(&refused.body()), |_| Value::Null)
+    update(Some(&first.record), request, NOW).map_or_else(|refused| json(&refused.body()), |_| Value::Null)
 }
 
 fn check(request: &str, code: u16, message: &str) {
-    assert_eq!(
-        refusal(request.as_bytes()),
-        json!({"code": code, "message": message}),
-        "{request}"
-    );
+    assert_eq!(refusal(request.as_bytes()), json!({"code": code, "message": message}), "{request}");
 }
 
 fn accepts(request: &str) {
@@ -93,11 +88,7 @@ fn an_empty_update_lacks_its_payload() {
 #[test]
 fn what_is_not_utf8_has_the_wrong_encoding() {
     let message = "Unsupported documented encoding; supported encoding is UTF-8";
-    for request in [
-        &b"{\"state\":{\"desired\":{\"a\":\"\xff\"}}}"[..],
-        b"\xff\xfe{\0}\0",
-        b"{\"\xed\xa0\x80\":1}",
-    ] {
+    for request in [&b"{\"state\":{\"desired\":{\"a\":\"\xff\"}}}"[..], b"\xff\xfe{\0}\0", b"{\"\xed\xa0\x80\":1}"] {
         assert_eq!(refusal(request), json!({"code": 415, "message": message}));
     }
 }
@@ -107,11 +98,7 @@ fn a_state_is_required_and_is_an_object_or_null() {
     check("{}", 400, "Missing required node: state");
     check(r#"{"State":{}}"#, 400, "Missing required node: state");
     for state in ["1", "\"x\"", "[]", "true"] {
-        check(
-            &format!(r#"{{"state":{state}}}"#),
-            400,
-            "State node must be an object",
-        );
+        check(&format!(r#"{{"state":{state}}}"#), 400, "State node must be an object");
     }
     accepts(r#"{"state":{}}"#);
     accepts(r#"{"state":null}"#);
@@ -120,16 +107,8 @@ fn a_state_is_required_and_is_an_object_or_null() {
 #[test]
 fn a_section_is_an_object_or_null() {
     for section in ["1", "\"x\"", "[]", "[{}]", "false"] {
-        check(
-            &format!(r#"{{"state":{{"desired":{section}}}}}"#),
-            400,
-            "Desired node must be an object",
-        );
-        check(
-            &format!(r#"{{"state":{{"reported":{section}}}}}"#),
-            400,
-            "Reported node must be an object",
-        );
+        check(&format!(r#"{{"state":{{"desired":{section}}}}}"#), 400, "Desired node must be an object");
+        check(&format!(r#"{{"state":{{"reported":{section}}}}}"#), 400, "Reported node must be an object");
         check(
             &format!(r#"{{"state":{{"reported":{section},"desired":{section}}}}}"#),
             400,
@@ -141,21 +120,9 @@ fn a_section_is_an_object_or_null() {
 
 #[test]
 fn a_state_holds_desired_and_reported_only() {
-    check(
-        r#"{"state":{"delta":{}}}"#,
-        400,
-        "State contains an invalid node: 'delta'",
-    );
-    check(
-        r#"{"state":{"desired":1,"Desired":{}}}"#,
-        400,
-        "State contains an invalid node: 'Desired'",
-    );
-    check(
-        r#"{"state":{"a\"\u000ab":null}}"#,
-        400,
-        "State contains an invalid node: 'a\"\nb'",
-    );
+    check(r#"{"state":{"delta":{}}}"#, 400, "State contains an invalid node: 'delta'");
+    check(r#"{"state":{"desired":1,"Desired":{}}}"#, 400, "State contains an invalid node: 'Desired'");
+    check(r#"{"state":{"a\"\u000ab":null}}"#, 400, "State contains an invalid node: 'a\"\nb'");
     let long = "é".repeat(200);
     let cut = format!("State contains an invalid node: '{}'", "é".repeat(128));
     check(&format!(r#"{{"state":{{"{long}":{{}}}}}}"#), 400, &cut);
@@ -163,45 +130,24 @@ fn a_state_holds_desired_and_reported_only() {
 
 #[test]
 fn unknown_keys_beside_the_state_are_ignored() {
-    accepts(
-        r#"{"state":{},"metadata":{"a":[null,{"b":[[[[[[[[[[[[1]]]]]]]]]]]]}]},"timestamp":"x","x":null}"#,
-    );
+    accepts(r#"{"state":{},"metadata":{"a":[null,{"b":[[[[[[[[[[[[1]]]]]]]]]]]]}]},"timestamp":"x","x":null}"#);
 }
 
 #[test]
 fn a_version_is_digits() {
-    for version in [
-        "-1", "1.0", "1e0", "-0", "\"1\"", "null", "true", "{}", "[1]",
-    ] {
-        check(
-            &format!(r#"{{"state":{{}},"version":{version}}}"#),
-            400,
-            "Invalid version",
-        );
+    for version in ["-1", "1.0", "1e0", "-0", "\"1\"", "null", "true", "{}", "[1]"] {
+        check(&format!(r#"{{"state":{{}},"version":{version}}}"#), 400, "Invalid version");
     }
     accepts(r#"{"state":{},"version":1}"#);
-    for version in [
-        "0",
-        "2",
-        "18446744073709551616",
-        "100000000000000000000000000000000000001",
-    ] {
-        check(
-            &format!(r#"{{"state":{{}},"version":{version}}}"#),
-            409,
-            "Version conflict",
-        );
+    for version in ["0", "2", "18446744073709551616", "100000000000000000000000000000000000001"] {
+        check(&format!(r#"{{"state":{{}},"version":{version}}}"#), 409, "Version conflict");
     }
 }
 
 #[test]
 fn a_token_is_a_string_of_at_most_64_bytes() {
     for token in ["1", "null", "{}", "[\"a\"]", "true"] {
-        check(
-            &format!(r#"{{"state":{{}},"clientToken":{token}}}"#),
-            400,
-            "Invalid clientToken",
-        );
+        check(&format!(r#"{{"state":{{}},"clientToken":{token}}}"#), 400, "Invalid clientToken");
     }
     for (token, within) in [
         ("a".repeat(64), true),
@@ -225,13 +171,12 @@ fn a_token_is_a_string_of_at_most_64_bytes() {
 
 /// `depth` steps below a section, by turns of key and index.
 fn nested(depth: usize) -> String {
-    (1..depth).fold("1".to_owned(), |inner, step| {
-        if step % 2 == 0 {
-            format!("{{\"k\":{inner}}}")
-        } else {
-            format!("[{inner}]")
-        }
-    })
+    (1..depth).fold(
+        "1".to_owned(),
+        |inner, step| {
+            if step % 2 == 0 { format!("{{\"k\":{inner}}}") } else { format!("[{inner}]") }
+        },
+    )
 }
 
 #[test]
@@ -242,11 +187,7 @@ fn a_value_may_lie_eight_steps_below_its_section() {
         check(&request(9), 400, TOO_DEEP);
     }
     accepts(r#"{"state":{"desired":{"1":{"2":{"3":{"4":{"5":{"6":{"7":{"8":{}}}}}}}}}}}"#);
-    check(
-        r#"{"state":{"desired":{"1":{"2":{"3":{"4":{"5":{"6":{"7":{"8":{"9":null}}}}}}}}}}}"#,
-        400,
-        TOO_DEEP,
-    );
+    check(r#"{"state":{"desired":{"1":{"2":{"3":{"4":{"5":{"6":{"7":{"8":{"9":null}}}}}}}}}}}"#, 400, TOO_DEEP);
 }
 
 #[test]
@@ -254,30 +195,14 @@ fn nesting_without_end_is_refused_unread() {
     for open in ["[", "{\"a\":", "[[{\"a\":"] {
         check(&open.repeat(10_000), 400, TOO_DEEP);
     }
-    check(
-        &format!(
-            r#"{{"state":{{}},"x":{}{}}}"#,
-            "[".repeat(64),
-            "]".repeat(64)
-        ),
-        400,
-        TOO_DEEP,
-    );
-    accepts(&format!(
-        r#"{{"state":{{}},"x":{}{}}}"#,
-        "[".repeat(63),
-        "]".repeat(63)
-    ));
+    check(&format!(r#"{{"state":{{}},"x":{}{}}}"#, "[".repeat(64), "]".repeat(64)), 400, TOO_DEEP);
+    accepts(&format!(r#"{{"state":{{}},"x":{}{}}}"#, "[".repeat(63), "]".repeat(63)));
 }
 
 #[test]
 fn an_array_holds_no_null() {
     for array in ["[null]", "[1,[null]]", "[{\"a\":null}]", "{\"b\":[null]}"] {
-        check(
-            &format!(r#"{{"state":{{"reported":{{"a":{array}}}}}}}"#),
-            400,
-            "Invalid JSON",
-        );
+        check(&format!(r#"{{"state":{{"reported":{{"a":{array}}}}}}}"#), 400, "Invalid JSON");
     }
     accepts(r#"{"state":{"reported":{"a":[[],{}],"b":null}}}"#);
 }
@@ -285,12 +210,7 @@ fn an_array_holds_no_null() {
 #[test]
 fn the_sections_may_take_8192_bytes_together() {
     // A section of one key takes the value and eight bytes around it: {"k":""}.
-    let request = |bytes: usize| {
-        format!(
-            r#"{{"state":{{"desired":{{ "k": "{}" }}}}}}"#,
-            "x".repeat(bytes - 8)
-        )
-    };
+    let request = |bytes: usize| format!(r#"{{"state":{{"desired":{{ "k": "{}" }}}}}}"#, "x".repeat(bytes - 8));
     accepts(&request(8192));
     check(&request(8193), 413, TOO_LARGE);
 
@@ -303,10 +223,7 @@ fn the_sections_may_take_8192_bytes_together() {
 
 #[test]
 fn a_request_may_be_as_large_as_its_limit() {
-    let limits = Limits {
-        request_bytes: 12,
-        ..Limits::default()
-    };
+    let limits = Limits { request_bytes: 12, ..Limits::default() };
     assert!(shadow::update(None, br#"{"state":{}}"#, NOW, &limits).is_ok());
     let refused = shadow::update(None, br#"{"state":{} }"#, NOW, &limits).unwrap_err();
     assert_eq!((refused.code, &*refused.message), (413, TOO_LARGE));
@@ -314,16 +231,8 @@ fn a_request_may_be_as_large_as_its_limit() {
 
 #[test]
 fn limits_can_be_raised() {
-    let limits = Limits {
-        document_bytes: 30 * 1024,
-        depth: 9,
-        ..Limits::default()
-    };
-    let request = format!(
-        r#"{{"state":{{"desired":{{"k":{},"x":"{}"}}}}}}"#,
-        nested(9),
-        "x".repeat(30_000)
-    );
+    let limits = Limits { document_bytes: 30 * 1024, depth: 9, ..Limits::default() };
+    let request = format!(r#"{{"state":{{"desired":{{"k":{},"x":"{}"}}}}}}"#, nested(9), "x".repeat(30_000));
     assert!(shadow::update(None, request.as_bytes(), NOW, &limits).is_ok());
 }
 
@@ -331,45 +240,14 @@ fn limits_can_be_raised() {
 fn the_first_failure_in_order_is_the_answer() {
     let deep = nested(12);
     for (request, code, message) in [
-        (
-            format!(r#"{{"clientToken":1,"version":"x","state":1,"y":{deep}}}"#),
-            400,
-            "Invalid clientToken",
-        ),
+        (format!(r#"{{"clientToken":1,"version":"x","state":1,"y":{deep}}}"#), 400, "Invalid clientToken"),
         (r#"{"version":"x"}"#.into(), 400, "Invalid version"),
-        (
-            r#"{"version":9}"#.into(),
-            400,
-            "Missing required node: state",
-        ),
-        (
-            r#"{"version":9,"state":{"desired":1,"foo":1}}"#.into(),
-            400,
-            "State contains an invalid node: 'foo'",
-        ),
-        (
-            format!(r#"{{"state":{{"desired":{{"a":{deep}}},"reported":1}}}}"#),
-            400,
-            "Reported node must be an object",
-        ),
-        (
-            format!(r#"{{"version":9,"state":{{"desired":{{"a":{deep},"b":[null]}}}}}}"#),
-            400,
-            TOO_DEEP,
-        ),
-        (
-            r#"{"version":9,"state":{"desired":{"b":[null]}}}"#.into(),
-            400,
-            "Invalid JSON",
-        ),
-        (
-            format!(
-                r#"{{"version":9,"state":{{"desired":{{"b":"{}"}}}}}}"#,
-                "x".repeat(9000)
-            ),
-            409,
-            "Version conflict",
-        ),
+        (r#"{"version":9}"#.into(), 400, "Missing required node: state"),
+        (r#"{"version":9,"state":{"desired":1,"foo":1}}"#.into(), 400, "State contains an invalid node: 'foo'"),
+        (format!(r#"{{"state":{{"desired":{{"a":{deep}}},"reported":1}}}}"#), 400, "Reported node must be an object"),
+        (format!(r#"{{"version":9,"state":{{"desired":{{"a":{deep},"b":[null]}}}}}}"#), 400, TOO_DEEP),
+        (r#"{"version":9,"state":{"desired":{"b":[null]}}}"#.into(), 400, "Invalid JSON"),
+        (format!(r#"{{"version":9,"state":{{"desired":{{"b":"{}"}}}}}}"#, "x".repeat(9000)), 409, "Version conflict"),
     ] {
         check(&request, code, message);
     }
@@ -382,23 +260,12 @@ fn a_refusal_echoes_a_token_that_was_read() {
         r#"{"clientToken":"t\n","state":1}"#.into(),
         r#"{"clientToken":"t\n","state":{},"version":-1}"#.into(),
         r#"{"clientToken":"t\n","state":{},"version":7}"#.into(),
-        format!(
-            r#"{{"clientToken":"t\n","state":{{"desired":{{"b":"{}"}}}}}}"#,
-            "x".repeat(9000)
-        ),
+        format!(r#"{{"clientToken":"t\n","state":{{"desired":{{"b":"{}"}}}}}}"#, "x".repeat(9000)),
     ] {
-        assert_eq!(
-            refusal(request.as_bytes())["clientToken"],
-            "t\n",
-            "{request}"
-        );
+        assert_eq!(refusal(request.as_bytes())["clientToken"], "t\n", "{request}");
     }
     for request in [r#"{"clientToken":"t","#, r#"{"clientToken":7,"state":{}}"#] {
-        assert_eq!(
-            refusal(request.as_bytes()).get("clientToken"),
-            None,
-            "{request}"
-        );
+        assert_eq!(refusal(request.as_bytes()).get("clientToken"), None, "{request}");
     }
 }
 
@@ -418,35 +285,18 @@ fn get_and_delete_read_a_token_and_ignore_what_is_not_json() {
         let got = json(&get(Some(&record), request, NOW).unwrap());
         assert_eq!(got.get("clientToken").and_then(Value::as_str), token);
         let stored = Document::decode(&record).unwrap();
-        let deleted = json(
-            &shadow::delete(Some(&stored), "t1", request, NOW)
-                .unwrap()
-                .accepted,
-        );
+        let deleted = json(&shadow::delete(Some(&stored), "t1", request, NOW).unwrap().accepted);
         assert_eq!(deleted.get("clientToken").and_then(Value::as_str), token);
     }
     let long = json!({"clientToken": "a".repeat(65)}).to_string();
-    assert_eq!(
-        get(Some(&record), long.as_bytes(), NOW)
-            .unwrap_err()
-            .message,
-        "Invalid clientToken"
-    );
+    assert_eq!(get(Some(&record), long.as_bytes(), NOW).unwrap_err().message, "Invalid clientToken");
 }
 
 #[test]
 fn a_missing_shadow_is_called_by_its_name() {
     let refused = shadow::get(None, "lamp~operation", br#"{"clientToken":"c"}"#, NOW).unwrap_err();
     let message = "No shadow exists with name: 'lamp~operation'";
-    assert_eq!(
-        json(&refused.body()),
-        json!({"code": 404, "message": message, "clientToken": "c"})
-    );
+    assert_eq!(json(&refused.body()), json!({"code": 404, "message": message, "clientToken": "c"}));
     assert_eq!(refused.to_string(), format!("404 {message}"));
-    assert_eq!(
-        shadow::delete(None, "lamp~operation", b"", NOW)
-            .unwrap_err()
-            .message,
-        message
-    );
+    assert_eq!(shadow::delete(None, "lamp~operation", b"", NOW).unwrap_err().message, message);
 }
