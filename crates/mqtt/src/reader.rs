@@ -110,6 +110,15 @@ impl Reader {
         }
     }
 
+    /// Skips the next byte if it is zero, and says whether it was.
+    pub(crate) fn skip_zero(&mut self) -> bool {
+        let zero = self.0.first() == Some(&0);
+        if zero {
+            self.0.advance(1);
+        }
+        zero
+    }
+
     /// The next bytes, shared.
     pub(crate) fn bytes(&mut self, length: usize) -> Result<Bytes, Malformed> {
         if length > self.0.len() {

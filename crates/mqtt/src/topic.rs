@@ -221,10 +221,8 @@ fn shared_prefix(filter: &[u8]) -> Result<usize, InvalidFilter> {
     let Some(rest) = filter.strip_prefix(SHARE) else {
         return Ok(0);
     };
-    let (name, pattern) = match memchr::memchr(SEPARATOR, rest) {
-        Some(slash) => (&rest[..slash], &rest[slash + 1..]),
-        None => (rest, &[][..]),
-    };
+    let (name, pattern) = split_level(rest);
+    let pattern = pattern.unwrap_or_default();
     if name.is_empty() || memchr::memchr2(b'+', b'#', name).is_some() {
         return Err(InvalidFilter::ShareName);
     }
@@ -285,7 +283,8 @@ fn matches(mut filter: &[u8], mut topic: &[u8], parent: Parent) -> bool {
 
 /// The first level, and what follows its slash if there is one.
 fn split_level(path: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(SEPARATOR, path) {
+    // Levels are short, so looking byte by byte beats a search that has to warm up.
+    match path.iter().position(|byte| *byte == SEPARATOR) {
         Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
         None => (path, None),
     }

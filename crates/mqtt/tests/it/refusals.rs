@@ -65,6 +65,7 @@ fn fixed_headers() {
         (BOTH, b"\xc0\x80\x80\x80\x80\x01", MALFORMED, "longer than four bytes"),
         // [MQTT-1.5.5-1]
         (NEW, b"\xc0\x80\0", MALFORMED, "remaining length"),
+        (NEW, b"\x40\x82\0\0\x01", MALFORMED, "remaining length"),
         (NEW, b"\x10\x8d\0\0\x04MQTT\x05\x02\0\x3c\0\0\0", MALFORMED, "remaining length"),
         (BOTH, b"\xc0\x01\0", MALFORMED, "goes on"),
         (BOTH, b"\xd0\x01\0", MALFORMED, "goes on"),
@@ -213,10 +214,10 @@ fn subscriptions() {
         // [MQTT-3.8.3-5] (3.1.1: [MQTT-3.8.3-4])
         (OLD, b"\x82\x06\0\x01\0\x01a\x04", MALFORMED, "subscription options"),
         (OLD, b"\x82\x06\0\x01\0\x01a\x80", MALFORMED, "subscription options"),
-        (OLD, b"\x82\x06\0\x01\0\x01a\x03", MALFORMED, "QoS 3"),
+        (OLD, b"\x82\x06\0\x01\0\x01a\x03", PROTOCOL, "QoS 3"),
         (NEW, b"\x82\x07\0\x01\0\0\x01a\x40", MALFORMED, "subscription options"),
         (NEW, b"\x82\x07\0\x01\0\0\x01a\x80", MALFORMED, "subscription options"),
-        (NEW, b"\x82\x07\0\x01\0\0\x01a\x03", MALFORMED, "QoS 3"),
+        (NEW, b"\x82\x07\0\x01\0\0\x01a\x03", PROTOCOL, "QoS 3"),
         (NEW, b"\x82\x07\0\x01\0\0\x01a\x30", PROTOCOL, "retain handling"),
         (OLD, b"\x82\x05\0\x01\0\x01a", MALFORMED, "ends before"),
         // [MQTT-3.8.3-4]
