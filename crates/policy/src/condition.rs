@@ -313,7 +313,8 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Milliseconds since 1970 of a date and time with zone, a date (midnight UTC), or seconds since 1970.
+/// Milliseconds since 1970 of a date and time, a date (midnight), or seconds since 1970. Without a zone it is UTC
+/// (unconfirmed: AWS asks for a zone).
 fn date(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1000);
@@ -321,8 +322,8 @@ fn date(text: &str) -> Option<i64> {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Some(instant.as_millisecond());
     }
-    let day: jiff::civil::Date = text.parse().ok()?;
-    day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|midnight| midnight.timestamp().as_millisecond())
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|there| there.timestamp().as_millisecond())
 }
 
 /// The parts of an ARN are compared one by one: a `*` in the account does not reach into the resource.
@@ -404,6 +405,7 @@ mod tests {
             ("NumericEquals", "1", "one", false),
             ("DateEquals", "2030-01-01", "2030-01-01T00:00:00Z", true),
             ("DateEquals", "2030-01-01T02:00:00+02:00", "1893456000", true),
+            ("DateEquals", "2030-01-01T10:00:00", "2030-01-01T10:00:00Z", true),
             ("DateNotEquals", "2030-01-01", "2030-01-02", true),
             ("DateLessThan", "2030-01-01", "2029-12-31T23:59:59.999Z", true),
             ("DateLessThanEquals", "2030-01-01", "2030-01-01", true),

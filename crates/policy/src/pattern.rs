@@ -144,7 +144,7 @@ impl Token {
 }
 
 /// Greedy matching from `start` with one point of return: when the steps after a `*` fail, that `*` swallows
-/// one character more. Going back to an earlier `*` can never help, so there is no recursion.
+/// one byte more. Going back to an earlier `*` can never help, so there is no recursion.
 fn tail_matches(tokens: &[Token], start: usize, len: usize, byte: impl Fn(usize) -> Option<u8>) -> bool {
     let next_character = |at: usize| {
         let inside = |at: usize| byte(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
@@ -161,10 +161,9 @@ fn tail_matches(tokens: &[Token], start: usize, len: usize, byte: impl Fn(usize)
             (Some(Token::Byte(wanted)), Some(found)) if *wanted == found => at += 1,
             _ => {
                 let Some((after_many, from)) = retry.filter(|(_, from)| *from < len) else { return false };
-                // The `*` swallows whole characters, so that a `?` after it never starts inside one.
-                let from = next_character(from);
-                retry = Some((after_many, from));
-                (token, at) = (after_many, from);
+                // From inside a character a `?` ends where it would from its start, so bytes are steps enough.
+                retry = Some((after_many, from + 1));
+                (token, at) = (after_many, from + 1);
                 continue;
             }
         }
