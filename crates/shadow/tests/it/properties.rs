@@ -265,7 +265,7 @@ proptest! {
     fn every_request_gets_an_answer_in_json(value in solid(), now in any::<i64>()) {
         for request in [value.clone(), json!({"state": value}), json!({"state": {"desired": value}, "version": value})] {
             match update(None, request.to_string().as_bytes(), now) {
-                Ok(updated) => drop(json(&updated.documents)),
+                Ok(updated) => prop_assert_eq!(&json(&updated.documents)["timestamp"], now),
                 Err(refused) => prop_assert_eq!(&json(&refused.body())["code"], refused.code),
             }
         }

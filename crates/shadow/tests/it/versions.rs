@@ -149,6 +149,8 @@ fn records_that_were_cut_or_altered_are_corrupt_and_never_a_panic() {
             }
         }
     }
-    let more_times_than_leaves = [&record[..14], &2_u32.to_le_bytes(), &record[18..]].concat();
-    assert!(Document::decode(&more_times_than_leaves).is_err());
+    for leaves in [2_u32, 4] {
+        let altered = [&record[..14], &leaves.to_le_bytes(), &record[18..]].concat();
+        assert_eq!(Document::decode(&altered).unwrap_err(), Corrupt, "{leaves} times for 3 leaves");
+    }
 }
