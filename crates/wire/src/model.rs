@@ -1,0 +1,140 @@
+//! AWS's service model as data: services, operations, and the shapes of what goes in and out. The tables
+//! themselves are generated; how they are used is told in `route`, `bind` and `reply`.
+
+/// A service: what shares an endpoint and a signing name.
+#[derive(Debug)]
+pub struct Service {
+    /// The name in botocore and in the CLI: `iot`, `iot-data`, `iot-jobs-data`.
+    pub name: &'static str,
+    /// The service in a SigV4 credential scope.
+    pub signing_name: &'static str,
+    /// In alphabetical order.
+    pub operations: &'static [Operation],
+    /// Exceptions and their HTTP status, which differs between services.
+    pub errors: &'static [(&'static str, u16)],
+}
+
+/// One operation of a service.
+#[derive(Debug)]
+pub struct Operation {
+    /// The name of its service.
+    pub service: &'static str,
+    /// The name, as in `CreateThing`.
+    pub name: &'static str,
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path, cut at its slashes.
+    pub path: &'static [Segment],
+    /// The members of the input.
+    pub input: &'static [Member],
+    /// The members of the output; none for an operation that answers nothing.
+    pub output: &'static [Member],
+    /// The exceptions it may raise, beyond those of its front end.
+    pub errors: &'static [&'static str],
+}
+
+/// A piece of a path.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Must stand there as it is.
+    Literal(&'static str),
+    /// Anything without a slash, for the input member of this name.
+    Label(&'static str),
+    /// The rest of the path, slashes and all.
+    Greedy(&'static str),
+}
+
+/// A member of a structure.
+#[derive(Debug)]
+pub struct Member {
+    /// What it is called on the wire, in its place.
+    pub wire: &'static str,
+    /// The key it has in a bound document.
+    pub key: &'static str,
+    /// Where it is on the wire.
+    pub place: Place,
+    /// Whether an input without it is refused.
+    pub required: bool,
+    /// What it may be.
+    pub shape: &'static Shape,
+}
+
+/// Where on the wire a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A key of the JSON body.
+    Body,
+    /// A label of the path.
+    Path,
+    /// A parameter of the query.
+    Query,
+    /// A header.
+    Header,
+    /// A header that holds base64 of JSON.
+    JsonHeader,
+    /// The HTTP status of the answer.
+    Status,
+    /// It is the body.
+    Payload,
+}
+
+/// What a value may be. Bounds are those of the model: of characters, elements or numbers.
+#[derive(Debug)]
+pub enum Shape {
+    /// Named members.
+    Structure(&'static [Member]),
+    /// Elements of one shape.
+    List(&'static Shape, Bounds),
+    /// Values of one shape under keys of another.
+    Map(&'static Shape, &'static Shape, Bounds),
+    /// Text.
+    Text(Text),
+    /// A whole number.
+    Integer(Bounds),
+    /// A number.
+    Double(Bounds),
+    /// True or false.
+    Boolean,
+    /// Seconds since the epoch, with a fraction.
+    Timestamp,
+    /// Bytes: base64 in JSON, themselves as a payload.
+    Blob(Bounds),
+}
+
+/// The least and the most, where the model says.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The least.
+    pub min: Option<i64>,
+    /// The most.
+    pub max: Option<i64>,
+}
+
+/// What text may be.
+#[derive(Debug)]
+pub struct Text {
+    /// How many characters.
+    pub length: Bounds,
+    /// The pattern as AWS writes it, and as the regular expression crate reads it.
+    pub pattern: Option<Pattern>,
+    /// If not empty, the only values there are.
+    pub values: &'static [&'static str],
+    /// Whether the value is kept out of messages.
+    pub sensitive: bool,
+}
+
+/// A pattern that must match the whole text.
+#[derive(Debug)]
+pub struct Pattern {
+    /// As the model writes it, for messages.
+    pub written: &'static str,
+    /// The same for the `regex` crate.
+    pub regex: &'static str,
+}
+
+pub(crate) const fn bounds(min: i64, max: i64) -> Bounds {
+    Bounds { min: if min == NONE { None } else { Some(min) }, max: if max == NONE { None } else { Some(max) } }
+}
+
+/// Stands for "no bound" in the generated tables, to keep them short.
+pub(crate) const NONE: i64 = i64::MIN;
