@@ -101,7 +101,11 @@ pub fn credential(request: &Signable) -> Result<Option<Credential>, Rejected> {
     }
     let authorization = the_only(header_values(request.headers, "authorization"), "authorization")?;
     let authorization = authorization.map(str::trim).filter(|value| value.starts_with("AWS4-"));
-    match (authorization, is_query_signed(request.query)) {
+    let query_signed = is_query_signed(request.query);
+    if (authorization.is_some() || query_signed) && is_too_long(request) {
+        return Err(Rejected::incomplete("The request's path or query string is too long."));
+    }
+    match (authorization, query_signed) {
         (None, false) => Ok(None),
         (Some(authorization), false) => Claim::in_header(request, authorization)?.into_credential().map(Some),
         (None, true) => Claim::in_query(request.query)?.into_credential().map(Some),
@@ -139,7 +143,7 @@ pub fn verify(request: &Signable, credential: &Credential, secret: &str, now_s: 
 /// The headers to add to a request so that it is signed: `x-amz-date` and `authorization`.
 ///
 /// The request must hold `host`, and `x-amz-security-token` where the key is a temporary one; neither it nor the
-/// query may hold an earlier signature. `host`, `content-type` and all `x-amz-` headers are signed, which nothing on
+/// query may hold an earlier signature. `host`, `content-type` and all headers whose names begin with `x-amz` are signed, which nothing on
 /// the way should change. A time no calendar knows is taken as the epoch, which any server refuses as long past.
 pub fn sign(
     request: &Signable,
@@ -154,7 +158,7 @@ pub fn sign(
     let mut headers: Vec<(String, String)> =
         request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
     headers.push((DATE_HEADER.to_owned(), timestamp.clone()));
-    headers.retain(|(name, _)| name == "host" || name == "content-type" || name.starts_with("x-amz-"));
+    headers.retain(|(name, _)| name == "host" || name == "content-type" || name.starts_with("x-amz"));
     let mut names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -179,7 +183,10 @@ impl Credential {
             return Err(Rejected::invalid(format!("Credential should be scoped to region '{region}'.")));
         }
         if !services.contains(&self.service.as_str()) {
-            return Err(Rejected::invalid(format!("Credential should be scoped to service '{}'.", services.join("' or '"))));
+            return Err(Rejected::invalid(format!(
+                "Credential should be scoped to service '{}'.",
+                services.join("' or '")
+            )));
         }
         Ok(())
     }
@@ -272,9 +279,6 @@ impl Claim {
     }
 
     fn in_query(query: &str) -> Result<Self, Rejected> {
-        if query.len() > MAX_TARGET_BYTES || query.split('&').count() > MAX_PARAMETERS {
-            return Err(Rejected::incomplete("The query string is too long."));
-        }
         let parameter = |name: &'static str| the_only(parameters(query, name), name)?.map(decoded).transpose();
         let needed = |name: &'static str| required(parameter(name)?, name);
         check_algorithm(&needed(QUERY_ALGORITHM)?)?;
@@ -358,6 +362,12 @@ fn in_time(credential: &Credential, now_s: i64) -> Result<(), Rejected> {
         )));
     }
     Ok(())
+}
+
+fn is_too_long(request: &Signable) -> bool {
+    request.path.len() > MAX_TARGET_BYTES
+        || request.query.len() > MAX_TARGET_BYTES
+        || request.query.split('&').count() > MAX_PARAMETERS
 }
 
 fn is_query_signed(query: &str) -> bool {
