@@ -21,7 +21,7 @@ pub use generated::{iot, iot_data, iot_jobs_data};
 pub use model::{Member, Operation, Place, Segment, Service, Shape};
 pub use refusal::Refusal;
 //pub use reply::{Reply, reply};
-//pub use route::{Found, route, services_for};
+pub use route::{Found, route, services_for};
 
 /// Every service, in order of age.
 pub static SERVICES: [&Service; 3] = [&iot::SERVICE, &iot_data::SERVICE, &iot_jobs_data::SERVICE];
