@@ -65,7 +65,8 @@ def nested(levels: int) -> dict:
 
 DOCUMENTS = [
     ("not_json", b"{", 400, None),
-    ("not_utf_8", b'{"state":{"desired":{"a":"\xff"}}}', 415, "Unsupported documented encoding; supported encoding is UTF-8"),
+    ("not_utf_8", b"{\"state\":{\"desired\":{\"a\":\"\xff\"}}}", 415,
+     "Unsupported documented encoding; supported encoding is UTF-8"),
     ("not_an_object", b"[]", 400, None),
     ("empty", b"", 400, None),
     ("no_state", b"{}", 400, "Missing required node: state"),
@@ -169,7 +170,6 @@ BROKEN = {
     "subscribe_with_qos_3": each_version(lambda v: packets.subscribe(1, [("a", 3)], v)),
     "connect_again": each_version(lambda v: packets.connect("again", v)),
     "a_packet_of_servers": bare(packets.SUBACK, b"\0\1\0\0"),
-    "payload_above_128_kilobytes": each_version(lambda v: packets.publish("a", b"x" * (131072 + 1), v)),
     "oversized_packet": each_version(lambda v: packets.publish("a", b"x" * 200_000, v)),
     "announced_256_megabytes": each_version(lambda v: b"\x30\xff\xff\xff\x7f" + b"x" * 1000),
 }

@@ -74,7 +74,8 @@ def test_the_server_takes_up_the_protocol_it_was_offered(ombra, lamp):
 def test_a_message_over_https_reaches_mqtt_subscribers(ombra, lamp, listener, topic, qos):
     with listener.connect() as wire:
         wire.subscribe("lamp/#", qos=1)
-        status, headers, body = ask(ombra, lamp.context("x-amzn-http-ca"), "POST", f"/topics/{topic}?qos={qos}", b"\x00\xff")
+        path = f"/topics/{topic}?qos={qos}"
+        status, headers, body = ask(ombra, lamp.context("x-amzn-http-ca"), "POST", path, b"\x00\xff")
         answer = json.loads(body)
         assert (status, answer["message"]) == (200, "OK")
         assert answer["traceId"] == headers["x-amzn-RequestId"]

@@ -10,7 +10,6 @@ import ssl
 import pytest
 
 from devices import ALLOW_ALL, arn, own_topics, tls_context, tls_socket
-from house import wait_for
 from packets import V5, V311, Closed, Will, Wire, publish
 
 VERSIONS = [V311, V5]
