@@ -57,8 +57,6 @@ pub(crate) struct Accepted {
     pub(crate) certificate: Option<CertificateDer<'static>>,
     /// The host name the peer asked for (SNI).
     pub(crate) server_name: Option<String>,
-    /// The ALPN that was agreed on.
-    pub(crate) alpn: Option<&'static str>,
 }
 
 /// A handshake that came to nothing. Displays as the reason, for the event log.
@@ -66,7 +64,7 @@ pub(crate) struct Accepted {
 pub(crate) struct TlsRefused {
     why: Why,
     /// The host name the peer asked for, if it came that far.
-    pub(crate) server_name: Option<String>,
+    server_name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -81,18 +79,25 @@ enum Why {
 
 impl fmt::Display for TlsRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.why {
-            Why::TimedOut => write!(f, "the TLS handshake took longer than {} s", HANDSHAKE.as_secs()),
-            Why::NoCertificate => f.write_str("the client presented no certificate, and this port needs one"),
-            Why::UnknownAlpn => f.write_str(
+        self.why.fmt(f)?;
+        self.server_name.as_ref().map_or(Ok(()), |name| write!(f, " (it asked for {name})"))
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => write!(f, "the TLS handshake took longer than {} s", HANDSHAKE.as_secs()),
+            Self::NoCertificate => f.write_str("the client presented no certificate, and this port needs one"),
+            Self::UnknownAlpn => f.write_str(
                 "the client offers only unknown ALPN protocols; known are x-amzn-mqtt-ca, mqtt, x-amzn-http-ca, http/1.1",
             ),
-            Why::NotPossessed => f.write_str("the client's certificate or its proof of the private key is not valid"),
-            Why::PeerAlert(AlertDescription::UnknownCA) => {
+            Self::NotPossessed => f.write_str("the client's certificate or its proof of the private key is not valid"),
+            Self::PeerAlert(AlertDescription::UnknownCA) => {
                 f.write_str("the client does not trust our certificate: give it ca.pem of the data directory")
             }
-            Why::PeerAlert(alert) => write!(f, "the client broke off the TLS handshake with alert {alert:?}"),
-            Why::Broken(error) => write!(f, "the TLS handshake failed: {error}"),
+            Self::PeerAlert(alert) => write!(f, "the client broke off the TLS handshake with alert {alert:?}"),
+            Self::Broken(error) => write!(f, "the TLS handshake failed: {error}"),
         }
     }
 }
@@ -112,31 +117,32 @@ struct Way {
     ports: &'static [Port],
     alpn: Option<&'static str>,
     protocol: Protocol,
-    client: Client,
+    client: Certified,
 }
 
+/// Whether the client shows a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Client {
-    MustHaveCertificate,
-    MayHaveCertificate,
+enum Certified {
+    Mandatory,
+    Optional,
     /// Not asked for one: the credentials come in the CONNECT packet.
-    HasNoCertificate,
+    Never,
 }
 
-const fn way(ports: &'static [Port], alpn: Option<&'static str>, protocol: Protocol, client: Client) -> Way {
+const fn way(ports: &'static [Port], alpn: Option<&'static str>, protocol: Protocol, client: Certified) -> Way {
     Way { ports, alpn, protocol, client }
 }
 
 /// Every way in. A client that offers several ALPNs gets the first of its own list that is open on the port;
 /// one that offers none gets the way without.
 const WAYS: [Way; 7] = [
-    way(&[Port::Mqtts], None, Protocol::Mqtt, Client::MustHaveCertificate),
-    way(&[Port::Mqtts, Port::Tls], Some("x-amzn-mqtt-ca"), Protocol::Mqtt, Client::MustHaveCertificate),
-    way(&[Port::Mqtts], Some("mqtt"), Protocol::Mqtt, Client::MustHaveCertificate),
-    way(&[Port::Tls], None, Protocol::Http, Client::MayHaveCertificate),
-    way(&[Port::Tls], Some("mqtt"), Protocol::Mqtt, Client::HasNoCertificate),
-    way(&[Port::Tls], Some("x-amzn-http-ca"), Protocol::Http, Client::MustHaveCertificate),
-    way(&[Port::Tls], Some("http/1.1"), Protocol::Http, Client::MayHaveCertificate),
+    way(&[Port::Mqtts], None, Protocol::Mqtt, Certified::Mandatory),
+    way(&[Port::Mqtts, Port::Tls], Some("x-amzn-mqtt-ca"), Protocol::Mqtt, Certified::Mandatory),
+    way(&[Port::Mqtts], Some("mqtt"), Protocol::Mqtt, Certified::Mandatory),
+    way(&[Port::Tls], None, Protocol::Http, Certified::Optional),
+    way(&[Port::Tls], Some("mqtt"), Protocol::Mqtt, Certified::Never),
+    way(&[Port::Tls], Some("x-amzn-http-ca"), Protocol::Http, Certified::Mandatory),
+    way(&[Port::Tls], Some("http/1.1"), Protocol::Http, Certified::Optional),
 ];
 
 impl Doors {
@@ -167,8 +173,7 @@ impl Doors {
         let stream = hello.into_stream(Arc::clone(&self.ways[index])).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|certificate| certificate.clone().into_owned());
-        let Way { protocol, alpn, .. } = WAYS[index];
-        Ok(Accepted { stream, protocol, certificate, server_name: asked.take(), alpn })
+        Ok(Accepted { stream, protocol: WAYS[index].protocol, certificate, server_name: asked.take() })
     }
 }
 
@@ -191,9 +196,9 @@ fn config(provider: &Arc<CryptoProvider>, identity: &Identity, way: &Way) -> Res
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
     let builder = match way.client {
-        Client::HasNoCertificate => builder.with_no_client_auth(),
+        Certified::Never => builder.with_no_client_auth(),
         client => {
-            let mandatory = client == Client::MustHaveCertificate;
+            let mandatory = client == Certified::Mandatory;
             builder.with_client_cert_verifier(Arc::new(AnyCertificate { algorithms, mandatory }))
         }
     };
@@ -377,12 +382,15 @@ mod tests {
         tokio::join!(answering, calling)
     }
 
+    /// Port, ALPNs offered, with a certificate or not; protocol, ALPN agreed on.
+    type Case = (Port, &'static [&'static str], bool, Protocol, Option<&'static str>);
+
     #[tokio::test]
     async fn the_protocol_follows_port_and_alpn() {
         let house = house();
         let (certificate, key) = device(&house);
         let credentials = || Some((certificate.clone(), key.clone_key()));
-        let cases: [(Port, &[&str], bool, Protocol, Option<&str>); 10] = [
+        let cases: [Case; 10] = [
             (Port::Mqtts, &[], true, Protocol::Mqtt, None),
             (Port::Mqtts, &["mqtt"], true, Protocol::Mqtt, Some("mqtt")),
             (Port::Mqtts, &["x-amzn-mqtt-ca"], true, Protocol::Mqtt, Some("x-amzn-mqtt-ca")),
@@ -400,7 +408,7 @@ mod tests {
                 let (door, client) =
                     call(&house, Caller { port, alpn, credentials, version, ..Caller::default() }).await;
                 let door = door.unwrap_or_else(|error| panic!("{port:?} {alpn:?}: {error}"));
-                assert_eq!((door.protocol, door.alpn), (protocol, agreed), "{port:?} {alpn:?}");
+                assert_eq!(door.protocol, protocol, "{port:?} {alpn:?}");
                 assert_eq!(client.unwrap().as_deref(), agreed, "{port:?} {alpn:?}");
                 assert_eq!(door.certificate.as_ref(), with.then_some(&certificate), "{port:?} {alpn:?}");
                 assert_eq!(door.server_name.as_deref(), Some("localhost"));

@@ -1,0 +1,256 @@
+//! What was typed, and what it means: flags over `OMBRA_…` variables over defaults, checked once and then trusted.
+//! It does not know how to read the environment; that is passed in.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::ca::is_server_name;
+
+/// The account behind access keys that do not name one.
+pub(crate) const ACCOUNT: &str = "000000000000";
+/// The region that `ombra env` tells clients to use.
+pub(crate) const REGION: &str = "us-east-1";
+
+/// The flags of `ombra dev`, as typed.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Flags {
+    /// Where the HTTP API answers [default: 127.0.0.1:4583] [env: OMBRA_HTTP]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+    /// Where MQTT over TLS answers [default: 127.0.0.1:8883] [env: OMBRA_MQTTS]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) mqtts: Option<String>,
+    /// Where TLS answers that chooses MQTT or HTTPS by ALPN [default: 127.0.0.1:8443] [env: OMBRA_TLS]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) tls: Option<String>,
+    /// Whether AWS's quotas are ignored, reported or enforced [default: warn] [env: OMBRA_QUOTAS]
+    #[arg(long, value_name = "off|warn|aws")]
+    pub(crate) quotas: Option<String>,
+    /// Whether an acknowledgement waits for the disk [default: durable] [env: OMBRA_DURABILITY]
+    #[arg(long, value_name = "durable|relaxed")]
+    pub(crate) durability: Option<String>,
+    /// A further name or address for the server certificate, may be repeated [env: OMBRA_TLS_NAMES, by commas]
+    #[arg(long = "tls-name", value_name = "NAME")]
+    pub(crate) tls_names: Vec<String>,
+}
+
+/// What a server is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// Where the HTTP API answers; port 0 takes any free one.
+    pub(crate) http: SocketAddr,
+    /// Where MQTT over TLS answers.
+    pub(crate) mqtts: SocketAddr,
+    /// Where TLS answers that chooses the protocol by ALPN.
+    pub(crate) tls: SocketAddr,
+    /// What is done about AWS's quotas.
+    pub(crate) quotas: Quotas,
+    /// What an acknowledgement promises.
+    pub(crate) durability: Durability,
+    /// Names and addresses for the server certificate, beyond those of this machine.
+    pub(crate) tls_names: Vec<String>,
+}
+
+/// What is done about AWS's quotas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Quotas {
+    /// Nothing.
+    Off,
+    /// What AWS would have refused is let through and reported.
+    Warn,
+    /// What AWS would refuse is refused.
+    Aws,
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// The commit is on disk.
+    Durable,
+    /// The commit is in the hands of the operating system.
+    Relaxed,
+}
+
+/// A setting that means nothing, or nothing that is allowed; a usage error.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadSetting(String);
+
+impl fmt::Display for BadSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadSetting {}
+
+impl Flags {
+    /// These flags, and where they are silent the others: `ombra --http A dev` is `ombra dev --http A`.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            http: self.http.or(others.http),
+            mqtts: self.mqtts.or(others.mqtts),
+            tls: self.tls.or(others.tls),
+            quotas: self.quotas.or(others.quotas),
+            durability: self.durability.or(others.durability),
+            tls_names: [self.tls_names, others.tls_names].concat(),
+        }
+    }
+}
+
+/// The data directory that is meant.
+pub(crate) fn data(typed: Option<PathBuf>, env: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
+    typed.or_else(|| Some(env("OMBRA_DATA")?.into())).unwrap_or_else(|| PathBuf::from("./ombra-data"))
+}
+
+impl Settings {
+    /// Settles everything for `ombra dev`, which answers on loopback addresses only.
+    pub(crate) fn new(data: PathBuf, flags: Flags, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
+        let ask = |name, typed| ask(name, typed, env);
+        let tls_names = if flags.tls_names.is_empty() {
+            let listed = ask("tls-names", None)?;
+            listed.iter().flat_map(|(_, list)| list.split(',')).map(|name| name.trim().to_owned()).collect()
+        } else {
+            flags.tls_names
+        };
+        if let Some(bad) = tls_names.iter().find(|name| !is_server_name(name)) {
+            return Err(BadSetting(format!("--tls-name {bad}: neither a DNS name nor an IP address")));
+        }
+        Ok(Self {
+            data,
+            http: loopback(ask("http", flags.http)?, 4583)?,
+            mqtts: loopback(ask("mqtts", flags.mqtts)?, 8883)?,
+            tls: loopback(ask("tls", flags.tls)?, 8443)?,
+            quotas: choice(ask("quotas", flags.quotas)?, Quotas::Warn)?,
+            durability: choice(ask("durability", flags.durability)?, Durability::Durable)?,
+            tls_names,
+        })
+    }
+
+    /// The same on any free ports, for a server that must not disturb another.
+    pub(crate) fn on_free_ports(mut self) -> Self {
+        for address in [&mut self.http, &mut self.mqtts, &mut self.tls] {
+            address.set_port(0);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Quotas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Aws => "aws",
+        })
+    }
+}
+
+/// Where a value came from, for the error, and the value.
+type Said = (String, String);
+
+fn ask(name: &str, typed: Option<String>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<Said>, BadSetting> {
+    if let Some(typed) = typed {
+        return Ok(Some((format!("--{name}"), typed)));
+    }
+    let variable = format!("OMBRA_{}", name.to_ascii_uppercase().replace('-', "_"));
+    match env(&variable).map(OsString::into_string) {
+        None => Ok(None),
+        Some(Ok(empty)) if empty.is_empty() => Ok(None),
+        Some(Ok(value)) => Ok(Some((variable, value))),
+        Some(Err(_)) => Err(BadSetting(format!("{variable} is not valid UTF-8"))),
+    }
+}
+
+fn loopback(said: Option<Said>, default_port: u16) -> Result<SocketAddr, BadSetting> {
+    let Some((from, value)) = said else { return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), default_port)) };
+    let numeric = value.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let address: SocketAddr = numeric
+        .as_ref()
+        .unwrap_or(&value)
+        .parse()
+        .map_err(|_| BadSetting(format!("{from} {value}: not an address like 127.0.0.1:{default_port}")))?;
+    if is_loopback(address.ip()) {
+        return Ok(address);
+    }
+    Err(BadSetting(format!(
+        "{from} {value}: `ombra dev` accepts any access key and so answers on loopback addresses only \
+         (127.0.0.1 or [::1]); serving a network needs `ombra serve`, which is not built yet"
+    )))
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn choice<T: ValueEnum>(said: Option<Said>, default: T) -> Result<T, BadSetting> {
+    let Some((from, value)) = said else { return Ok(default) };
+    T::from_str(&value, false).map_err(|_| {
+        let known: Vec<_> =
+            T::value_variants().iter().filter_map(T::to_possible_value).map(|v| v.get_name().to_owned()).collect();
+        BadSetting(format!("{from} {value}: must be {}", known.join(" or ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(flags: Flags, env: &[(&str, &str)]) -> Result<Settings, BadSetting> {
+        let lookup = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        Settings::new("data".into(), flags, &lookup)
+    }
+
+    fn http(address: &str) -> Flags {
+        Flags { http: Some(address.to_owned()), ..Flags::default() }
+    }
+
+    #[test]
+    fn silence_means_the_defaults() {
+        let settings = settle(Flags::default(), &[("OMBRA_HTTP", "")]).unwrap();
+        assert_eq!(settings.http, "127.0.0.1:4583".parse().unwrap());
+        assert_eq!(settings.mqtts, "127.0.0.1:8883".parse().unwrap());
+        assert_eq!(settings.tls, "127.0.0.1:8443".parse().unwrap());
+        assert_eq!((settings.quotas, settings.durability), (Quotas::Warn, Durability::Durable));
+        assert_eq!(settings.on_free_ports().mqtts.port(), 0);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_default() {
+        let env = [("OMBRA_HTTP", "127.0.0.1:1"), ("OMBRA_QUOTAS", "aws"), ("OMBRA_TLS_NAMES", "a.b, 10.0.0.1")];
+        let settings = settle(http("localhost:2"), &env).unwrap();
+        assert_eq!(settings.http.port(), 2);
+        assert_eq!(settings.quotas, Quotas::Aws);
+        assert_eq!(settings.tls_names, ["a.b", "10.0.0.1"]);
+        let twice = http("[::1]:3").or(Flags { tls: Some("127.0.0.1:9".into()), ..http("127.0.0.1:4") });
+        let settings = settle(twice, &env).unwrap();
+        assert_eq!((settings.http.port(), settings.tls.port()), (3, 9));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_names_its_source() {
+        let check = |flags, env: &[(&str, &str)], expected: &str| {
+            let error = settle(flags, env).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(http("4583"), &[], "--http 4583: not an address");
+        check(http("0.0.0.0:4583"), &[], "--http 0.0.0.0:4583: `ombra dev` accepts any access key");
+        check(http("[::]:4583"), &[], "loopback addresses only");
+        check(Flags::default(), &[("OMBRA_MQTTS", "10.0.0.1:1")], "OMBRA_MQTTS 10.0.0.1:1: `ombra dev`");
+        check(Flags::default(), &[("OMBRA_DURABILITY", "some")], "OMBRA_DURABILITY some: must be durable or relaxed");
+        check(Flags { tls_names: vec!["a b".into()], ..Flags::default() }, &[], "--tls-name a b");
+    }
+
+    #[test]
+    fn the_data_directory_is_typed_or_in_the_environment_or_the_default() {
+        let env = |name: &str| (name == "OMBRA_DATA").then(|| "there".into());
+        assert_eq!(data(Some("here".into()), &env), PathBuf::from("here"));
+        assert_eq!(data(None, &env), PathBuf::from("there"));
+        assert_eq!(data(None, &|_| None), PathBuf::from("./ombra-data"));
+    }
+}
