@@ -1,9 +1,20 @@
-//! `cargo xtask`: the workshop. Generates, checks, tests and measures; nothing of it is in the product.
+//! `cargo xtask`: the workshop. Generates, checks and tests; nothing of it is in the product.
 
+mod ci;
 mod generate;
+mod step;
+mod test;
+mod tidy;
 mod venv;
 
 use std::process::ExitCode;
+
+const COMMANDS: &str = "\
+cargo xtask gen            print the tables of crate wire from AWS's service models
+cargo xtask gen --check    fail when the committed tables are not what gen prints
+cargo xtask tidy           hold the house rules, naming file, line and fix
+cargo xtask test           run every test, installing what they need
+cargo xtask ci             all checks and all tests, as before a merge";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -12,7 +23,13 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["gen"] => generate::run(&root, false),
         ["gen", "--check"] => generate::run(&root, true),
-        _ => Err(Failed::new("understand: cargo xtask gen [--check]".to_owned())),
+        ["tidy"] => tidy::run(&root),
+        ["test"] => test::run(&root),
+        ["ci"] => ci::run(&root),
+        _ => {
+            eprintln!("{COMMANDS}");
+            return if words.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,11 +44,11 @@ fn main() -> ExitCode {
 pub(crate) struct Failed(String);
 
 impl Failed {
-    pub(crate) fn new(what: String) -> Self {
-        Self(what)
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
     }
 
-    pub(crate) fn because(what: String, cause: impl std::fmt::Display) -> Self {
+    pub(crate) fn because(what: impl std::fmt::Display, cause: impl std::fmt::Display) -> Self {
         Self(format!("{what}: {cause}"))
     }
 }

@@ -18,10 +18,13 @@ pub(crate) fn python(root: &Path) -> Result<PathBuf, Failed> {
 /// Installs what pip is told to.
 pub(crate) fn install(root: &Path, what: &[&str]) -> Result<(), Failed> {
     let python = python(root)?;
-    run(Command::new(python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(what), "pip install")
+    run(
+        Command::new(python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(what),
+        "pip install",
+    )
 }
 
 fn run(command: &mut Command, what: &str) -> Result<(), Failed> {
-    let status = command.status().map_err(|cause| Failed::because(what.to_owned(), cause))?;
+    let status = command.status().map_err(|cause| Failed::because(what, cause))?;
     if status.success() { Ok(()) } else { Err(Failed::new(format!("{what}: {status}"))) }
 }
