@@ -201,6 +201,80 @@ mod tests {
         assert!(text.contains("exists already"), "{text}");
     }
 
+    /// An API that answers each request with what is said for it, and tells in the end what it was asked.
+    async fn api(
+        answers: fn(&str) -> (u16, &'static str),
+    ) -> (Endpoints, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoints = Endpoints { http: listener.local_addr().unwrap(), ..endpoints() };
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = std::sync::Arc::clone(&asked);
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let log = std::sync::Arc::clone(&log);
+                let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let asked = format!("{} {}", request.method(), request.uri());
+                    let (status, body) = answers(&asked);
+                    log.lock().unwrap().push(asked);
+                    let body = http_body_util::Full::new(bytes::Bytes::from(body));
+                    std::future::ready(hyper::Response::builder().status(status).body(body))
+                });
+                let io = hyper_util::rt::TokioIo::new(tcp);
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+            }
+        });
+        (endpoints, asked)
+    }
+
+    const KEYS: &str = r#"{"certificateArn":"arn:x","certificateId":"ab","certificatePem":"CERT","keyPair":{"PublicKey":"PUB","PrivateKey":"KEY"}}"#;
+
+    #[tokio::test]
+    async fn a_device_is_made_in_order_and_its_files_are_written() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("ca.pem"), "CA").unwrap();
+        let answers = |asked: &str| if asked.contains("/keys-and") { (200, KEYS) } else { (200, "{}") };
+        let (endpoints, asked) = api(answers).await;
+        let dir = home.path().join("lamp");
+        let made = make(&endpoints, home.path(), "la:mp", &dir).await.unwrap();
+        assert_eq!((made.policy.as_str(), made.certificate_id.as_str()), ("la_mp-policy", "ab"));
+        assert_eq!(
+            *asked.lock().unwrap(),
+            [
+                "POST /things/la:mp",
+                "POST /policies/la_mp-policy",
+                "POST /keys-and-certificate?setAsActive=true",
+                "PUT /target-policies/la_mp-policy",
+                "PUT /things/la:mp/principals",
+            ]
+        );
+        for (file, text) in
+            [("private.key", "KEY"), ("public.key", "PUB"), ("certificate.pem", "CERT"), ("ca.pem", "CA")]
+        {
+            assert_eq!(fs::read_to_string(dir.join(file)).unwrap(), text, "{file}");
+        }
+        let policy: Value = serde_json::from_slice(&fs::read(dir.join("policy.json")).unwrap()).unwrap();
+        assert_eq!(policy, policy_document(&endpoints, "la:mp"));
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_allows_something_else_stops_before_keys_are_made() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("ca.pem"), "CA").unwrap();
+        let (endpoints, asked) = api(|asked| match asked {
+            "POST /policies/lamp-policy" => (409, "{}"),
+            "GET /policies/lamp-policy" => (200, r#"{"policyDocument":"{\"Statement\":[]}"}"#),
+            _ => (200, "{}"),
+        })
+        .await;
+        let Err(Failure::Failed(text)) = make(&endpoints, home.path(), "lamp", &home.path().join("lamp")).await else {
+            panic!()
+        };
+        assert!(text.contains("lamp-policy exists already"), "{text}");
+        assert_eq!(asked.lock().unwrap().len(), 3);
+        assert!(!home.path().join("lamp").exists());
+    }
+
     #[test]
     fn pasted_lines_name_files_and_port() {
         let made = Made {

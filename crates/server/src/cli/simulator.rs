@@ -1,5 +1,5 @@
 //! `ombra device run`: a device that obeys. It asks for its shadow when it connects, and whatever differs between
-//! desired and reported it reports as done. It has no state of its own.
+//! desired and reported it reports as done. What it is made of, and what a colour is, it does not know.
 
 use std::path::Path;
 use std::time::Duration;
@@ -78,9 +78,17 @@ pub(super) async fn obey(
 /// What the device remembers between two messages.
 #[derive(Default)]
 struct Device {
-    /// The difference last reported as done, and the token its acceptance will carry.
-    reported: Option<(Value, String)>,
+    last: Option<Report>,
     reports: u64,
+}
+
+/// The difference last reported as done.
+struct Report {
+    delta: Value,
+    /// Comes back with the answer.
+    token: String,
+    /// The version that the report made, once it is accepted.
+    accepted: Option<u64>,
 }
 
 #[derive(Default)]
@@ -98,45 +106,49 @@ impl Device {
     fn hear(&mut self, kind: &str, payload: &[u8]) -> Step {
         let message: Value = serde_json::from_slice(payload).unwrap_or_default();
         match kind {
-            "update/delta" => self.differ(&message["state"], &format!("delta        version {}", message["version"])),
-            "get/accepted" => {
-                let version = format!("shadow       version {}", message["version"]);
-                match message.pointer("/state/delta") {
-                    Some(delta) => self.differ(delta, &format!("{version}, differs in")),
-                    None => Step { line: Some(format!("{version}, in sync")), ..Step::default() },
-                }
-            }
-            "get/rejected" if message["code"] == 404 => {
-                Step { line: Some("shadow       none yet".to_owned()), ..Step::default() }
-            }
-            "update/accepted" if self.is_own(&message) => {
-                let line = Some(format!("accepted     version {}: reported is as desired", message["version"]));
-                Step { line, settled: true, ..Step::default() }
-            }
-            "update/rejected" if self.is_own(&message) => {
-                Step { line: Some(format!("rejected     {}", message["message"])), ..Step::default() }
-            }
-            "get/rejected" => Step { line: Some(format!("rejected     {}", message["message"])), ..Step::default() },
+            "update/delta" => self.differ(&message, &message["state"], "delta        version"),
+            "get/accepted" => match message.pointer("/state/delta") {
+                Some(delta) => self.differ(&message, delta, "shadow       version"),
+                None => Step::line(format!("shadow       version {}, in sync", message["version"])),
+            },
+            "get/rejected" if message["code"] == 404 => Step::line("shadow       none yet".to_owned()),
+            "get/rejected" => Step::line(format!("rejected     {}", message["message"])),
+            "update/accepted" | "update/rejected" => self.hear_answer(kind == "update/accepted", &message),
             _ => Step::default(),
         }
     }
 
-    fn differ(&mut self, delta: &Value, what: &str) -> Step {
-        let line = Some(format!("{what} {delta}"));
-        // A number that this program cannot hold exactly would differ for ever.
-        if self.reported.as_ref().is_some_and(|(last, _)| last == delta) {
-            return Step { line: Some(format!("{what} {delta}, as reported before; left alone")), ..Step::default() };
+    fn hear_answer(&mut self, accepted: bool, message: &Value) -> Step {
+        // Others update the shadow, too.
+        let own = |last: &&mut Report| message["clientToken"] == last.token.as_str();
+        let Some(last) = self.last.as_mut().filter(own) else { return Step::default() };
+        if !accepted {
+            return Step::line(format!("rejected     {}", message["message"]));
+        }
+        last.accepted = message["version"].as_u64();
+        let line = format!("accepted     version {}: reported is as desired", message["version"]);
+        Step { settled: true, ..Step::line(line) }
+    }
+
+    fn differ(&mut self, message: &Value, delta: &Value, what: &str) -> Step {
+        let line = format!("{what} {}, differs in {delta}", message["version"]);
+        // A number that this program cannot hold exactly differs however often it is reported. What a later
+        // version made differ is another matter.
+        let is_later = |last: &Report| message["version"].as_u64() > last.accepted && last.accepted.is_some();
+        if self.last.as_ref().is_some_and(|last| last.delta == *delta && !is_later(last)) {
+            return Step::line(format!("{line}, as reported before; left alone"));
         }
         self.reports += 1;
         let token = format!("ombra-{}", self.reports);
-        self.reported = Some((delta.clone(), token.clone()));
         let report = Some(json!({ "state": { "reported": delta }, "clientToken": token }));
-        Step { line, report, ..Step::default() }
+        self.last = Some(Report { delta: delta.clone(), token, accepted: None });
+        Step { report, ..Step::line(line) }
     }
+}
 
-    /// Does this answer the last report? Then another difference may be the same again.
-    fn is_own(&mut self, message: &Value) -> bool {
-        self.reported.as_ref().is_some_and(|(_, token)| message["clientToken"] == token.as_str())
+impl Step {
+    fn line(line: String) -> Self {
+        Self { line: Some(line), ..Self::default() }
     }
 }
 
@@ -171,12 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_that_stays_is_not_reported_for_ever() {
+    fn a_difference_that_stays_is_not_reported_for_ever_but_a_new_one_is() {
         let mut device = Device::default();
-        let delta = json!({"version": 3, "state": {"n": 1}});
-        assert!(hear(&mut device, "update/delta", &delta).report.is_some());
-        let step = hear(&mut device, "update/delta", &delta);
+        let delta = |version: u64| json!({"version": version, "state": {"n": 1}});
+        let report = hear(&mut device, "update/delta", &delta(3)).report.unwrap();
+        let step = hear(&mut device, "update/delta", &delta(4));
         assert!(step.report.is_none() && step.line.unwrap().contains("left alone"));
+        hear(&mut device, "update/accepted", &json!({"version": 4, "clientToken": report["clientToken"]}));
+        assert!(hear(&mut device, "update/delta", &delta(4)).report.is_none());
+        assert!(hear(&mut device, "update/delta", &delta(5)).report.is_some());
     }
 
     #[test]
