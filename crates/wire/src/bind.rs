@@ -1,1 +1,256 @@
-//! todo
+//! From the parts of a request to a validated input: labels, query, headers and body become one document whose
+//! values are of the kinds that the model asks for. What operations do with it is unknown here.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Map, Number, Value};
+
+use crate::document::Input;
+use crate::model::{Member, Place, Shape};
+use crate::refusal::Refusal;
+use crate::route::{Found, decoded};
+use crate::validate::validate;
+
+/// The longest body that is read. Operations have smaller limits of their own; the largest in the models is some
+/// 128 KiB of certificates.
+pub const MAX_BODY_BYTES: usize = 512 * 1024;
+
+/// What a request holds beside its method and path.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// The query as it came, without its question mark.
+    pub query: &'a str,
+    /// Names, in any case, and values.
+    pub headers: &'a [(String, String)],
+    /// The whole body.
+    pub body: &'a Bytes,
+}
+
+/// Binds and validates the input of an operation. What the model does not know of is left out.
+pub fn bind(found: Found, arrived: &Arrived<'_>) -> Result<Input, Refusal> {
+    if arrived.body.len() > MAX_BODY_BYTES {
+        return Err(Refusal::payload_too_large(format!("The body is larger than {MAX_BODY_BYTES} bytes.")));
+    }
+    let Found { operation, labels } = found;
+    let mut input = Input::default();
+    let mut body_members = false;
+    for member in operation.input {
+        let text = match member.place {
+            Place::Query => parameter(arrived.query, member.wire)?,
+            Place::Header | Place::JsonHeader => header(arrived.headers, member.wire)?.map(Cow::Borrowed),
+            Place::Payload => {
+                if let Some(value) = payload(member, arrived.body, &mut input.payload)? {
+                    input.fields.insert(member.key.to_owned(), value);
+                }
+                None
+            }
+            Place::Body => {
+                body_members = true;
+                None
+            }
+            Place::Path | Place::Status => None,
+        };
+        if let Some(text) = text {
+            let value =
+                if member.place == Place::JsonHeader { json_header(member, &text)? } else { coerce(member, &text)? };
+            input.fields.insert(member.key.to_owned(), value);
+        }
+    }
+    for (name, text) in labels {
+        if let Some(member) = operation.input.iter().find(|it| it.place == Place::Path && it.wire == name) {
+            input.fields.insert(member.key.to_owned(), coerce(member, &text)?);
+        }
+    }
+    if body_members {
+        let mut body = object(arrived.body)?;
+        let of_body = |member: &&Member| member.place == Place::Body;
+        take_members(operation.input.iter().filter(of_body), &mut body, &mut input.fields)?;
+    }
+    validate(operation, &input)?;
+    Ok(input)
+}
+
+/// A request that is not of the kind its operation takes.
+/// unconfirmed: AWS's front end is known to say `SerializationException`; its words are not, so these are ours.
+fn unreadable(message: impl Into<String>) -> Refusal {
+    Refusal::new("SerializationException", message)
+}
+
+fn not_a(kind: &str, member: &str) -> Refusal {
+    unreadable(format!("The value of '{member}' is not {kind}."))
+}
+
+/// The value of a parameter that is given once. One without a value counts as not given: a shadow of the name `""`
+/// is the classic shadow.
+/// unconfirmed: refuse what is given twice, so that nobody who looks at the request sees another value than we do;
+/// read `+` as a space, as HTML forms write it. SDKs do neither.
+fn parameter<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>, Refusal> {
+    let mut value = None;
+    for pair in query.split('&') {
+        let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
+        if key == name || (key.contains('%') && decoded(key)? == name) {
+            if value.is_some() {
+                return Err(given_twice("parameter", name));
+            }
+            value = Some(text);
+        }
+    }
+    match value {
+        None | Some("") => Ok(None),
+        Some(text) if text.contains('+') => Ok(Some(Cow::Owned(decoded(&text.replace('+', " "))?.into_owned()))),
+        Some(text) => decoded(text).map(Some),
+    }
+}
+
+/// The value of a header that is given once and not empty.
+fn header<'h>(headers: &'h [(String, String)], name: &str) -> Result<Option<&'h str>, Refusal> {
+    let mut values = headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
+    let value = values.next().filter(|value| !value.is_empty());
+    if values.next().is_some() {
+        return Err(given_twice("header", name));
+    }
+    Ok(value)
+}
+
+fn given_twice(what: &str, name: &str) -> Refusal {
+    Refusal::invalid_request(format!("The {what} '{name}' is given more than once."))
+}
+
+/// Text from outside the body as a value of its shape. The models have nothing but scalars there.
+fn coerce(member: &Member, text: &str) -> Result<Value, Refusal> {
+    match member.shape {
+        Shape::Text(_) | Shape::Blob(_) => Ok(Value::from(text)),
+        Shape::Integer(_) => text.parse::<i64>().map(Value::from).map_err(|_| not_a("a whole number", member.key)),
+        Shape::Double(_) => finite(text).map(Value::Number).ok_or_else(|| not_a("a number", member.key)),
+        Shape::Boolean if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
+        Shape::Boolean if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
+        Shape::Boolean => Err(not_a("true or false", member.key)),
+        Shape::Timestamp => time(text).map(Value::Number).ok_or_else(|| not_a("a time", member.key)),
+        Shape::Structure(_) | Shape::List(..) | Shape::Map(..) => Err(not_a("text", member.key)),
+    }
+}
+
+fn finite(text: &str) -> Option<Number> {
+    Number::from_f64(text.parse().ok()?)
+}
+
+/// Seconds since the epoch, from themselves or from ISO 8601.
+fn time(text: &str) -> Option<Number> {
+    let iso = |text: &str| {
+        let duration = text.parse::<Timestamp>().ok()?.as_duration();
+        Number::from_f64(duration.as_secs_f64())
+    };
+    finite(text).or_else(|| iso(text))
+}
+
+/// A header of JSON in base64, as the text of the JSON. SDKs are handed either the document or its text, and send
+/// the latter as a JSON string that holds JSON (mqtt facts §8).
+fn json_header(member: &Member, text: &str) -> Result<Value, Refusal> {
+    let not_json = || Refusal::invalid_request(format!("The header '{}' is not base64 of JSON.", member.wire));
+    let bytes = STANDARD.decode(text).map_err(|_| not_json())?;
+    match serde_json::from_slice(&bytes).map_err(|_| not_json())? {
+        Value::String(inner) => {
+            serde_json::from_str::<Value>(&inner).map_err(|_| not_json())?;
+            Ok(Value::String(inner))
+        }
+        _ => String::from_utf8(bytes).map(Value::String).map_err(|_| not_json()),
+    }
+}
+
+/// The body as one member: bytes as they are, into `raw`, and anything else as JSON.
+fn payload(member: &Member, body: &Bytes, raw: &mut Bytes) -> Result<Option<Value>, Refusal> {
+    if matches!(member.shape, Shape::Blob(_)) {
+        raw.clone_from(body);
+        return Ok(None);
+    }
+    take(member.shape, member.key, Value::Object(object(body)?)).map(Some)
+}
+
+/// The body as a JSON object; nothing at all is an empty one. The depth is bounded by the parser, to 128.
+fn object(body: &Bytes) -> Result<Map<String, Value>, Refusal> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(unreadable("The body is not a JSON object.")),
+        Err(error) => Err(unreadable(format!("The body is not JSON: {error}."))),
+    }
+}
+
+/// Moves what the members are out of one document into another. A null is as good as nothing.
+fn take_members(
+    members: impl Iterator<Item = &'static Member>,
+    from: &mut Map<String, Value>,
+    into: &mut Map<String, Value>,
+) -> Result<(), Refusal> {
+    for member in members {
+        match from.get_mut(member.wire).map(Value::take) {
+            None | Some(Value::Null) => {}
+            Some(value) => {
+                into.insert(member.key.to_owned(), take(member.shape, member.key, value)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A value of a shape out of a JSON value, by moving it. `member` is the nearest name, for messages. Nulls in lists
+/// and maps stay, to be refused with all that is missing. The depth is that of the parsed value, so bounded.
+fn take(shape: &Shape, member: &str, value: Value) -> Result<Value, Refusal> {
+    match (shape, value) {
+        (_, Value::Null) => Ok(Value::Null),
+        (Shape::Structure(members), Value::Object(mut from)) => {
+            let mut into = Map::with_capacity(from.len().min(members.len()));
+            take_members(members.iter(), &mut from, &mut into)?;
+            Ok(Value::Object(into))
+        }
+        (Shape::List(of, _), Value::Array(list)) => {
+            list.into_iter().map(|value| take(of, member, value)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        (Shape::Map(_, values, _), Value::Object(mut map)) => {
+            for (_, value) in &mut map {
+                *value = take(values, member, value.take())?;
+            }
+            Ok(Value::Object(map))
+        }
+        (Shape::Text(_), value @ Value::String(_)) | (Shape::Boolean, value @ Value::Bool(_)) => Ok(value),
+        (Shape::Integer(_), Value::Number(number)) => whole(&number).ok_or_else(|| not_a("a whole number", member)),
+        (Shape::Double(_) | Shape::Timestamp, value @ Value::Number(_)) => Ok(value),
+        (Shape::Timestamp, Value::String(text)) => {
+            time(&text).map(Value::Number).ok_or_else(|| not_a("a time", member))
+        }
+        (Shape::Blob(_), Value::String(text)) if STANDARD.decode(&text).is_ok() => Ok(Value::String(text)),
+        (shape, _) => Err(not_a(kind(shape), member)),
+    }
+}
+
+/// A whole number, even if it is written with a fraction of zero.
+fn whole(number: &Number) -> Option<Value> {
+    /// Up to here every whole number is a double.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if let Some(whole) = number.as_i64() {
+        return Some(Value::from(whole));
+    }
+    let double = number.as_f64().filter(|it| it.fract() == 0.0 && it.abs() <= EXACT)?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+    let whole = double as i64;
+    Some(Value::from(whole))
+}
+
+fn kind(shape: &Shape) -> &'static str {
+    match shape {
+        Shape::Structure(_) | Shape::Map(..) => "an object",
+        Shape::List(..) => "a list",
+        Shape::Text(_) => "a string",
+        Shape::Integer(_) => "a whole number",
+        Shape::Double(_) => "a number",
+        Shape::Boolean => "true or false",
+        Shape::Timestamp => "a time",
+        Shape::Blob(_) => "base64",
+    }
+}

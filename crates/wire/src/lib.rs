@@ -15,7 +15,7 @@ mod route;
 pub mod sign;
 mod validate;
 
-//pub use bind::{Arrived, MAX_BODY_BYTES, bind};
+pub use bind::{Arrived, MAX_BODY_BYTES, bind};
 pub use document::{Input, Output, Request};
 pub use generated::{iot, iot_data, iot_jobs_data};
 pub use model::{Member, Operation, Place, Segment, Service, Shape};
