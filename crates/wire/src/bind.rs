@@ -254,3 +254,201 @@ fn kind(shape: &Shape) -> &'static str {
         Shape::Blob(_) => "base64",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{SERVICES, route, services_for};
+
+    fn bound(scope: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Input, Refusal> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let body = Bytes::copy_from_slice(body);
+        let found = route(&services_for(Some(scope)), method, path)?;
+        bind(found, &Arrived { query, headers: &headers, body: &body })
+    }
+
+    /// The fields, or the error and its message.
+    fn outcome(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Value {
+        let scope = if target.starts_with("/topics") || target.ends_with("/shadow") { "iotdata" } else { "iot" };
+        match bound(scope, method, target, headers, body.as_bytes()) {
+            Ok(input) => Value::Object(input.fields),
+            Err(refusal) => json!(refusal.to_string()),
+        }
+    }
+
+    #[test]
+    fn members_come_from_their_places() {
+        for (method, target, headers, body, expected) in [
+            ("GET", "/things/t", &[][..], "", json!({"thingName": "t"})),
+            ("GET", "/things/t", &[], "not looked at", json!({"thingName": "t"})),
+            (
+                "GET",
+                "/things?maxResults=7&attributeName=a%2Cb&other=1",
+                &[],
+                "",
+                json!({"maxResults": 7, "attributeName": "a,b"}),
+            ),
+            (
+                "GET",
+                "/things?nextToken=&usePrefixAttributeValue=True",
+                &[],
+                "",
+                json!({"usePrefixAttributeValue": true}),
+            ),
+            ("GET", "/policies?isAscendingOrder=false", &[], "", json!({"ascendingOrder": false})),
+            (
+                "PUT",
+                "/things/t/principals",
+                &[("X-Amzn-Principal", " arn:p ")],
+                "",
+                json!({"thingName": "t", "principal": "arn:p"}),
+            ),
+            (
+                "POST",
+                "/things/t",
+                &[],
+                r#"{"attributePayload": {"attributes": {"a": "b"}, "unknown": 1, "merge": null}, "unknown": {}, "thingTypeName": null}"#,
+                json!({"attributePayload": {"attributes": {"a": "b"}}, "thingName": "t"}),
+            ),
+            ("PATCH", "/things/t", &[], r#"{"expectedVersion": 5.0}"#, json!({"expectedVersion": 5, "thingName": "t"})),
+            (
+                "POST",
+                "/rules/r",
+                &[],
+                r#"{"sql": "SELECT *", "actions": [], "x": 1}"#,
+                json!({"topicRulePayload": {"sql": "SELECT *", "actions": []}, "ruleName": "r"}),
+            ),
+            (
+                "GET",
+                "/audit/tasks?startTime=2024-05-06T07:08:09.5Z&endTime=1715000000",
+                &[],
+                "",
+                json!({"startTime": 1_714_979_289.5, "endTime": 1_715_000_000.0}),
+            ),
+        ] {
+            let found = outcome(method, target, headers, body);
+            assert_eq!(found, expected, "{method} {target} {body}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_name() {
+        let kind = |kind: &str, member: &str| format!("SerializationException: The value of '{member}' is not {kind}.");
+        for (method, target, body, expected) in [
+            ("GET", "/things?maxResults=many", "", kind("a whole number", "maxResults")),
+            ("GET", "/things?maxResults=1.5", "", kind("a whole number", "maxResults")),
+            ("GET", "/things?usePrefixAttributeValue=1", "", kind("true or false", "usePrefixAttributeValue")),
+            ("GET", "/audit/tasks?startTime=now&endTime=1", "", kind("a time", "startTime")),
+            ("POST", "/things/t", r#"{"thingTypeName": 1}"#, kind("a string", "thingTypeName")),
+            ("POST", "/things/t", r#"{"attributePayload": []}"#, kind("an object", "attributePayload")),
+            ("POST", "/things/t", r#"{"attributePayload": {"attributes": {"a": 1}}}"#, kind("a string", "attributes")),
+            ("PATCH", "/things/t", r#"{"expectedVersion": 1e30}"#, kind("a whole number", "expectedVersion")),
+            ("PATCH", "/things/t", r#"{"removeThingType": "true"}"#, kind("true or false", "removeThingType")),
+            ("POST", "/things/t", "[]", "SerializationException: The body is not a JSON object.".to_owned()),
+            (
+                "GET",
+                "/things?maxResults=1&maxResults=2",
+                "",
+                "InvalidRequestException: The parameter 'maxResults' is given more than once.".to_owned(),
+            ),
+            (
+                "GET",
+                "/things?nextToken=%FF",
+                "",
+                "InvalidRequestException: The address is not valid percent-encoded UTF-8.".to_owned(),
+            ),
+        ] {
+            assert_eq!(outcome(method, target, &[], body), json!(expected), "{method} {target} {body}");
+        }
+        for body in ["{", "\u{FEFF}{}", "{}{}", "{\"a\": 01}", &"{\"a\":".repeat(200)] {
+            let refusal = bound("iot", "POST", "/things/t", &[], body.as_bytes()).unwrap_err();
+            assert_eq!(refusal.error(), "SerializationException", "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_validated() {
+        let refusal = bound("iot", "POST", "/things/a%20b", &[], b"").unwrap_err();
+        assert_eq!(refusal.error(), "InvalidRequestException");
+        assert!(refusal.message().starts_with("1 validation error detected: Value 'a b' at 'thingName'"), "{refusal}");
+    }
+
+    #[test]
+    fn a_shadow_with_an_empty_name_is_the_classic_shadow() {
+        let input = bound("iotdata", "GET", "/things/t/shadow?name=", &[], b"").unwrap();
+        assert_eq!(Value::Object(input.fields), json!({"thingName": "t"}));
+        let input = bound("iotdata", "GET", "/things/t/shadow?name=s", &[], b"").unwrap();
+        assert_eq!(Value::Object(input.fields), json!({"thingName": "t", "shadowName": "s"}));
+    }
+
+    #[test]
+    fn a_raw_body_is_not_copied() {
+        let body = Bytes::from_static(b"\xFF\x00 not JSON");
+        let found = route(&services_for(Some("iotdata")), "POST", "/topics/a").unwrap();
+        let input = bind(found, &Arrived { query: "qos=1", headers: &[], body: &body }).unwrap();
+        assert_eq!(input.payload.as_ptr(), body.as_ptr());
+        assert_eq!(Value::Object(input.fields), json!({"topic": "a", "qos": 1}));
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_refused() {
+        let body = vec![b' '; MAX_BODY_BYTES + 1];
+        let refusal = bound("iotdata", "POST", "/topics/a", &[], &body).unwrap_err();
+        assert_eq!(refusal.error(), "RequestEntityTooLargeException");
+        assert!(bound("iotdata", "POST", "/topics/a", &[], &body[1..]).is_ok());
+    }
+
+    #[test]
+    fn user_properties_come_as_json_or_as_a_string_of_json() {
+        let properties = r#"[{"k":"v"}]"#;
+        let string = Value::from(properties).to_string();
+        for (header, expected) in [
+            (STANDARD.encode(properties), json!({"topic": "a", "userProperties": properties})),
+            (STANDARD.encode(string), json!({"topic": "a", "userProperties": properties})),
+            (String::new(), json!({"topic": "a"})),
+        ] {
+            let found = outcome("POST", "/topics/a", &[("x-amz-mqtt5-user-properties", &header)], "");
+            assert_eq!(found, expected, "{header}");
+        }
+        for header in ["?", "W10", &STANDARD.encode("["), &STANDARD.encode("\"[\""), &STANDARD.encode(b"\xFF")] {
+            let refusal =
+                bound("iotdata", "POST", "/topics/a", &[("x-amz-mqtt5-user-properties", header)], b"").unwrap_err();
+            assert_eq!(refusal.error(), "InvalidRequestException", "{header}");
+        }
+    }
+
+    #[test]
+    fn only_scalars_are_outside_of_bodies_in_the_models() {
+        for operation in SERVICES.iter().flat_map(|service| service.operations) {
+            for member in operation.input {
+                let outside = !matches!(member.place, Place::Body | Place::Payload);
+                let nested = matches!(member.shape, Shape::Structure(_) | Shape::List(..) | Shape::Map(..));
+                assert!(!(outside && nested), "{} {}", operation.name, member.key);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_is_too_strange(
+            operation in 0..288_usize,
+            query in "((maxResults|name|qos|pageSize|%|%41|\\PC{0,3})(=(1|true|%zz|\\PC{0,3}))?&?){0,4}",
+            header in "\\PC{0,12}",
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                "\\{(\"(tags|attributePayload|thingTypeName)\":(1|null|\\[null,\\{\\}\\]|\\{\"attributes\":\\{\"\":\"\"\\}\\}),?)?\\}"
+                    .prop_map(String::into_bytes),
+            ],
+        ) {
+            let operation = SERVICES.iter().flat_map(|service| service.operations).nth(operation).unwrap();
+            let headers = ["x-amz-mqtt5-user-properties", "x-amzn-principal"].map(|name| (name.to_owned(), header.clone()));
+            let labels = operation.input.iter().filter(|it| it.place == Place::Path).map(|it| (it.wire, header.clone()));
+            let found = Found { operation, labels: labels.collect() };
+            let _ = bind(found, &Arrived { query: &query, headers: &headers, body: &Bytes::from(body) });
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub use document::{Input, Output, Request};
 pub use generated::{iot, iot_data, iot_jobs_data};
 pub use model::{Member, Operation, Place, Segment, Service, Shape};
 pub use refusal::Refusal;
-//pub use reply::{Reply, reply};
+pub use reply::{Reply, reply};
 pub use route::{Found, route, services_for};
 
 /// Every service, in order of age.
