@@ -218,9 +218,10 @@ fn take(shape: &Shape, member: &str, value: Value) -> Result<Value, Refusal> {
             }
             Ok(Value::Object(map))
         }
-        (Shape::Text(_), value @ Value::String(_)) | (Shape::Boolean, value @ Value::Bool(_)) => Ok(value),
+        (Shape::Text(_), value @ Value::String(_))
+        | (Shape::Boolean, value @ Value::Bool(_))
+        | (Shape::Double(_) | Shape::Timestamp, value @ Value::Number(_)) => Ok(value),
         (Shape::Integer(_), Value::Number(number)) => whole(&number).ok_or_else(|| not_a("a whole number", member)),
-        (Shape::Double(_) | Shape::Timestamp, value @ Value::Number(_)) => Ok(value),
         (Shape::Timestamp, Value::String(text)) => {
             time(&text).map(Value::Number).ok_or_else(|| not_a("a time", member))
         }

@@ -102,7 +102,7 @@ impl Route {
                     decoded(one).ok().filter(|one| one == literal)?;
                 }
                 Segment::Label(name) | Segment::Greedy(name) => {
-                    labels.push((*name, if takes_all { here } else { one }))
+                    labels.push((*name, if takes_all { here } else { one }));
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::model::{Bounds, Member, Operation, Pattern, Place, Shape, Text};
 use crate::refusal::Refusal;
 
 /// How many errors are counted; nobody reads more, and a body can hold very many.
+/// unconfirmed: that AWS counts only so many.
 const MOST_ERRORS: usize = 10;
 
 /// The longest value, in characters, that a message repeats.
@@ -89,7 +90,7 @@ impl Check {
         }
     }
 
-    /// Keys, and values without members, have their errors told at the map; other values at a place of their own.
+    /// unconfirmed: keys, and values without members, have their errors told at the map; other values at a place of their own.
     fn entry(&mut self, keys: &'static Shape, values: &'static Shape, key: &str, value: &Value) {
         let key_value = Value::from(key);
         let echo = match (echo(keys, &key_value), echo(values, value)) {
