@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -26,7 +27,7 @@ LOOPBACK = "127.0.0.1:0"
 def binary() -> Path:
     """The program under test: OMBRA_BIN, or what cargo built last."""
     if named := os.environ.get("OMBRA_BIN"):
-        return Path(named)
+        return Path(named).resolve()
     root = Path(__file__).resolve().parent.parent
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
     built = [path for path in (target / "release/ombra", target / "debug/ombra") if path.exists()]
@@ -74,19 +75,22 @@ class Ombra:
 
     def start(self, *flags) -> "Ombra":
         """Start it and wait until it says where it listens."""
-        stale = self.data / "endpoints.json"
-        stale.unlink(missing_ok=True)
-        command = [binary(), "--data", self.data, "--http", LOOPBACK, "--mqtts", LOOPBACK, "--tls", LOOPBACK, *flags]
+        doors = ["--http", LOOPBACK, "--mqtts", LOOPBACK, "--tls", LOOPBACK]
+        return self.launch(["--data", self.data, *doors, *flags], plain_environment())
+
+    def launch(self, arguments: list, environment: dict) -> "Ombra":
+        """Start it with just these, which must lead it to its directory, and wait until it says where it listens."""
+        (self.data / "endpoints.json").unlink(missing_ok=True)
         with self.output.open("ab") as out, self.errors.open("ab") as err:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root, env=plain_environment()
+                [binary(), *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root, env=environment
             )
-        self.endpoints = wait_for(self._announced, f"ombra is ready\n{self.printed()}")
+        self.endpoints = wait_for(self._announced, "ombra is ready")
         return self
 
     def _announced(self):
         if self.process.poll() is not None:
-            raise AssertionError(f"ombra ended with {self.process.returncode}\n{self.printed()}")
+            raise AssertionError(f"ombra ended with {self.process.returncode}")
         try:
             endpoints = json.loads((self.data / "endpoints.json").read_text())
         except (FileNotFoundError, json.JSONDecodeError):
