@@ -173,15 +173,15 @@ impl Broker {
     }
 
     /// Delivers a message to every session that subscribed to its topic and may receive it, one copy each
-    /// with the highest QoS of its matching filters. `from` is the publisher's session, for No Local.
+    /// with the highest QoS of its matching filters. `from` is the id of the session that published it, for No Local.
     /// Returns how many sessions got it.
-    pub fn route(&self, message: &Publish, from: Option<&Session>) -> usize {
+    pub fn route(&self, message: &Publish, from: Option<u64>) -> usize {
         let Some(topic) = &message.topic else { return 0 };
         let mut matched: Vec<Match> = Vec::new();
         {
             let tree = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
             tree.visit(topic.as_str(), self.settings.hash_matches_parent, &mut |subscriber| {
-                let own = from.is_some_and(|from| from.id() == subscriber.session.id());
+                let own = from == Some(subscriber.session.id());
                 if !(subscriber.no_local && own) {
                     matched.push(Match::new(subscriber));
                 }

@@ -740,7 +740,7 @@ mod tests {
             ..mqtt::Subscription::new(Filter::try_from("t").unwrap(), QoS::AtMostOnce)
         };
         broker.subscribe(&session, &own);
-        assert_eq!(broker.route(&message("t", QoS::AtMostOnce), Some(&session)), 0);
+        assert_eq!(broker.route(&message("t", QoS::AtMostOnce), Some(session.id())), 0);
         assert_eq!(broker.route(&message("t", QoS::AtMostOnce), None), 1);
     }
 }
