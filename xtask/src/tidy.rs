@@ -18,9 +18,10 @@ mod tree;
 type Rule = fn(&Tree) -> Vec<Finding>;
 
 /// Every rule, by name.
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     ("opening paragraph", code::opening_paragraphs),
     ("forbidden calls", code::forbidden_calls),
+    ("silenced lints", code::silenced_lints),
     ("no mod.rs", code::no_mod_rs),
     ("lengths", lengths::check),
     ("manifests", manifests::inherited),

@@ -8,7 +8,7 @@ use super::tree::{File, Tree};
 const PARAGRAPH: usize = 80;
 
 /// What nobody may call below the door crates, and what to do instead.
-const AMBIENT: [(&str, &str); 11] = [
+const AMBIENT: [(&str, &str); 13] = [
     ("Instant::now", "take the time as an argument"),
     ("SystemTime::now", "take the time as an argument"),
     ("std::env", "take settings as arguments"),
@@ -16,15 +16,22 @@ const AMBIENT: [(&str, &str); 11] = [
     ("thread::spawn", "let crate server decide what runs when"),
     ("thread::sleep", "return, and be called again"),
     ("rand::", "take entropy as an argument"),
+    ("tokio", "be synchronous; crate server has the sockets"),
     ("fastrand", "take entropy as an argument"),
     ("getrandom", "take entropy as an argument"),
     ("println!", "return what there is to say; crate server has the log"),
+    ("eprintln!", "return what there is to say; crate server has the log"),
     ("print!(", "return what there is to say; crate server has the log"),
 ];
 
 /// What nobody may call at all outside tests.
-const PANICS: [(&str, &str); 2] =
-    [(".unwrap()", "return a refusal or a fault"), (".expect(\"", "return a refusal or a fault")];
+const PANICS: [(&str, &str); 5] = [
+    (".unwrap()", "return a refusal or a fault"),
+    (".expect(\"", "return a refusal or a fault"),
+    ("panic!", "return a fault, or restructure so that it cannot happen"),
+    ("todo!", "do it, or refuse by name"),
+    ("unimplemented!", "do it, or refuse by name"),
+];
 
 /// Crates that stand at the doors and may look at the world.
 const DOORS: [&str; 1] = ["server"];
@@ -70,6 +77,20 @@ fn contains_word(line: &str, call: &str) -> bool {
     })
 }
 
+/// Whoever silences a lint says why.
+pub(super) fn silenced_lints(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in tree.files().filter(|file| file.has_extension("rs")) {
+        for (line, attribute) in Source::new(&file.text).attributes() {
+            let silences = contains_word(&attribute, "allow(") || contains_word(&attribute, "expect(");
+            if silences && !contains_word(&attribute, "reason") {
+                found.push(Finding::new(&file.path, line, "a lint silenced without a reason; add `reason = \"…\"`"));
+            }
+        }
+    }
+    found
+}
+
 /// `foo.rs` with an optional `foo/`, so that a tab in an editor says which module it is.
 pub(super) fn no_mod_rs(tree: &Tree) -> Vec<Finding> {
     let named = tree.files().filter(|file| file.path.ends_with("/mod.rs"));
@@ -108,6 +129,23 @@ mod tests {
     }
 
     #[test]
+    fn every_way_to_panic_is_found() {
+        for call in [".unwrap()", ".expect(\"x\")", "panic!()", "todo!()", "unimplemented!()"] {
+            assert_eq!(
+                found(
+                    forbidden_calls,
+                    &[(
+                        "xtask/src/a.rs",
+                        &format!("fn f() {{ x{}{call}; }}\n", if call.starts_with('.') { "" } else { "; " })
+                    )]
+                ),
+                ["xtask/src/a.rs:1"],
+                "{call}"
+            );
+        }
+    }
+
+    #[test]
     fn panics_are_found_everywhere_but_in_tests() {
         let text =
             "fn f() { x.unwrap(); }\nfn g() { x.expect(\"y\"); }\n#[cfg(test)]\nmod tests { fn h() { x.unwrap(); } }\n";
@@ -119,6 +157,17 @@ mod tests {
     fn words_that_only_look_like_it_are_not_found() {
         let text = "//! Instant::now\nfn f() { operand::x(); \"println!\"; MyInstant::now(); self.expect(b'x'); }\n";
         assert!(found(forbidden_calls, &[("crates/mqtt/src/a.rs", text)]).is_empty());
+    }
+
+    #[test]
+    fn a_lint_silenced_without_a_reason_is_found() {
+        let bare =
+            ["#[allow(dead_code)]", "#![allow(a,\n b)]", "#[cfg_attr(test, expect(a))]", "#[allow(a)] // reason"];
+        for text in bare {
+            assert_eq!(found(silenced_lints, &[("a.rs", text)]), ["a.rs:1"], "{text}");
+        }
+        let fine = "#[allow(\n    a,\n    reason = \"]\"\n)]\nfn allow() {}\n#[disallow(a)]\n// #[allow(a)]\n";
+        assert!(found(silenced_lints, &[("a.rs", fine)]).is_empty());
     }
 
     #[test]

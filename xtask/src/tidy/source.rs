@@ -49,6 +49,26 @@ impl Source {
         starts.filter_map(|(start, _)| self.function(start)).collect()
     }
 
+    /// The insides of attributes, those of tests too, each with the line it begins on.
+    pub(super) fn attributes(&self) -> Vec<(usize, String)> {
+        let starts = self.code.iter().enumerate().filter(|(_, byte)| **byte == b'#').map(|(at, _)| at);
+        let inside = starts.filter_map(|at| {
+            let open = at + if self.code.get(at + 1) == Some(&b'!') { 2 } else { 1 };
+            let rest = self.code.get(open..)?.strip_prefix(b"[")?;
+            let mut depth = 1_usize;
+            let close = rest.iter().position(|byte| {
+                match byte {
+                    b'[' => depth += 1,
+                    b']' => depth -= 1,
+                    _ => {}
+                }
+                depth == 0
+            })?;
+            Some((self.line(at), String::from_utf8_lossy(&rest[..close]).into_owned()))
+        });
+        inside.collect()
+    }
+
     fn function(&self, start: usize) -> Option<Function> {
         let name: Vec<u8> = self.code[start + 3..].iter().copied().take_while(|byte| is_word(*byte)).collect();
         let end = self.end(start);

@@ -10,18 +10,37 @@ const HERE: &str = "xtask/src/tidy/text.rs";
 const MACHINE: [&str; 6] = ["/home/", "/root/", "/Users/", "/work/", "/tmp/", "/opt/"];
 
 /// Words about who writes and with what, where files speak of the product. Whole words, in any case.
-const ASIDE: [&str; 8] =
-    ["AI", "LLM", "agent", "agents", "chatbot", "co-authored-by", "coding session", "language model"];
+const ASIDE: [&str; 10] = [
+    "AI",
+    "LLM",
+    "claude",
+    "subagent",
+    "agent",
+    "agents",
+    "chatbot",
+    "co-authored-by",
+    "coding session",
+    "language model",
+];
+
+/// Registries by host: tools know them, and a mirror has another name.
+const REGISTRIES: [&str; 4] = ["crates.io", "pypi.org", "pythonhosted.org", "npmjs"];
+
+/// The longest decision that is still read.
+const DECISION: usize = 40;
 
 /// Where packages come from; anything else is somebody's mirror.
 const SOURCES: [&str; 2] =
     ["registry+https://github.com/rust-lang/crates.io-index", "registry+https://index.crates.io/"];
 
-/// No trailing white space, and a line end at the end.
+/// No trailing white space, no tabs in Rust, and a line end at the end.
 pub(super) fn white_space(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in tree.files() {
         for (index, line) in file.text.split('\n').enumerate() {
+            if file.has_extension("rs") && line.contains('\t') {
+                found.push(Finding::new(&file.path, index + 1, "a tab; write spaces, or `\\t` in a literal"));
+            }
             if line.ends_with([' ', '\t', '\r']) {
                 found.push(Finding::new(&file.path, index + 1, "white space at the end of the line; remove it"));
             }
@@ -58,6 +77,9 @@ fn misplaced(path: &str, line: &str) -> Option<String> {
     if let Some(machine) = MACHINE.iter().find(|machine| begins_a_path(line, machine)) {
         return Some(format!("`{machine}` is on one machine only; name a relative path or ask the system"));
     }
+    if let Some(registry) = REGISTRIES.iter().find(|registry| line.contains(**registry)) {
+        return Some(format!("`{registry}` is the business of cargo or pip; say it without"));
+    }
     let word = ASIDE.iter().find(|word| has_word(line, word))?;
     Some(format!("`{word}` is not about the product; say it without"))
 }
@@ -93,6 +115,10 @@ pub(super) fn decisions(tree: &Tree) -> Vec<Finding> {
         if !is_next {
             found.push(Finding::new(&file.path, 1, format!("not {expected:03}-title.md, which comes next; rename it")));
         }
+        let length = file.text.lines().count();
+        if length > DECISION {
+            found.push(Finding::new(&file.path, length, format!("{length} lines, {DECISION} are read; shorten it")));
+        }
         if !file.text.starts_with("# ") {
             found.push(Finding::new(&file.path, 1, "no title; begin with `# ` and what was decided"));
         }
@@ -109,6 +135,7 @@ mod tests {
     fn white_space_at_ends_is_found() {
         let files = [("a.md", "x \ny\n\tz\t\n"), ("b.md", "x"), ("c.md", "x\n"), ("d.md", "")];
         assert_eq!(found(white_space, &files), ["a.md:1", "a.md:3", "b.md:1"]);
+        assert_eq!(found(white_space, &[("a.rs", "\tx\n"), ("b.rs", "    x\n")]), ["a.rs:1"]);
     }
 
     #[test]
@@ -128,6 +155,25 @@ mod tests {
             assert_eq!(found(words, &[("a.rs", &format!("open(\"{machine}x\")\n"))]), ["a.rs:1"], "{machine}");
         }
         assert!(found(words, &[("a.rs", "topic(\"factory/home/x\"); \"https://x.example/work/\"\n")]).is_empty());
+    }
+
+    #[test]
+    fn registries_are_found() {
+        for registry in REGISTRIES {
+            assert_eq!(
+                found(words, &[("a.md", &format!("get it from https://{registry}/x\n"))]),
+                ["a.md:1"],
+                "{registry}"
+            );
+        }
+        assert!(found(words, &[("a.md", "crates of iron, pypi\n")]).is_empty());
+    }
+
+    #[test]
+    fn a_long_decision_is_found() {
+        let lines = |count: usize| format!("# One\n{}", "x\n".repeat(count - 1));
+        assert_eq!(found(decisions, &[("docs/decisions/001-a.md", &lines(41))]), ["docs/decisions/001-a.md:41"]);
+        assert!(found(decisions, &[("docs/decisions/001-a.md", &lines(40))]).is_empty());
     }
 
     #[test]
