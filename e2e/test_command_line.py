@@ -12,12 +12,18 @@ import subprocess
 import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 from devices import tls_context, tls_socket
 from house import LOOPBACK, PATIENCE, binary, plain_environment, run, wait_for
 from packets import V5, Wire
 
-DOORS = ["--http", LOOPBACK, "--mqtts", LOOPBACK, "--tls", LOOPBACK]
+
+
+def doors(**other: str) -> list[str]:
+    """Every door on a port that is free, unless said otherwise."""
+    where = {"http": LOOPBACK, "mqtts": LOOPBACK, "tls": LOOPBACK} | other
+    return [word for door, address in where.items() for word in (f"--{door}", address)]
 
 
 class Background:
@@ -55,6 +61,7 @@ def refused(code: int, *arguments, **options) -> str:
     """What a command that fails with this code says."""
     done = run(*arguments, env=plain_environment(), **options)
     assert done.returncode == code, done.stdout + done.stderr
+    assert "panicked" not in done.stderr
     return done.stderr
 
 
@@ -115,6 +122,12 @@ def test_what_was_made_is_there_after_a_restart_and_the_authority_is_the_same(ow
     assert own_ombra.ca.read_bytes() == authority
 
 
+def test_two_servers_live_side_by_side(ombra, own_ombra):
+    own_ombra.start().client("iot").create_thing(thingName="mine")
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        ombra.client("iot").describe_thing(thingName="mine")
+
+
 def test_settings_come_from_the_environment_too(own_ombra):
     settings = {"OMBRA_DATA": str(own_ombra.data), "OMBRA_HTTP": LOOPBACK, "OMBRA_MQTTS": LOOPBACK, "OMBRA_TLS": LOOPBACK}
     own_ombra.launch([], plain_environment() | settings)
@@ -132,30 +145,32 @@ def test_secrets_are_for_the_owner_only(ombra):
 # What is in the way.
 
 
-def test_a_port_that_is_taken_is_named_with_the_way_out(ombra, tmp_path):
-    taken = ombra.endpoints["http"]
-    told = refused(1, "--data", tmp_path / "data", "--http", taken, "--mqtts", LOOPBACK, "--tls", LOOPBACK)
-    assert taken in told and "--http" in told
+@pytest.mark.parametrize("door", ["http", "mqtts", "tls"])
+def test_a_port_that_is_taken_is_named_with_the_way_out(ombra, tmp_path, door):
+    taken = ombra.endpoints[door]
+    told = refused(1, "--data", tmp_path / "data", *doors(**{door: taken}))
+    assert taken in told and f"--{door}" in told
 
 
 def test_a_second_ombra_on_the_same_data_is_refused(ombra):
-    told = refused(1, "--data", ombra.data, *DOORS)
+    told = refused(1, "--data", ombra.data, *doors())
     assert str(ombra.process.pid) in told and str(ombra.data) in told and "--data" in told
     assert ombra.alive()
     assert json.loads((ombra.data / "endpoints.json").read_text())["pid"] == ombra.process.pid
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    told = refused(1, "--data", tmp_path / "file/data", *DOORS)
-    assert str(tmp_path / "file/data") in told
+    (tmp_path / "file").write_text("in the way")
+    for data in ("file", "file/data"):
+        assert str(tmp_path / data) in refused(1, "--data", tmp_path / data, *doors())
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_that_is_not_writable_is_named(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        assert str(tmp_path) in refused(1, "--data", tmp_path / "data", *DOORS)
+        assert str(tmp_path) in refused(1, "--data", tmp_path / "data", *doors())
     finally:
         tmp_path.chmod(0o700)
 

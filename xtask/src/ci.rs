@@ -13,7 +13,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failed> {
     step("generated tables", || generate::run(root, true))?;
     command(root, "lock file", "cargo fetch --quiet --locked")?;
     command(root, "lints", "cargo clippy --quiet --locked --workspace --all-targets -- -D warnings")?;
-    step("cargo-deny", || test::cargo_tool(root, "deny", "cargo-deny"))?;
+    step("cargo-deny", || test::cargo_tool(root, "deny", "cargo-deny@0.20.2"))?;
     command(root, "licences and sources", "cargo deny --offline check licenses bans sources")?;
     test::run(root)
 }

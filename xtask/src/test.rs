@@ -14,19 +14,20 @@ use crate::venv;
 pub(crate) fn run(root: &Path) -> Result<(), Failed> {
     step("python packages", || python_packages(root))?;
     step("mosquitto clients", || debian_package(root, "mosquitto_pub", "mosquitto-clients"))?;
-    step("cargo-nextest", || cargo_tool(root, "nextest", "cargo-nextest"))?;
+    step("cargo-nextest", || cargo_tool(root, "nextest", "cargo-nextest@0.9.143"))?;
     command(root, "tests of the crates", "cargo nextest run --locked --workspace")?;
     command(root, "tests in documentation", "cargo test --quiet --locked --doc --workspace")?;
     command(root, "build ombra", "cargo build --locked -p server --bin ombra")?;
     step("clients against ombra", || end_to_end(root))
 }
 
-/// Installs a cargo subcommand unless it answers already.
+/// Installs a cargo subcommand unless one answers already, of whatever version. Unoptimised, because building it
+/// takes minutes and running it takes moments.
 pub(crate) fn cargo_tool(root: &Path, word: &str, package: &str) -> Result<(), Failed> {
     if succeeds(&format!("cargo {word} --version")) {
         return Ok(());
     }
-    run_command(in_root(root, &format!("cargo install --quiet --locked {package}")))
+    run_command(in_root(root, &format!("cargo install --quiet --locked --debug {package}")))
 }
 
 /// Fills the virtualenv; a copy of the requirements inside it says what was installed.
