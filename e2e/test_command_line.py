@@ -19,7 +19,6 @@ from house import LOOPBACK, PATIENCE, binary, plain_environment, run, wait_for
 from packets import V5, Wire
 
 
-
 def doors(**other: str) -> list[str]:
     """Every door on a port that is free, unless said otherwise."""
     where = {"http": LOOPBACK, "mqtts": LOOPBACK, "tls": LOOPBACK} | other

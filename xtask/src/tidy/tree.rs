@@ -24,7 +24,8 @@ impl Tree {
     /// Reads what is tracked, and what is new and not ignored.
     pub(super) fn read(root: &Path) -> Result<Self, Failed> {
         // In a container the files often belong to somebody else, which git refuses unless told.
-        let listing = in_root(root, "git -c safe.directory=* ls-files --cached --others --exclude-standard -z").output();
+        let listing =
+            in_root(root, "git -c safe.directory=* ls-files --cached --others --exclude-standard -z").output();
         let listing = listing.map_err(|cause| Failed::because("run git", cause))?;
         if !listing.status.success() {
             let said = String::from_utf8_lossy(&listing.stderr).into_owned();
