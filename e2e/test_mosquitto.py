@@ -33,7 +33,7 @@ def published(device, version, *words, **options):
 def subscribed(device, version, *words):
     """Run mosquitto_sub, and go on once its subscription stands."""
     process = subprocess.Popen(
-        command("mosquitto_sub", device, version, "-d", *words),
+        ["stdbuf", "-oL", *command("mosquitto_sub", device, version, "-d", *words)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
     try:
