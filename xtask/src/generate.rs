@@ -141,7 +141,7 @@ impl<'m> Printer<'m> {
         line(out, "use crate::document::{self, Input, Output, documents};");
         line(
             out,
-            "use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Segment, Service, Shape, Text, bounds};",
+            "use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Range, Segment, Service, Shape, Text, bounds};",
         );
         line(out, "");
         line(out, "/// The service.");
@@ -216,7 +216,7 @@ impl<'m> Printer<'m> {
             "map" => format!("Shape::Map({}, {}, {})", inner("key"), inner("value"), limits(shape)),
             "string" => text(shape),
             "integer" | "long" => format!("Shape::Integer({})", limits(shape)),
-            "double" | "float" => format!("Shape::Double({})", limits(shape)),
+            "double" | "float" => format!("Shape::Double({})", range(shape)),
             "boolean" => "Shape::Boolean".to_owned(),
             "timestamp" => "Shape::Timestamp".to_owned(),
             "blob" => format!("Shape::Blob({})", limits(shape)),
@@ -375,6 +375,13 @@ fn segment(piece: &str) -> String {
 fn limits(shape: &Value) -> String {
     let bound = |key: &str| shape[key].as_i64().map_or("NONE".to_owned(), |bound| bound.to_string());
     format!("bounds({}, {})", bound("min"), bound("max"))
+}
+
+/// The limits of a number with a fraction; they may have one themselves.
+fn range(shape: &Value) -> String {
+    let limit = |key: &str| shape[key].as_f64().map(|limit| format!("{limit:?}"));
+    let limit = |key: &str| limit(key).map_or("None".to_owned(), |limit| format!("Some({limit})"));
+    format!("Range {{ min: {}, max: {} }}", limit("min"), limit("max"))
 }
 
 fn text(shape: &Value) -> String {

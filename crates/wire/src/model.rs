@@ -92,7 +92,7 @@ pub enum Shape {
     /// A whole number.
     Integer(Bounds),
     /// A number.
-    Double(Bounds),
+    Double(Range),
     /// True or false.
     Boolean,
     /// Seconds since the epoch, with a fraction.
@@ -108,6 +108,15 @@ pub struct Bounds {
     pub min: Option<i64>,
     /// The most.
     pub max: Option<i64>,
+}
+
+/// The least and the most of a number that may have a fraction.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// The least.
+    pub min: Option<f64>,
+    /// The most.
+    pub max: Option<f64>,
 }
 
 /// What text may be.

@@ -83,7 +83,8 @@ impl Refusal {
     /// The operation is known and not built: said by name, never pretended.
     pub fn not_implemented(operation: &Operation) -> Self {
         let Operation { service, name, .. } = operation;
-        let message = format!("{service} {name} is not implemented yet; {DOCUMENTATION} lists the operations that are.");
+        let message =
+            format!("{service} {name} is not implemented yet; {DOCUMENTATION} lists the operations that are.");
         Self::new("NotImplementedException", message)
     }
 
@@ -104,11 +105,9 @@ impl Refusal {
 
     /// The HTTP status with which a service raises it.
     pub fn status(&self, service: Option<&Service>) -> u16 {
-        let listed = |errors: &[(&str, u16)]| errors.iter().find(|(name, _)| *name == self.error).map(|(_, status)| *status);
-        self.status
-            .or_else(|| listed(service?.errors))
-            .or_else(|| listed(FRONT_END))
-            .unwrap_or(400)
+        let listed =
+            |errors: &[(&str, u16)]| errors.iter().find(|(name, _)| *name == self.error).map(|(_, status)| *status);
+        self.status.or_else(|| listed(service?.errors)).or_else(|| listed(FRONT_END)).unwrap_or(400)
     }
 }
 

@@ -1,15 +1,15 @@
 //! The constraints of the model, in the words of AWS. Whether names exist and states allow something is unknown
 //! here.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{PoisonError, RwLock};
 
 use regex::Regex;
 use serde_json::{Map, Number, Value};
 
 use crate::document::Input;
-use crate::model::{Bounds, Member, Operation, Pattern, Place, Shape, Text};
+use crate::model::{Bounds, Member, Operation, Pattern, Place, Range, Shape, Text};
 use crate::refusal::Refusal;
 
 /// How many errors are counted; nobody reads more, and a body can hold very many.
@@ -142,7 +142,8 @@ impl Check {
 fn scalar(shape: &Shape, value: &Value) -> Vec<String> {
     match (shape, value) {
         (Shape::Text(text), Value::String(value)) => broken_text(text, value),
-        (Shape::Integer(bounds) | Shape::Double(bounds), Value::Number(number)) => broken_number(number, *bounds),
+        (Shape::Integer(bounds), Value::Number(number)) => broken_integer(number, *bounds),
+        (Shape::Double(range), Value::Number(number)) => broken_double(number, *range),
         (Shape::Blob(bounds), Value::String(base64)) => length(decoded_length(base64), *bounds),
         _ => Vec::new(),
     }
@@ -164,14 +165,23 @@ fn broken_text(text: &Text, value: &str) -> Vec<String> {
     broken
 }
 
-fn broken_number(number: &Number, bounds: Bounds) -> Vec<String> {
-    #[expect(clippy::cast_precision_loss, reason = "the bounds of the models are small")]
-    let compare = |bound: i64| match (number.as_i64(), number.as_f64()) {
-        (Some(whole), _) => whole.cmp(&bound),
-        (None, number) => number.and_then(|it| it.partial_cmp(&(bound as f64))).unwrap_or(Ordering::Equal),
-    };
-    let low = bounds.min.filter(|min| compare(*min).is_lt());
-    let high = bounds.max.filter(|max| compare(*max).is_gt());
+fn broken_integer(number: &Number, bounds: Bounds) -> Vec<String> {
+    // Binding leaves only what fits; should more come, it is above every bound.
+    let number = number.as_i64().unwrap_or(i64::MAX);
+    let low = bounds.min.filter(|min| number < *min);
+    let high = bounds.max.filter(|max| number > *max);
+    outside(low, high)
+}
+
+fn broken_double(number: &Number, range: Range) -> Vec<String> {
+    let number = number.as_f64().unwrap_or_default();
+    let low = range.min.filter(|min| number < *min);
+    let high = range.max.filter(|max| number > *max);
+    outside(low, high)
+}
+
+/// What is said of a number below the least or above the most.
+fn outside<N: Display>(low: Option<N>, high: Option<N>) -> Vec<String> {
     let low = low.map(|min| format!("Member must have value greater than or equal to {min}"));
     let high = high.map(|max| format!("Member must have value less than or equal to {max}"));
     low.into_iter().chain(high).collect()
@@ -347,7 +357,7 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_as_numbers() {
-        let bounds = Bounds { min: Some(-1), max: Some(100) };
+        let range = Range { min: Some(-1.25), max: Some(100.0) };
         for (number, sound) in [
             (json!(-1), true),
             (json!(-2), false),
@@ -357,8 +367,20 @@ mod tests {
             (json!(u64::MAX), false),
             (json!(1e300), false),
         ] {
-            assert_eq!(scalar(&Shape::Double(bounds), &number).is_empty(), sound, "{number}");
+            assert_eq!(scalar(&Shape::Double(range), &number).is_empty(), sound, "{number}");
         }
+    }
+
+    #[test]
+    fn a_least_with_a_fraction_is_kept() {
+        let rate = |factor: f64| {
+            let increase = json!({"baseRatePerMinute": 1, "incrementFactor": factor, "rateIncreaseCriteria": {}});
+            let job =
+                json!({"jobId": "j", "targets": ["t"], "jobExecutionsRolloutConfig": {"exponentialRate": increase}});
+            errors("CreateJob", job)
+        };
+        assert_eq!(rate(1.1), "none");
+        assert!(rate(1.0).ends_with("Member must have value greater than or equal to 1.1"), "{}", rate(1.0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
@@ -341,7 +341,7 @@ static S_ABORT_CRITERIA_MEMBERS: &[Member] = &[
 ];
 static S_ABORT_CRITERIA: Shape = Shape::Structure(S_ABORT_CRITERIA_MEMBERS);
 static S_ABORT_CRITERIA_LIST: Shape = Shape::List(&S_ABORT_CRITERIA, bounds(1, NONE));
-static S_ABORT_THRESHOLD_PERCENTAGE: Shape = Shape::Double(bounds(NONE, 100));
+static S_ABORT_THRESHOLD_PERCENTAGE: Shape = Shape::Double(Range { min: None, max: Some(100.0) });
 static S_ACCEPT_CERTIFICATE_TRANSFER_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "certificateId", key: "certificateId", place: Place::Path, required: true, shape: &S_CERTIFICATE_ID },
     Member { wire: "setAsActive", key: "setAsActive", place: Place::Query, required: false, shape: &S_SET_AS_ACTIVE },
@@ -682,7 +682,7 @@ static S_AUTHORIZER_SUMMARY_MEMBERS: &[Member] = &[
 static S_AUTHORIZER_SUMMARY: Shape = Shape::Structure(S_AUTHORIZER_SUMMARY_MEMBERS);
 static S_AUTHORIZERS: Shape = Shape::List(&S_AUTHORIZER_SUMMARY, bounds(NONE, NONE));
 static S_AUTO_REGISTRATION_STATUS: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["ENABLE", "DISABLE"], sensitive: false });
-static S_AVERAGE: Shape = Shape::Double(bounds(NONE, NONE));
+static S_AVERAGE: Shape = Shape::Double(Range { min: None, max: None });
 static S_AWS_ACCOUNT_ID: Shape = Shape::Text(Text { length: bounds(12, 12), pattern: Some(Pattern { written: "[0-9]+", regex: "^(?:[0-9]+)$" }), values: &[], sensitive: false });
 static S_AWS_ARN: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_AWS_IOT_JOB_ARN: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
@@ -700,7 +700,7 @@ static S_AWS_JOB_ABORT_CRITERIA_MEMBERS: &[Member] = &[
 ];
 static S_AWS_JOB_ABORT_CRITERIA: Shape = Shape::Structure(S_AWS_JOB_ABORT_CRITERIA_MEMBERS);
 static S_AWS_JOB_ABORT_CRITERIA_ABORT_ACTION: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["CANCEL"], sensitive: false });
-static S_AWS_JOB_ABORT_CRITERIA_ABORT_THRESHOLD_PERCENTAGE: Shape = Shape::Double(bounds(NONE, 100));
+static S_AWS_JOB_ABORT_CRITERIA_ABORT_THRESHOLD_PERCENTAGE: Shape = Shape::Double(Range { min: None, max: Some(100.0) });
 static S_AWS_JOB_ABORT_CRITERIA_FAILURE_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["FAILED", "REJECTED", "TIMED_OUT", "ALL"], sensitive: false });
 static S_AWS_JOB_ABORT_CRITERIA_LIST: Shape = Shape::List(&S_AWS_JOB_ABORT_CRITERIA, bounds(1, NONE));
 static S_AWS_JOB_ABORT_CRITERIA_MINIMUM_NUMBER_OF_EXECUTED_THINGS: Shape = Shape::Integer(bounds(1, NONE));
@@ -725,7 +725,7 @@ static S_AWS_JOB_RATE_INCREASE_CRITERIA_MEMBERS: &[Member] = &[
 ];
 static S_AWS_JOB_RATE_INCREASE_CRITERIA: Shape = Shape::Structure(S_AWS_JOB_RATE_INCREASE_CRITERIA_MEMBERS);
 static S_AWS_JOB_RATE_INCREASE_CRITERIA_NUMBER_OF_THINGS: Shape = Shape::Integer(bounds(1, NONE));
-static S_AWS_JOB_ROLLOUT_INCREMENT_FACTOR: Shape = Shape::Double(bounds(NONE, NONE));
+static S_AWS_JOB_ROLLOUT_INCREMENT_FACTOR: Shape = Shape::Double(Range { min: None, max: None });
 static S_AWS_JOB_ROLLOUT_RATE_PER_MINUTE: Shape = Shape::Integer(bounds(1, 1000));
 static S_AWS_JOB_TIMEOUT_CONFIG_MEMBERS: &[Member] = &[
     Member { wire: "inProgressTimeoutInMinutes", key: "inProgressTimeoutInMinutes", place: Place::Body, required: false, shape: &S_AWS_JOB_TIMEOUT_IN_PROGRESS_TIMEOUT_IN_MINUTES },
@@ -1608,7 +1608,7 @@ static S_CUSTOM_METRIC_ARN: Shape = Shape::Text(Text { length: bounds(NONE, NONE
 static S_CUSTOM_METRIC_DISPLAY_NAME: Shape = Shape::Text(Text { length: bounds(NONE, 128), pattern: Some(Pattern { written: "[\\p{Graph}\\x20]*", regex: "^(?:[!-~\\x20]*)$" }), values: &[], sensitive: false });
 static S_CUSTOM_METRIC_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["string-list", "ip-address-list", "number-list", "number"], sensitive: false });
 static S_CUSTOMER_VERSION: Shape = Shape::Integer(bounds(1, NONE));
-static S_DATA_COLLECTION_PERCENTAGE: Shape = Shape::Double(bounds(0, 100));
+static S_DATA_COLLECTION_PERCENTAGE: Shape = Shape::Double(Range { min: Some(0.0), max: Some(100.0) });
 static S_DATE_TYPE: Shape = Shape::Timestamp;
 static S_DAY_OF_MONTH: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: Some(Pattern { written: "^([1-9]|[12][0-9]|3[01])$|^LAST$", regex: "^(?:^([1-9]|[12][0-9]|3[01])$|^LAST$)$" }), values: &[], sensitive: false });
 static S_DAY_OF_WEEK: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"], sensitive: false });
@@ -2446,7 +2446,7 @@ static S_DOMAIN_CONFIGURATION_SUMMARY: Shape = Shape::Structure(S_DOMAIN_CONFIGU
 static S_DOMAIN_CONFIGURATIONS: Shape = Shape::List(&S_DOMAIN_CONFIGURATION_SUMMARY, bounds(NONE, NONE));
 static S_DOMAIN_NAME: Shape = Shape::Text(Text { length: bounds(1, 253), pattern: None, values: &[], sensitive: false });
 static S_DOMAIN_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["ENDPOINT", "AWS_MANAGED", "CUSTOMER_MANAGED"], sensitive: false });
-static S_DOUBLE_PARAMETER_VALUE: Shape = Shape::Double(bounds(NONE, NONE));
+static S_DOUBLE_PARAMETER_VALUE: Shape = Shape::Double(Range { min: None, max: None });
 static S_DURATION_IN_MINUTES: Shape = Shape::Integer(bounds(1, 1430));
 static S_DURATION_SECONDS: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_DYNAMIC_GROUP_STATUS: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["ACTIVE", "BUILDING", "REBUILDING"], sensitive: false });
@@ -2919,7 +2919,7 @@ static S_IMPLICIT_DENY: Shape = Shape::Structure(S_IMPLICIT_DENY_MEMBERS);
 static S_IN_PROGRESS_CHECKS_COUNT: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_IN_PROGRESS_THINGS: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_IN_PROGRESS_TIMEOUT_IN_MINUTES: Shape = Shape::Integer(bounds(NONE, NONE));
-static S_INCREMENT_FACTOR: Shape = Shape::Double(bounds(NONE, 5));
+static S_INCREMENT_FACTOR: Shape = Shape::Double(Range { min: Some(1.1), max: Some(5.0) });
 static S_INDEX_NAME: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "[a-zA-Z0-9:_-]+", regex: "^(?:[a-zA-Z0-9:_-]+)$" }), values: &[], sensitive: false });
 static S_INDEX_NAMES_LIST: Shape = Shape::List(&S_INDEX_NAME, bounds(NONE, NONE));
 static S_INDEX_SCHEMA: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
@@ -4034,7 +4034,7 @@ static S_MAX_BATCH_SIZE_BYTES: Shape = Shape::Integer(bounds(100, 131072));
 static S_MAX_BUCKETS: Shape = Shape::Integer(bounds(1, 10000));
 static S_MAX_JOB_EXECUTIONS_PER_MIN: Shape = Shape::Integer(bounds(1, NONE));
 static S_MAX_RESULTS: Shape = Shape::Integer(bounds(1, 250));
-static S_MAXIMUM: Shape = Shape::Double(bounds(NONE, NONE));
+static S_MAXIMUM: Shape = Shape::Double(Range { min: None, max: None });
 static S_MAXIMUM_PER_MINUTE: Shape = Shape::Integer(bounds(1, 1000));
 static S_MESSAGE: Shape = Shape::Text(Text { length: bounds(NONE, 128), pattern: None, values: &[], sensitive: false });
 static S_MESSAGE_EXPIRY: Shape = Shape::Text(Text { length: bounds(0, 1024), pattern: None, values: &[], sensitive: false });
@@ -4074,7 +4074,7 @@ static S_METRICS_EXPORT_CONFIG_MEMBERS: &[Member] = &[
 ];
 static S_METRICS_EXPORT_CONFIG: Shape = Shape::Structure(S_METRICS_EXPORT_CONFIG_MEMBERS);
 static S_MIME_TYPE: Shape = Shape::Text(Text { length: bounds(1, NONE), pattern: None, values: &[], sensitive: false });
-static S_MINIMUM: Shape = Shape::Double(bounds(NONE, NONE));
+static S_MINIMUM: Shape = Shape::Double(Range { min: None, max: None });
 static S_MINIMUM_NUMBER_OF_EXECUTED_THINGS: Shape = Shape::Integer(bounds(1, NONE));
 static S_MISSING_CONTEXT_VALUE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_MISSING_CONTEXT_VALUES: Shape = Shape::List(&S_MISSING_CONTEXT_VALUE, bounds(NONE, NONE));
@@ -4145,7 +4145,7 @@ static S_NON_COMPLIANT_RESOURCE_MEMBERS: &[Member] = &[
 static S_NON_COMPLIANT_RESOURCE: Shape = Shape::Structure(S_NON_COMPLIANT_RESOURCE_MEMBERS);
 static S_NON_COMPLIANT_RESOURCES_COUNT: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_NULLABLE_BOOLEAN: Shape = Shape::Boolean;
-static S_NUMBER: Shape = Shape::Double(bounds(NONE, NONE));
+static S_NUMBER: Shape = Shape::Double(Range { min: None, max: None });
 static S_NUMBER_LIST: Shape = Shape::List(&S_NUMBER, bounds(NONE, NONE));
 static S_NUMBER_OF_RETRIES: Shape = Shape::Integer(bounds(0, 10));
 static S_NUMBER_OF_THINGS: Shape = Shape::Integer(bounds(1, NONE));
@@ -4253,14 +4253,14 @@ static S_PARTITION_KEY: Shape = Shape::Text(Text { length: bounds(NONE, NONE), p
 static S_PAYLOAD_FIELD: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_PAYLOAD_FORMAT_INDICATOR: Shape = Shape::Text(Text { length: bounds(0, 1024), pattern: None, values: &[], sensitive: false });
 static S_PAYLOAD_VERSION: Shape = Shape::Text(Text { length: bounds(10, 32), pattern: Some(Pattern { written: "^[0-9-]+$", regex: "^(?:^[0-9-]+$)$" }), values: &[], sensitive: false });
-static S_PERCENT: Shape = Shape::Double(bounds(0, 100));
+static S_PERCENT: Shape = Shape::Double(Range { min: Some(0.0), max: Some(100.0) });
 static S_PERCENT_LIST: Shape = Shape::List(&S_PERCENT, bounds(NONE, NONE));
 static S_PERCENT_PAIR_MEMBERS: &[Member] = &[
     Member { wire: "percent", key: "percent", place: Place::Body, required: false, shape: &S_PERCENT },
     Member { wire: "value", key: "value", place: Place::Body, required: false, shape: &S_PERCENT_VALUE },
 ];
 static S_PERCENT_PAIR: Shape = Shape::Structure(S_PERCENT_PAIR_MEMBERS);
-static S_PERCENT_VALUE: Shape = Shape::Double(bounds(NONE, NONE));
+static S_PERCENT_VALUE: Shape = Shape::Double(Range { min: None, max: None });
 static S_PERCENTAGE: Shape = Shape::Integer(bounds(0, 100));
 static S_PERCENTILES: Shape = Shape::List(&S_PERCENT_PAIR, bounds(NONE, NONE));
 static S_PLATFORM: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
@@ -4832,7 +4832,7 @@ static S_STATUS_REASON_MEMBERS: &[Member] = &[
 static S_STATUS_REASON: Shape = Shape::Structure(S_STATUS_REASON_MEMBERS);
 static S_STATUS_REASON_CODE: Shape = Shape::Text(Text { length: bounds(NONE, 64), pattern: Some(Pattern { written: "[A-Z0-9_-]+", regex: "^(?:[A-Z0-9_-]+)$" }), values: &[], sensitive: false });
 static S_STATUS_REASON_DESCRIPTION: Shape = Shape::Text(Text { length: bounds(NONE, 1024), pattern: Some(Pattern { written: "[^\\p{C}]*", regex: "^(?:[^\\p{C}]*)$" }), values: &[], sensitive: false });
-static S_STD_DEVIATION: Shape = Shape::Double(bounds(NONE, NONE));
+static S_STD_DEVIATION: Shape = Shape::Double(Range { min: None, max: None });
 static S_STEP_FUNCTIONS_ACTION_MEMBERS: &[Member] = &[
     Member { wire: "executionNamePrefix", key: "executionNamePrefix", place: Place::Body, required: false, shape: &S_EXECUTION_NAME_PREFIX },
     Member { wire: "stateMachineName", key: "stateMachineName", place: Place::Body, required: true, shape: &S_STATE_MACHINE_NAME },
@@ -4891,8 +4891,8 @@ static S_SUBNET_ID: Shape = Shape::Text(Text { length: bounds(NONE, NONE), patte
 static S_SUBNET_ID_LIST: Shape = Shape::List(&S_SUBNET_ID, bounds(NONE, NONE));
 static S_SUCCEEDED_FINDINGS_COUNT: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_SUCCEEDED_THINGS: Shape = Shape::Integer(bounds(NONE, NONE));
-static S_SUM: Shape = Shape::Double(bounds(NONE, NONE));
-static S_SUM_OF_SQUARES: Shape = Shape::Double(bounds(NONE, NONE));
+static S_SUM: Shape = Shape::Double(Range { min: None, max: None });
+static S_SUM_OF_SQUARES: Shape = Shape::Double(Range { min: None, max: None });
 static S_SUPPRESS_ALERTS: Shape = Shape::Boolean;
 static S_SUPPRESS_INDEFINITELY: Shape = Shape::Boolean;
 static S_SUPPRESSED_NON_COMPLIANT_RESOURCES_COUNT: Shape = Shape::Integer(bounds(NONE, NONE));
@@ -5636,7 +5636,7 @@ static S_VALIDATION_ERROR_MEMBERS: &[Member] = &[
 static S_VALIDATION_ERROR: Shape = Shape::Structure(S_VALIDATION_ERROR_MEMBERS);
 static S_VALIDATION_ERRORS: Shape = Shape::List(&S_VALIDATION_ERROR, bounds(NONE, NONE));
 static S_VALUE: Shape = Shape::Text(Text { length: bounds(0, 4096), pattern: None, values: &[], sensitive: false });
-static S_VARIANCE: Shape = Shape::Double(bounds(NONE, NONE));
+static S_VARIANCE: Shape = Shape::Double(Range { min: None, max: None });
 static S_VERBOSE_FLAG: Shape = Shape::Boolean;
 static S_VERIFICATION_STATE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["FALSE_POSITIVE", "BENIGN_POSITIVE", "TRUE_POSITIVE", "UNKNOWN"], sensitive: false });
 static S_VERIFICATION_STATE_DESCRIPTION: Shape = Shape::Text(Text { length: bounds(NONE, 1000), pattern: Some(Pattern { written: "[^\\p{Cntrl}]*", regex: "^(?:[^\\x00-\\x1f\\x7f]*)$" }), values: &[], sensitive: false });

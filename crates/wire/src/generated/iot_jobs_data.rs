@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
@@ -73,7 +73,7 @@ static S_DESCRIBE_JOB_EXECUTION_RESPONSE: Shape = Shape::Structure(S_DESCRIBE_JO
 static S_DETAILS_KEY: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "[a-zA-Z0-9:_-]+", regex: "^(?:[a-zA-Z0-9:_-]+)$" }), values: &[], sensitive: false });
 static S_DETAILS_MAP: Shape = Shape::Map(&S_DETAILS_KEY, &S_DETAILS_VALUE, bounds(NONE, NONE));
 static S_DETAILS_VALUE: Shape = Shape::Text(Text { length: bounds(1, NONE), pattern: Some(Pattern { written: "[^\\p{C}]+", regex: "^(?:[^\\p{C}]+)$" }), values: &[], sensitive: false });
-static S_DOUBLE_PARAMETER_VALUE: Shape = Shape::Double(bounds(NONE, NONE));
+static S_DOUBLE_PARAMETER_VALUE: Shape = Shape::Double(Range { min: None, max: None });
 static S_EXECUTION_NUMBER: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_EXPECTED_VERSION: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_GET_PENDING_JOB_EXECUTIONS_REQUEST_MEMBERS: &[Member] = &[
