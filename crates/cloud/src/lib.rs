@@ -1,6 +1,54 @@
 //! The nouns of AWS IoT (things, certificates, policies, shadows …), what their operations do, and the way of one message.
-//! Synchronous and pure: a clock, sockets, TLS, randomness and threads are unknown here; they are passed in by the doors.
+//!
+//! A [`House`] is the whole platform behind one door: operations and packets come in with a time and some entropy,
+//! answers and messages go out. Synchronous and pure: a clock, sockets, TLS, randomness and threads are unknown here;
+//! the doors (`server`) pass in what they know. One noun, one file: record, table, operations, tests.
 
+mod house;
+
+// The way of a request and of a message.
+mod caller;
+mod connection;
+mod identity;
+mod message;
+mod operation;
+mod scope;
+
+// The nouns.
+mod certificates;
+mod endpoints;
+mod policies;
+mod principals;
+mod publish;
+mod retained;
+mod shadows;
+mod thing_types;
+mod things;
+
+// What is said to the outside, and what is brought in.
 mod authority;
+mod events;
+mod news;
+mod x509;
 
 pub use authority::{Authority, Issued, KeyPair, NotIssued};
+pub use caller::{Caller, Identity};
+pub use connection::{Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
+pub use events::{Event, Kind, Refused, Witness};
+pub use house::{House, Job, Plan, Quotas, Settings};
+pub use operation::Failure;
+pub use scope::{Scope, uuid};
+pub use x509::certificate_id;
+
+/// The operations of every noun: what is not in one of these lists answers 501 by name.
+const NOUNS: &[&[operation::Op]] = &[
+    certificates::OPS,
+    endpoints::OPS,
+    policies::OPS,
+    principals::OPS,
+    publish::OPS,
+    retained::OPS,
+    shadows::OPS,
+    thing_types::OPS,
+    things::OPS,
+];

@@ -143,11 +143,6 @@ impl CertificateAuthority {
         }
     }
 
-    /// The root certificate: what clients must trust.
-    pub(crate) fn certificate_pem(&self) -> &str {
-        &self.certificate_pem
-    }
-
     /// The server certificate of a data directory (`server.pem`, `server.key`) for exactly these names and
     /// addresses, issued anew when the names differ, when it is not ours, or when it ends within a month.
     pub(crate) fn server_identity(&self, dir: &Path, names: &[String], now_ms: i64) -> Result<Identity, CaError> {

@@ -2,9 +2,18 @@
 
 mod banner;
 mod ca;
+mod cli;
 mod data_dir;
+mod desk;
+mod events;
+mod http;
 mod log;
+mod metrics;
+mod mqtt;
+mod serve;
 mod settings;
 mod tls;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,125 @@
+//! Who a certificate is and what it may do: its standing, the variables it brings, the policies that reach it.
+//! Knows neither connections nor requests.
+
+use std::sync::Arc;
+
+use policy::{Context, Decision, Document, PolicySet, Request};
+use store::{Direction, Fault, Key};
+
+use crate::certificates::{CERTIFICATE_SCOPES, CERTIFICATES, Certificate};
+use crate::events::Refused;
+use crate::policies;
+use crate::principals;
+use crate::scope::{Read, Scope};
+use crate::things::{self, Thing};
+
+/// What a certificate is to us.
+pub(crate) enum Standing {
+    /// Registered and ACTIVE.
+    Active(Certificate),
+    /// Registered, and not ACTIVE.
+    NotActive(String),
+    /// Never heard of.
+    Unknown,
+}
+
+impl Standing {
+    /// The word of the refusal event.
+    pub(crate) fn decision(&self) -> &str {
+        match self {
+            Self::Active(_) => "ACTIVE",
+            Self::NotActive(status) => status,
+            Self::Unknown => "UNKNOWN_CERTIFICATE",
+        }
+    }
+
+    /// Why it may not connect, and what would help.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Active(_) => String::new(),
+            Self::NotActive(status) => {
+                format!("the certificate is {status}; `aws iot update-certificate --new-status ACTIVE` lets it connect")
+            }
+            Self::Unknown => {
+                "the certificate is not registered here; create it with `aws iot create-keys-and-certificate` \
+                or `ombra device new`"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// The scope a certificate is registered in.
+pub(crate) fn scope_of(view: &store::Read, certificate_id: &str) -> Result<Option<Scope>, Fault> {
+    let found = view.range(&CERTIFICATE_SCOPES, &Key::of([certificate_id]), None, Direction::Ascending, 1)?;
+    let Some((key, ())) = found.first() else { return Ok(None) };
+    Ok(Some(Scope::new(&key.text_at(1)?, &key.text_at(2)?)))
+}
+
+/// What the certificate is to this scope.
+pub(crate) fn standing(db: Read, certificate_id: &str) -> Result<Standing, Fault> {
+    Ok(match db.get(&CERTIFICATES, [certificate_id])? {
+        Some(certificate) if certificate.is_active() => Standing::Active(certificate),
+        Some(certificate) => Standing::NotActive(certificate.status),
+        None => Standing::Unknown,
+    })
+}
+
+/// The thing that belongs to a connection of this certificate with this client id (security.md §3.5), and
+/// whether the certificate is attached to it.
+pub(crate) fn thing_of(db: Read, certificate_id: &str, client_id: &str) -> Result<Option<(String, Thing)>, Fault> {
+    let arn = db.arn(format_args!("cert/{certificate_id}"));
+    let Some(name) = principals::thing_of_connection(db, &arn, client_id)? else { return Ok(None) };
+    Ok(db.get(&things::THINGS, [&name])?.map(|thing| (name, thing)))
+}
+
+/// Files what is known of the thing under the names that policies use.
+pub(crate) fn add_thing(context: &mut Context, thing: Option<&(String, Thing)>) {
+    use policy::keys;
+    let Some((name, thing)) = thing else {
+        context.set(keys::THING_IS_ATTACHED, "false");
+        return;
+    };
+    context.set(keys::THING_IS_ATTACHED, "true");
+    context.set(keys::THING_NAME, name);
+    if let Some(type_name) = &thing.type_name {
+        context.set(keys::THING_TYPE_NAME, type_name);
+    }
+    for (attribute, value) in &thing.attributes {
+        context.set(&keys::thing_attribute(attribute), value);
+    }
+}
+
+/// The policies that reach a certificate, compiled with what is known of its connection.
+pub(crate) fn policy_set(db: Read, certificate_id: &str, context: Context) -> Result<PolicySet, Fault> {
+    let arn = db.arn(format_args!("cert/{certificate_id}"));
+    let mut documents: Vec<(Arc<str>, Arc<Document>)> = Vec::new();
+    for (name, text) in policies::effective(db, &arn)? {
+        // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
+        let document = Document::parse(&text).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))?;
+        documents.push((name.into(), Arc::new(document)));
+    }
+    Ok(PolicySet::compile(documents, context))
+}
+
+/// The variables that come out of the certificate itself.
+pub(crate) fn certificate_context(certificate_id: &str, certificate: &Certificate) -> Context {
+    let mut context = Context::new();
+    context.set(policy::keys::CERTIFICATE_ID, certificate_id);
+    crate::x509::add_variables(&mut context, &certificate.pem);
+    context
+}
+
+/// Completes a refusal with what the policies said, statement by statement.
+pub(crate) fn explained(refused: Refused, set: &PolicySet, request: &Request<'_>, decision: &Decision<'_>) -> Refused {
+    let statement = decision.deciding.map_or_else(String::new, |at| match at.sid {
+        Some(sid) => format!("{}#{} ({sid})", at.policy, at.index),
+        None => format!("{}#{}", at.policy, at.index),
+    });
+    Refused {
+        decision: decision.verdict.as_str().to_owned(),
+        statement,
+        reason: set.explain(request).to_string(),
+        ..refused
+    }
+}

@@ -1,0 +1,169 @@
+//! The way of one message: which topics are reserved and where they lead. A plain message goes to whoever
+//! subscribed; one on a shadow's topic also to the shadow; a retained one is kept first. Policies have been
+//! asked before, and who subscribed is the broker's affair.
+
+use mqtt::Publish;
+
+use crate::news::News;
+use crate::operation::Answer;
+use crate::retained;
+use crate::scope::Write;
+use crate::shadows;
+
+/// Bytes of payload: AWS's limit, which also ends the connection there (mqtt.md §6).
+pub(crate) const PAYLOAD_BYTES: usize = 128 * 1024;
+
+/// Why a topic cannot be published on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unsuited {
+    /// The word of the refusal event.
+    pub(crate) decision: &'static str,
+    /// The same for a person.
+    pub(crate) reason: String,
+}
+
+/// Where a topic leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Lead<'t> {
+    /// To whoever subscribed.
+    Plain,
+    /// Also to a shadow.
+    Shadow(shadows::Ask<'t>),
+    /// To a feature that is not built; its name.
+    NotBuilt(&'static str),
+    /// Nowhere: `$` begins AWS's own topics (mqtt.md §7).
+    Unknown,
+}
+
+/// Reserved topics whose features are not built, by the words that tell them: refused by name, never swallowed.
+const NOT_BUILT: [(&str, &str); 5] = [
+    ("$aws/rules/", "basic ingest (the rules engine)"),
+    ("$aws/certificates/", "fleet provisioning"),
+    ("$aws/provisioning-templates/", "fleet provisioning"),
+    ("$aws/device_location/", "device location"),
+    ("$aws/commands/", "commands"),
+];
+
+/// The same below `$aws/things/{thing}/`.
+const NOT_BUILT_OF_THINGS: [(&str, &str); 4] =
+    [("jobs", "jobs over MQTT"), ("defender", "Device Defender"), ("streams", "file streams"), ("tunnels", "tunnels")];
+
+fn lead(topic: &str) -> Lead<'_> {
+    if !topic.starts_with('$') {
+        return Lead::Plain;
+    }
+    if let Some((_, feature)) = NOT_BUILT.iter().find(|(prefix, _)| topic.starts_with(prefix)) {
+        return Lead::NotBuilt(feature);
+    }
+    let Some((_, rest)) = topic.strip_prefix("$aws/things/").and_then(|rest| rest.split_once('/')) else {
+        return Lead::Unknown;
+    };
+    let family = rest.split('/').next().unwrap_or_default();
+    if let Some((_, feature)) = NOT_BUILT_OF_THINGS.iter().find(|(name, _)| *name == family) {
+        return Lead::NotBuilt(feature);
+    }
+    match shadows::Ask::of_topic(topic) {
+        Some(ask) => Lead::Shadow(ask),
+        // The service's own answers: who may publish there is heard, and the shadow takes no notice.
+        None if family == "shadow" && shadows::is_answer(topic) => Lead::Plain,
+        None => Lead::Unknown,
+    }
+}
+
+/// Whether a topic can be published on at all.
+pub(crate) fn examine(topic: &str, retain: bool) -> Result<(), Unsuited> {
+    let unsuited = |decision, reason| Err(Unsuited { decision, reason });
+    match lead(topic) {
+        Lead::NotBuilt(feature) => unsuited("NOT_BUILT", format!("{feature} is not built yet")),
+        Lead::Unknown => unsuited("RESERVED_TOPIC", "topics that begin with $ are reserved".to_owned()),
+        // unconfirmed: AWS "may" end the connection for this; it is refused as an invalid topic.
+        _ if retain && topic.starts_with('$') => {
+            unsuited("RESERVED_TOPIC", "nothing is retained on reserved topics".to_owned())
+        }
+        Lead::Plain | Lead::Shadow(_) => Ok(()),
+    }
+}
+
+/// Whether a message needs nothing but its subscribers: no transaction.
+pub(crate) fn is_plain(publish: &Publish) -> bool {
+    !publish.retain && publish.topic.as_ref().is_some_and(|topic| lead(topic.as_str()) == Lead::Plain)
+}
+
+/// AWS's bounds on topics and filters: 256 bytes and seven slashes, not counting the prefix of basic ingest
+/// (mqtt.md §6). The error is the limit in words.
+pub(crate) fn within_quota(topic: &str) -> Result<(), &'static str> {
+    let counted = match topic.strip_prefix("$aws/rules/") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest),
+        None => topic,
+    };
+    if counted.len() > 256 {
+        return Err("a topic has at most 256 bytes");
+    }
+    if counted.bytes().filter(|byte| *byte == b'/').count() > 7 {
+        return Err("a topic has at most 7 slashes");
+    }
+    Ok(())
+}
+
+/// Takes a message in: keeps it if it is retained, tells it to its subscribers, and asks the shadow it is for.
+pub(crate) fn publish(db: &mut Write, message: &Publish, from: Option<u64>) -> Answer<()> {
+    broadcast(db, message, from)?;
+    let topic = message.topic.as_ref().map_or("", mqtt::Topic::as_str);
+    match lead(topic) {
+        Lead::Shadow(ask) => shadows::by_message(db, &ask, &message.payload),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a message in for its subscribers only, as a will is.
+pub(crate) fn broadcast(db: &mut Write, message: &Publish, from: Option<u64>) -> Answer<()> {
+    if message.retain {
+        retained::keep(db, message)?;
+    }
+    db.tell(News::Publication(message.clone(), from));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_topics_lead_where_their_table_says() {
+        let shadow = |thing, shadow, kind| Lead::Shadow(shadows::Ask { thing, shadow, kind });
+        use shadows::AskKind::{Delete, Get, Update};
+        let cases = [
+            ("a/b", Lead::Plain),
+            ("$aws/things/t/shadow/update", shadow("t", "", Update)),
+            ("$aws/things/t/shadow/get", shadow("t", "", Get)),
+            ("$aws/things/t/shadow/name/s/delete", shadow("t", "s", Delete)),
+            ("$aws/things/t/shadow/update/accepted", Lead::Plain),
+            ("$aws/things/t/shadow/name/s/update/delta", Lead::Plain),
+            ("$aws/things/t/shadow/elsewhere", Lead::Unknown),
+            ("$aws/things/t/jobs/get", Lead::NotBuilt("jobs over MQTT")),
+            ("$aws/rules/r/a/b", Lead::NotBuilt("basic ingest (the rules engine)")),
+            ("$aws/events/presence/connected/c", Lead::Unknown),
+            ("$SYS/uptime", Lead::Unknown),
+            ("$aws/things/a b/shadow/update", Lead::Unknown),
+        ];
+        for (topic, expected) in cases {
+            assert_eq!(lead(topic), expected, "{topic}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_retained_on_reserved_topics() {
+        assert!(examine("$aws/things/t/shadow/update", false).is_ok());
+        assert_eq!(examine("$aws/things/t/shadow/update", true).map_err(|no| no.decision), Err("RESERVED_TOPIC"));
+        assert!(examine("a", true).is_ok());
+    }
+
+    #[test]
+    fn a_topic_is_counted_without_the_prefix_of_basic_ingest() {
+        assert!(within_quota("a/b/c/d/e/f/g/h").is_ok());
+        assert!(within_quota("a/b/c/d/e/f/g/h/i").is_err());
+        assert!(within_quota("$aws/rules/r/a/b/c/d/e/f/g/h").is_ok());
+        assert!(within_quota(&"a".repeat(256)).is_ok());
+        assert!(within_quota(&"a".repeat(257)).is_err());
+    }
+}

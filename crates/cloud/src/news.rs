@@ -1,0 +1,13 @@
+//! What a transaction wants told once it is on disk: messages to route, principals to ask again. It does not know
+//! who listens, nor whether the commit will succeed.
+
+use mqtt::Publish;
+
+/// Released after the commit, in order; never if the transaction was refused or failed.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// A message to route. The session it came from, if it wants none of its own messages back.
+    Publication(Publish, Option<u64>),
+    /// Whatever decides what this principal may do has changed: its certificate, policies or things.
+    Identity(String),
+}

@@ -1,0 +1,141 @@
+//! Retained messages: one per topic, kept on disk, sent to whoever subscribes to exactly that topic (mqtt.md §6).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use mqtt::{Publish, PublishProperties, QoS, Text, Topic};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::{Fault, Table, json_record};
+
+use wire::Refusal;
+use wire::iot_data::{
+    GetRetainedMessageRequest, GetRetainedMessageResponse, ListRetainedMessagesRequest, ListRetainedMessagesResponse,
+    RetainedMessageSummary,
+};
+
+use crate::operation::{Answer, Op, ops};
+use crate::scope::{Asked, NO_PARTS, Read, Write};
+
+pub(crate) const OPS: &[Op] = ops! {
+    read get_retained_message on topic(topic);
+    read list_retained_messages on any;
+};
+
+/// By topic: all but the payload, so that a listing reads little.
+const RETAINED: Table<Retained> = Table::new("retained");
+/// By topic: the payload as it came.
+const RETAINED_PAYLOADS: Table<Vec<u8>> = Table::new("retained_payloads");
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Retained {
+    qos: u8,
+    modified: i64,
+    size: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    response_topic: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    correlation_data: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    is_utf8: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    user_properties: Vec<(String, String)>,
+}
+json_record!(Retained, version 1);
+
+/// Keeps a message in place of what its topic had; an empty one only takes that away [MQTT-3.3.1-6].
+pub(crate) fn keep(db: &mut Write, message: &Publish) -> Result<(), Fault> {
+    let Some(topic) = message.topic.as_ref().map(Topic::as_str) else { return Ok(()) };
+    if message.payload.is_empty() {
+        db.delete(&RETAINED, [topic])?;
+        return db.delete(&RETAINED_PAYLOADS, [topic]);
+    }
+    let properties = message.properties.as_deref().cloned().unwrap_or_default();
+    let record = Retained {
+        qos: message.qos.number(),
+        modified: db.now(),
+        size: message.payload.len(),
+        content_type: properties.content_type.map(|text| text.as_str().to_owned()),
+        response_topic: properties.response_topic.map(|topic| topic.as_str().to_owned()),
+        correlation_data: properties.correlation_data.map(|data| data.as_bytes().to_vec()),
+        is_utf8: properties.payload_format_indicator,
+        user_properties: properties
+            .user_properties
+            .iter()
+            .map(|(key, value)| (key.as_str().to_owned(), value.as_str().to_owned()))
+            .collect(),
+    };
+    db.put(&RETAINED, [topic], &record)?;
+    db.put(&RETAINED_PAYLOADS, [topic], &message.payload.to_vec())
+}
+
+/// The message kept for exactly this topic, with its retain flag set [MQTT-3.3.1-8].
+pub(crate) fn find(db: Read, topic: &str) -> Result<Option<Publish>, Fault> {
+    let (Some(record), Some(payload)) = (db.get(&RETAINED, [topic])?, db.get(&RETAINED_PAYLOADS, [topic])?) else {
+        return Ok(None);
+    };
+    let Ok(topic) = Topic::try_from(topic) else { return Ok(None) };
+    Ok(Some(Publish { retain: true, ..record.into_message(topic, payload) }))
+}
+
+impl Retained {
+    fn into_message(self, topic: Topic, payload: Vec<u8>) -> Publish {
+        let text = |text: String| Text::try_from(text.as_str()).ok();
+        let properties = PublishProperties {
+            content_type: self.content_type.and_then(text),
+            response_topic: self.response_topic.and_then(|topic| Topic::try_from(topic.as_str()).ok()),
+            correlation_data: self.correlation_data.and_then(|data| mqtt::Binary::new(Bytes::from(data)).ok()),
+            payload_format_indicator: self.is_utf8,
+            user_properties: self
+                .user_properties
+                .into_iter()
+                .filter_map(|(key, value)| Some((text(key)?, text(value)?)))
+                .collect(),
+            ..PublishProperties::default()
+        };
+        let qos = QoS::from_number(self.qos).unwrap_or_default();
+        let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
+        Publish { qos, properties, ..Publish::new(topic, payload) }
+    }
+}
+
+fn get_retained_message(db: Read, input: &GetRetainedMessageRequest) -> Answer<GetRetainedMessageResponse> {
+    let topic = input.topic();
+    let (Some(record), Some(payload)) = (db.get(&RETAINED, [topic])?, db.get(&RETAINED_PAYLOADS, [topic])?) else {
+        // unconfirmed: the text.
+        return Err(Refusal::resource_not_found(format!("No retained message exists for topic: '{topic}'")).into());
+    };
+    let answer = GetRetainedMessageResponse::new()
+        .with_topic(topic)
+        .with_payload(STANDARD.encode(payload))
+        .with_qos(i64::from(record.qos))
+        .with_last_modified_time(record.modified);
+    if record.user_properties.is_empty() {
+        return Ok(answer);
+    }
+    let pairs = record.user_properties.into_iter().map(|(key, value)| json!({ key: value }));
+    let listed = serde_json::Value::Array(pairs.collect()).to_string();
+    Ok(answer.with_user_properties(STANDARD.encode(listed)))
+}
+
+fn list_retained_messages(db: Read, input: &ListRetainedMessagesRequest) -> Answer<ListRetainedMessagesResponse> {
+    let asked = Asked::new(input.next_token(), input.max_results());
+    let page = db.page(&RETAINED, NO_PARTS, asked, |_, _| true)?;
+    let mut topics = Vec::with_capacity(page.items.len());
+    for (key, record) in page.items {
+        let size = i64::try_from(record.size).unwrap_or(i64::MAX);
+        let summary = RetainedMessageSummary::new()
+            .with_topic(key.text_at(2)?)
+            .with_payload_size(size)
+            .with_qos(i64::from(record.qos))
+            .with_last_modified_time(record.modified);
+        topics.push(summary);
+    }
+    let answer = ListRetainedMessagesResponse::new().with_retained_topics(topics);
+    Ok(match page.next {
+        Some(token) => answer.with_next_token(token),
+        None => answer,
+    })
+}

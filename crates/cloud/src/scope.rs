@@ -1,0 +1,354 @@
+//! What a handler works in: one account and region, a moment, a transaction. Every key starts with account and
+//! region, and the wrappers here are the only place that writes such keys, so no noun can forget it.
+//! Knows no noun.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+
+use store::{Direction, Fault, Key, Record, Table};
+use wire::Refusal;
+
+use crate::house::Settings;
+use crate::news::News;
+
+/// An account in a region: a world of its own. Names, topics and certificates of two scopes never meet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// Twelve digits.
+    pub account: Arc<str>,
+    /// The region's name, as in `us-east-1`.
+    pub region: Arc<str>,
+}
+
+impl Scope {
+    /// The scope of this account and region.
+    pub fn new(account: &str, region: &str) -> Self {
+        Self { account: account.into(), region: region.into() }
+    }
+
+    /// `arn:aws:iot:{region}:{account}:{resource}`.
+    pub fn arn(&self, resource: fmt::Arguments<'_>) -> String {
+        format!("arn:aws:iot:{}:{}:{resource}", self.region, self.account)
+    }
+
+    /// The part of `arn` after this scope's prefix, if it is one of ours: `cert/…`, `thing/…`.
+    pub fn resource<'a>(&self, arn: &'a str) -> Option<&'a str> {
+        let rest = arn.strip_prefix("arn:aws:iot:")?.strip_prefix(&*self.region)?.strip_prefix(':')?;
+        rest.strip_prefix(&*self.account)?.strip_prefix(':')
+    }
+
+    fn key<P: AsRef<[u8]>>(&self, parts: impl IntoIterator<Item = P>) -> Key {
+        parts.into_iter().fold(Key::of([&*self.account, &*self.region]), Key::and)
+    }
+}
+
+/// Randomness for one request, passed in from the doors so that a re-run transaction makes the same ids.
+pub(crate) struct Entropy {
+    seed: u128,
+    taken: Cell<u64>,
+}
+
+impl Entropy {
+    /// From sixteen random bytes.
+    pub(crate) fn new(seed: u128) -> Self {
+        Self { seed, taken: Cell::new(0) }
+    }
+
+    /// Starts over: a transaction that runs again draws the same numbers.
+    pub(crate) fn rewind(&self) {
+        self.taken.set(0);
+    }
+
+    /// A UUID that no other call of this request gets.
+    pub(crate) fn uuid(&self) -> String {
+        let taken = self.taken.get();
+        self.taken.set(taken + 1);
+        uuid(self.seed.wrapping_add(u128::from(taken) << 32))
+    }
+}
+
+/// A version 4 UUID from a seed, mixed by splitmix64; what unpredictability there is comes from the seed.
+pub fn uuid(seed: u128) -> String {
+    let [high, low] = [seed >> 64, seed & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default());
+    let bits = u128::from(mix(high ^ mix(low))) << 64 | u128::from(mix(low ^ mix(!high)));
+    let bits = bits & !(0xF000 << 64) | (0x4000 << 64);
+    let bits = bits & !(0xC000 << 48) | (0x8000 << 48);
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// One request's surroundings: where it happens, when, and what the house is set to.
+pub(crate) struct Context {
+    /// Account and region.
+    pub scope: Scope,
+    /// Milliseconds since the epoch.
+    pub now: i64,
+    /// The request's own randomness.
+    pub entropy: Entropy,
+    /// How the house is set up.
+    pub settings: Arc<Settings>,
+}
+
+/// A view of one scope. Small enough to copy; helpers that only read take it by value.
+#[derive(Clone, Copy)]
+pub(crate) struct Read<'a> {
+    view: &'a store::Read,
+    /// The request's surroundings.
+    pub cx: &'a Context,
+}
+
+/// One page of a listing: what stands on it, and where the next one starts.
+pub(crate) struct Page<R> {
+    /// Keys and records, in order.
+    pub items: Vec<(Key, R)>,
+    /// The opaque token of the next page; absent on the last.
+    pub next: Option<String>,
+}
+
+impl<'a> Read<'a> {
+    pub(crate) fn new(view: &'a store::Read, cx: &'a Context) -> Self {
+        Self { view, cx }
+    }
+
+    /// Milliseconds since the epoch.
+    pub(crate) fn now(self) -> i64 {
+        self.cx.now
+    }
+
+    /// The ARN of `resource` in this scope.
+    pub(crate) fn arn(self, resource: fmt::Arguments<'_>) -> String {
+        self.cx.scope.arn(resource)
+    }
+
+    /// The record at `parts`.
+    pub(crate) fn get<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<Option<R>, Fault> {
+        self.view.get(table, &self.cx.scope.key(parts))
+    }
+
+    /// The record at `parts`, which the caller named: without it, AWS's 404.
+    pub(crate) fn named<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<R, crate::Failure> {
+        let found = self.get(table, parts)?;
+        found.ok_or_else(|| Refusal::resource_not_found("The specified resource does not exist").into())
+    }
+
+    /// Whether there is a record at `parts`.
+    pub(crate) fn contains<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<bool, Fault> {
+        self.view.contains(table, &self.cx.scope.key(parts))
+    }
+
+    /// Everything under `parts`, for relations that a quota keeps short.
+    pub(crate) fn all<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<Vec<(Key, R)>, Fault> {
+        self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, usize::MAX)
+    }
+
+    /// The first record under `parts`, if any: the cheap question whether there are any.
+    pub(crate) fn first<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<Option<(Key, R)>, Fault> {
+        let found = self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, 1)?;
+        Ok(found.into_iter().next())
+    }
+
+    /// One page of what stands under `parts` and passes `keep`, starting after `token`.
+    ///
+    /// The token is the last key seen, so a page is stable whatever is added or removed between two calls.
+    pub(crate) fn page<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+        asked: Asked<'_>,
+        mut keep: impl FnMut(&Key, &R) -> bool,
+    ) -> Result<Page<R>, crate::Failure> {
+        let prefix = self.cx.scope.key(parts);
+        let mut after = asked.token.map(|token| read_token(token, &prefix)).transpose()?;
+        let mut items: Vec<(Key, R)> = Vec::new();
+        // A filter may pass over much, so the table is read a stretch at a time rather than whole.
+        let stretch = asked.limit.max(STRETCH) + 1;
+        loop {
+            let read = self.view.range(table, &prefix, after.as_ref(), asked.direction, stretch)?;
+            let more = read.len() == stretch;
+            after = read.last().map(|(key, _)| key.clone());
+            for (key, record) in read {
+                if !keep(&key, &record) {
+                    continue;
+                }
+                if items.len() == asked.limit {
+                    let next = items.last().map(|(key, _)| wire::page::encode(key.as_bytes()));
+                    return Ok(Page { items, next });
+                }
+                items.push((key, record));
+            }
+            if !more {
+                return Ok(Page { items, next: None });
+            }
+        }
+    }
+}
+
+/// The key parts of a whole table of a scope.
+pub(crate) const NO_PARTS: [&str; 0] = [];
+
+/// A key part that sorts as time does, for the indexes behind listings by date.
+pub(crate) fn date_part(milliseconds: i64) -> String {
+    format!("{:016x}", milliseconds.max(0))
+}
+
+/// How many records a filtered listing reads at a time.
+const STRETCH: usize = 100;
+
+/// What a caller asked of a listing.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The token of an earlier answer.
+    pub token: Option<&'a str>,
+    /// The size of a page.
+    pub limit: usize,
+    /// Which way the keys run.
+    pub direction: Direction,
+}
+
+impl<'a> Asked<'a> {
+    /// A page of `limit` (the model bounds it), or of 50 when the caller does not say.
+    // unconfirmed: AWS's default page sizes; 50 is a choice.
+    pub(crate) fn new(token: Option<&'a str>, limit: Option<i64>) -> Self {
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0).unwrap_or(50);
+        Self { token: token.filter(|token| !token.is_empty()), limit, direction: Direction::Ascending }
+    }
+
+    /// The same, newest first unless the caller asked for ascending order: the marker-style listings.
+    pub(crate) fn by_date(self, ascending: Option<bool>) -> Self {
+        let direction = if ascending == Some(true) { Direction::Ascending } else { Direction::Descending };
+        Self { direction, ..self }
+    }
+}
+
+fn read_token(token: &str, prefix: &Key) -> Result<Key, Refusal> {
+    let key = wire::page::decode(token)?;
+    Key::from_bytes(&key)
+        .filter(|key| key.as_bytes().starts_with(prefix.as_bytes()))
+        .ok_or_else(|| Refusal::invalid_request("Invalid token: it is not one that this list gave out."))
+}
+
+/// A transaction in one scope, and the news that waits for its commit.
+pub(crate) struct Write<'a> {
+    tx: &'a mut store::Write,
+    /// The request's surroundings.
+    pub cx: &'a Context,
+    news: Vec<News>,
+}
+
+impl<'a> Write<'a> {
+    pub(crate) fn new(tx: &'a mut store::Write, cx: &'a Context) -> Self {
+        cx.entropy.rewind();
+        Self { tx, cx, news: Vec::new() }
+    }
+
+    /// What a reader of this transaction sees.
+    pub(crate) fn view(&self) -> Read<'_> {
+        Read { view: self.tx, cx: self.cx }
+    }
+
+    /// Milliseconds since the epoch.
+    pub(crate) fn now(&self) -> i64 {
+        self.cx.now
+    }
+
+    /// A new UUID.
+    pub(crate) fn uuid(&self) -> String {
+        self.cx.entropy.uuid()
+    }
+
+    /// Puts `record` at `parts`, over whatever was there.
+    pub(crate) fn put<R: Record, P: AsRef<[u8]>>(
+        &mut self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+        record: &R,
+    ) -> Result<(), Fault> {
+        self.tx.put(table, &self.cx.scope.key(parts), record)
+    }
+
+    /// Takes away what is at `parts`, if anything is.
+    pub(crate) fn delete<R: Record, P: AsRef<[u8]>>(
+        &mut self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+    ) -> Result<(), Fault> {
+        self.tx.delete(table, &self.cx.scope.key(parts))
+    }
+
+    /// Puts `record` at a key that no scope owns: what leads from the outside to a scope.
+    pub(crate) fn put_global<R: Record>(&mut self, table: &Table<R>, key: &Key, record: &R) -> Result<(), Fault> {
+        self.tx.put(table, key, record)
+    }
+
+    /// Takes away what is at a key that no scope owns.
+    pub(crate) fn delete_global<R: Record>(&mut self, table: &Table<R>, key: &Key) -> Result<(), Fault> {
+        self.tx.delete(table, key)
+    }
+
+    /// Something to tell once the commit is on disk; never told if it is refused or fails.
+    pub(crate) fn tell(&mut self, news: News) {
+        self.news.push(news);
+    }
+
+    pub(crate) fn into_news(self) -> Vec<News> {
+        self.news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_of_one_request_differ_and_a_rerun_repeats_them() {
+        let entropy = Entropy::new(7);
+        let first = [entropy.uuid(), entropy.uuid()];
+        assert_ne!(first[0], first[1]);
+        entropy.rewind();
+        assert_eq!(first, [entropy.uuid(), entropy.uuid()]);
+    }
+
+    #[test]
+    fn a_uuid_says_that_it_is_random() {
+        let uuid = Entropy::new(u128::MAX / 3).uuid();
+        assert_eq!(uuid.len(), 36);
+        assert_eq!(&uuid[14..15], "4");
+        assert!("89ab".contains(&uuid[19..20]), "{uuid}");
+    }
+
+    #[test]
+    fn an_arn_belongs_to_its_own_scope_only() {
+        let scope = Scope::new("000000000000", "us-east-1");
+        assert_eq!(scope.resource("arn:aws:iot:us-east-1:000000000000:cert/ab"), Some("cert/ab"));
+        assert_eq!(scope.resource("arn:aws:iot:us-east-2:000000000000:cert/ab"), None);
+        assert_eq!(scope.resource("arn:aws:iot:us-east-1:000000000001:cert/ab"), None);
+    }
+}

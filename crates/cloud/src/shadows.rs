@@ -1,0 +1,234 @@
+//! Shadows: one classic and any number of named ones per thing, registered or not. What a document becomes is the
+//! business of the `shadow` crate; here is where it is kept, what is published about it, and how it is asked for,
+//! over MQTT topics and over HTTP alike.
+
+use mqtt::{Publish, QoS, Topic};
+use shadow::{Document, Limits, Refused};
+use store::{Fault, Table};
+use wire::Refusal;
+use wire::iot_data::{
+    DeleteThingShadowRequest, DeleteThingShadowResponse, GetThingShadowRequest, GetThingShadowResponse,
+    ListNamedShadowsForThingRequest, ListNamedShadowsForThingResponse, UpdateThingShadowRequest,
+    UpdateThingShadowResponse,
+};
+
+use crate::news::News;
+use crate::operation::{Answer, Op, ops};
+use crate::scope::{Asked, Read, Write};
+
+pub(crate) const OPS: &[Op] = ops! {
+    read  get_thing_shadow on shadow(thing_name, shadow_name);
+    write update_thing_shadow on shadow(thing_name, shadow_name);
+    write delete_thing_shadow on shadow(thing_name, shadow_name);
+    read  list_named_shadows_for_thing on thing(thing_name);
+};
+
+/// By thing and shadow name, empty for the classic one: a document, or the tombstone of one.
+const SHADOWS: Table<Vec<u8>> = Table::new("shadows");
+
+/// What a message on a shadow's topic asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ask<'t> {
+    pub(crate) thing: &'t str,
+    /// Empty for the classic shadow.
+    pub(crate) shadow: &'t str,
+    pub(crate) kind: AskKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskKind {
+    Get,
+    Update,
+    Delete,
+}
+
+impl<'t> Ask<'t> {
+    /// Reads `$aws/things/{thing}/shadow[/name/{shadow}]/{get|update|delete}`.
+    pub(crate) fn of_topic(topic: &'t str) -> Option<Self> {
+        let (place, rest) = Place::of_topic(topic)?;
+        let kind = match rest {
+            "get" => AskKind::Get,
+            "update" => AskKind::Update,
+            "delete" => AskKind::Delete,
+            _ => return None,
+        };
+        Some(Self { thing: place.thing, shadow: place.shadow, kind })
+    }
+
+    fn place(&self) -> Place<'t> {
+        Place { thing: self.thing, shadow: self.shadow }
+    }
+}
+
+/// Whether a topic is one that the service itself publishes on.
+pub(crate) fn is_answer(topic: &str) -> bool {
+    const ANSWERS: [&str; 8] = [
+        "get/accepted",
+        "get/rejected",
+        "update/accepted",
+        "update/rejected",
+        "update/delta",
+        "update/documents",
+        "delete/accepted",
+        "delete/rejected",
+    ];
+    Place::of_topic(topic).is_some_and(|(_, rest)| ANSWERS.contains(&rest))
+}
+
+/// Which shadow.
+#[derive(Clone, Copy)]
+struct Place<'t> {
+    thing: &'t str,
+    shadow: &'t str,
+}
+
+impl<'t> Place<'t> {
+    /// The shadow and what follows it; names that could not be its own are no shadow's topic.
+    fn of_topic(topic: &'t str) -> Option<(Self, &'t str)> {
+        let (thing, rest) = topic.strip_prefix("$aws/things/")?.split_once("/shadow/")?;
+        let (shadow, rest) = match rest.strip_prefix("name/") {
+            Some(rest) => rest.split_once('/')?,
+            None => ("", rest),
+        };
+        let name = |name: &str, longest, extra: &str| {
+            name.len() <= longest && name.bytes().all(|b| b.is_ascii_alphanumeric() || extra.as_bytes().contains(&b))
+        };
+        let named = !rest.is_empty() && (shadow.is_empty() != topic.contains("/shadow/name/"));
+        let valid = named && !thing.is_empty() && name(thing, 128, ":_-") && name(shadow, 64, "$:_-");
+        valid.then_some((Self { thing, shadow }, rest))
+    }
+
+    /// As AWS writes it in its 404: the thing, and the shadow after a tilde (shadow.md §2.3).
+    fn name(self) -> String {
+        if self.shadow.is_empty() { self.thing.to_owned() } else { format!("{}~{}", self.thing, self.shadow) }
+    }
+
+    fn topic(self, suffix: &str) -> String {
+        match self.shadow {
+            "" => format!("$aws/things/{}/shadow/{suffix}", self.thing),
+            shadow => format!("$aws/things/{}/shadow/name/{shadow}/{suffix}", self.thing),
+        }
+    }
+
+    /// Tells a payload on one of this shadow's topics: QoS 1, never retained (shadow.md §1).
+    fn tell(self, db: &mut Write, suffix: &str, payload: Vec<u8>) {
+        if let Ok(topic) = Topic::new(self.topic(suffix)) {
+            let message = Publish { qos: QoS::AtLeastOnce, ..Publish::new(topic, payload) };
+            db.tell(News::Publication(message, None));
+        }
+    }
+}
+
+/// Does what a message on a shadow's topic asks; the answer is published, never returned.
+pub(crate) fn by_message(db: &mut Write, ask: &Ask<'_>, payload: &[u8]) -> Answer<()> {
+    let place = ask.place();
+    let (verb, answer) = match ask.kind {
+        AskKind::Get => ("get", get(db.view(), place, payload)?),
+        AskKind::Update => ("update", update(db, place, payload)?),
+        AskKind::Delete => ("delete", delete(db, place, payload)?),
+    };
+    match answer {
+        // Updates and deletions tell their own acceptance, since HTTP ones are published too.
+        Ok(accepted) if ask.kind == AskKind::Get => place.tell(db, "get/accepted", accepted),
+        Ok(_) => {}
+        Err(refused) => place.tell(db, &format!("{verb}/rejected"), refused.body()),
+    }
+    Ok(())
+}
+
+/// The record of a shadow, and the fault of one that cannot be read.
+fn stored(db: Read, place: Place<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    db.get(&SHADOWS, [place.thing, place.shadow])
+}
+
+fn decode<'r>(record: Option<&'r [u8]>, place: Place<'_>) -> Result<Option<Document<'r>>, Fault> {
+    let corrupt = |corrupt| Fault::because(format_args!("shadow {}", place.name()), corrupt);
+    record.map(Document::decode).transpose().map_err(corrupt)
+}
+
+type Outcome = Result<Vec<u8>, Refused>;
+
+fn get(db: Read, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
+    let record = stored(db, place)?;
+    let document = decode(record.as_deref(), place)?;
+    Ok(shadow::get(document.as_ref(), &place.name(), payload, db.now() / 1000))
+}
+
+/// Applies an update and tells it: delta, documents, accepted, in this order (shadow.md §3.6).
+fn update(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
+    let record = stored(db.view(), place)?;
+    let document = decode(record.as_deref(), place)?;
+    let updated = match shadow::update(document, payload, db.now() / 1000, &Limits::default()) {
+        Ok(updated) => updated,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    db.put(&SHADOWS, [place.thing, place.shadow], &updated.record)?;
+    if let Some(delta) = updated.delta {
+        place.tell(db, "update/delta", delta);
+    }
+    place.tell(db, "update/documents", updated.documents);
+    place.tell(db, "update/accepted", updated.accepted.clone());
+    Ok(Ok(updated.accepted))
+}
+
+fn delete(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
+    let record = stored(db.view(), place)?;
+    let document = decode(record.as_deref(), place)?;
+    let deleted = match shadow::delete(document.as_ref(), &place.name(), payload, db.now() / 1000) {
+        Ok(deleted) => deleted,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    db.put(&SHADOWS, [place.thing, place.shadow], &deleted.record)?;
+    place.tell(db, "delete/accepted", deleted.accepted.clone());
+    Ok(Ok(deleted.accepted))
+}
+
+/// A refused request as HTTP tells it: the same code and text, and nothing is published (shadow.md §2.3).
+fn over_http(refused: &Refused) -> Refusal {
+    let message = refused.message.to_string();
+    match refused.code {
+        404 => Refusal::resource_not_found(message),
+        409 => Refusal::conflict(message),
+        413 => Refusal::payload_too_large(message),
+        415 => Refusal::unsupported_encoding(message),
+        _ => Refusal::invalid_request(message),
+    }
+}
+
+fn place<'i>(thing: &'i str, shadow: Option<&'i str>) -> Place<'i> {
+    // unconfirmed: an empty `name` means the classic shadow.
+    Place { thing, shadow: shadow.unwrap_or_default() }
+}
+
+fn get_thing_shadow(db: Read, input: &GetThingShadowRequest) -> Answer<GetThingShadowResponse> {
+    let answer = get(db, place(input.thing_name(), input.shadow_name()), b"")?;
+    Ok(GetThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
+}
+
+fn update_thing_shadow(db: &mut Write, input: &UpdateThingShadowRequest) -> Answer<UpdateThingShadowResponse> {
+    let answer = update(db, place(input.thing_name(), input.shadow_name()), input.payload())?;
+    Ok(UpdateThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
+}
+
+fn delete_thing_shadow(db: &mut Write, input: &DeleteThingShadowRequest) -> Answer<DeleteThingShadowResponse> {
+    let answer = delete(db, place(input.thing_name(), input.shadow_name()), b"")?;
+    Ok(DeleteThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
+}
+
+/// Named shadows that exist, in alphabetical order; the classic one is never listed (shadow.md §2.2).
+fn list_named_shadows_for_thing(
+    db: Read,
+    input: &ListNamedShadowsForThingRequest,
+) -> Answer<ListNamedShadowsForThingResponse> {
+    let asked = Asked::new(input.next_token(), input.page_size());
+    let page = db.page(&SHADOWS, [input.thing_name()], asked, |key, record| {
+        let is_named = key.text_at(3).is_ok_and(|name| !name.is_empty());
+        is_named && Document::decode(record).is_ok_and(|document| document.exists())
+    })?;
+    let names: Result<Vec<String>, Fault> = page.items.iter().map(|(key, _)| key.text_at(3)).collect();
+    let listed = ListNamedShadowsForThingResponse::new().with_results(names?).with_timestamp(db.now() / 1000);
+    Ok(match page.next {
+        Some(token) => listed.with_next_token(token),
+        None => listed,
+    })
+}

@@ -1,0 +1,182 @@
+//! Thing types: what a kind of thing has in common (registry.md §5). Deprecated before they are deleted, and deleted
+//! when nothing is of them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use store::{Fault, Table, json_record};
+use wire::Refusal;
+use wire::iot::{
+    CreateThingTypeRequest, CreateThingTypeResponse, DeleteThingTypeRequest, DeleteThingTypeResponse,
+    DeprecateThingTypeRequest, DeprecateThingTypeResponse, DescribeThingTypeRequest, DescribeThingTypeResponse,
+    ListThingTypesRequest, ListThingTypesResponse, ThingTypeDefinition, ThingTypeMetadata, ThingTypeProperties,
+};
+
+use crate::operation::{Answer, Op, ops};
+use crate::scope::{Asked, NO_PARTS, Read, Write};
+use crate::things::THINGS_BY_TYPE;
+
+pub(crate) const OPS: &[Op] = ops! {
+    write create_thing_type on thing_type(thing_type_name);
+    read  describe_thing_type on thing_type(thing_type_name);
+    read  list_thing_types on any;
+    write deprecate_thing_type on thing_type(thing_type_name);
+    write delete_thing_type on thing_type(thing_type_name);
+};
+
+/// By name.
+pub(crate) const THING_TYPES: Table<ThingType> = Table::new("thing_types");
+
+/// Milliseconds that a type must have been deprecated before it can be deleted.
+const DEPRECATED_FOR: i64 = 5 * 60 * 1000;
+
+/// Attributes that a type can call searchable.
+const SEARCHABLE: usize = 3;
+
+/// A thing type.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ThingType {
+    id: String,
+    /// As they were given; nothing changes them.
+    #[serde(default)]
+    properties: Map<String, Value>,
+    /// Kept for the day that tags can be listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<Value>,
+    created: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deprecated: Option<i64>,
+}
+json_record!(ThingType, version 1);
+
+impl ThingType {
+    /// Whether it takes no new things.
+    pub(crate) fn is_deprecated(&self) -> bool {
+        self.deprecated.is_some()
+    }
+
+    fn properties(&self) -> ThingTypeProperties {
+        ThingTypeProperties::from_value(Value::Object(self.properties.clone()))
+    }
+
+    fn metadata(&self) -> ThingTypeMetadata {
+        let metadata = ThingTypeMetadata::new().with_deprecated(self.is_deprecated()).with_creation_date(self.created);
+        match self.deprecated {
+            Some(since) => metadata.with_deprecation_date(since),
+            None => metadata,
+        }
+    }
+}
+
+fn create_thing_type(db: &mut Write, input: &CreateThingTypeRequest) -> Answer<CreateThingTypeResponse> {
+    let name = input.thing_type_name();
+    let properties = input.thing_type_properties().unwrap_or_default();
+    check(&properties)?;
+    let properties = match Value::from(properties) {
+        Value::Object(properties) => properties,
+        _ => Map::new(),
+    };
+    if let Some(known) = db.view().get(&THING_TYPES, [name])? {
+        return existing(db, name, &known, &properties);
+    }
+    let tags = input.tags().unwrap_or_default().into_iter().map(Value::from).collect();
+    let type_ = ThingType { id: db.uuid(), properties, tags, created: db.now(), deprecated: None };
+    db.put(&THING_TYPES, [name], &type_)?;
+    Ok(created(db, name, &type_))
+}
+
+fn check(properties: &ThingTypeProperties) -> Result<(), Refusal> {
+    if properties.searchable_attributes().is_some_and(|attributes| attributes.len() > SEARCHABLE) {
+        // unconfirmed: the text.
+        return Err(Refusal::invalid_request(format!("A thing type has at most {SEARCHABLE} searchable attributes")));
+    }
+    if properties.mqtt5_configuration().is_some() {
+        // Taken and not acted on, it would be a promise that no message keeps.
+        let message = "mqtt5Configuration is not implemented yet: nothing is propagated into user properties.";
+        return Err(Refusal::new("NotImplementedException", message));
+    }
+    Ok(())
+}
+
+fn existing(db: &Write, name: &str, known: &ThingType, wanted: &Map<String, Value>) -> Answer<CreateThingTypeResponse> {
+    if known.properties == *wanted {
+        return Ok(created(db, name, known));
+    }
+    // unconfirmed: the text; it is that of groups.
+    let message = format!("Thing type {name} already exists in current account with different properties");
+    let refusal = Refusal::resource_already_exists(message);
+    Err(refusal.with("resourceId", known.id.as_str()).with("resourceArn", arn(db.view(), name)).into())
+}
+
+fn created(db: &Write, name: &str, type_: &ThingType) -> CreateThingTypeResponse {
+    CreateThingTypeResponse::new()
+        .with_thing_type_name(name)
+        .with_thing_type_arn(arn(db.view(), name))
+        .with_thing_type_id(&type_.id)
+}
+
+fn arn(db: Read, name: &str) -> String {
+    db.arn(format_args!("thingtype/{name}"))
+}
+
+fn describe_thing_type(db: Read, input: &DescribeThingTypeRequest) -> Answer<DescribeThingTypeResponse> {
+    let name = input.thing_type_name();
+    let type_ = db.named(&THING_TYPES, [name])?;
+    Ok(DescribeThingTypeResponse::new()
+        .with_thing_type_name(name)
+        .with_thing_type_id(&type_.id)
+        .with_thing_type_arn(arn(db, name))
+        .with_thing_type_properties(type_.properties())
+        .with_thing_type_metadata(type_.metadata()))
+}
+
+/// The name given is a prefix, as it is with AWS.
+fn list_thing_types(db: Read, input: &ListThingTypesRequest) -> Answer<ListThingTypesResponse> {
+    let asked = Asked::new(input.next_token(), input.max_results());
+    let prefix = input.thing_type_name().unwrap_or_default();
+    let page =
+        db.page(&THING_TYPES, NO_PARTS, asked, |key, _| key.text_at(2).is_ok_and(|name| name.starts_with(prefix)))?;
+    let listed = page.items.iter().map(|(key, type_)| {
+        let name = key.text_at(2)?;
+        Ok(ThingTypeDefinition::new()
+            .with_thing_type_arn(arn(db, &name))
+            .with_thing_type_name(name)
+            .with_thing_type_properties(type_.properties())
+            .with_thing_type_metadata(type_.metadata()))
+    });
+    let answer = ListThingTypesResponse::new().with_thing_types(listed.collect::<Result<Vec<_>, Fault>>()?);
+    Ok(match page.next {
+        Some(token) => answer.with_next_token(token),
+        None => answer,
+    })
+}
+
+/// Deprecates, or takes it back. unconfirmed: deprecating twice keeps the first date.
+fn deprecate_thing_type(db: &mut Write, input: &DeprecateThingTypeRequest) -> Answer<DeprecateThingTypeResponse> {
+    let name = input.thing_type_name();
+    let mut type_ = db.view().named(&THING_TYPES, [name])?;
+    type_.deprecated = match input.undo_deprecate() {
+        Some(true) => None,
+        _ => type_.deprecated.or(Some(db.now())),
+    };
+    db.put(&THING_TYPES, [name], &type_)?;
+    Ok(DeprecateThingTypeResponse::new())
+}
+
+fn delete_thing_type(db: &mut Write, input: &DeleteThingTypeRequest) -> Answer<DeleteThingTypeResponse> {
+    let name = input.thing_type_name();
+    let type_ = db.view().named(&THING_TYPES, [name])?;
+    let refuse = |message: String| Err(Refusal::invalid_request(message).into());
+    // unconfirmed: these texts.
+    match type_.deprecated {
+        None => return refuse(format!("Cannot delete thing type {name}: deprecate it first")),
+        Some(since) if db.now() - since < DEPRECATED_FOR => {
+            return refuse(format!("Cannot delete thing type {name}: it must have been deprecated for 5 minutes"));
+        }
+        Some(_) => {}
+    }
+    if db.view().first(&THINGS_BY_TYPE, [name])?.is_some() {
+        return refuse(format!("Cannot delete thing type {name}: there are still things of this type"));
+    }
+    db.delete(&THING_TYPES, [name])?;
+    Ok(DeleteThingTypeResponse::new())
+}

@@ -1,0 +1,283 @@
+//! Things: a name, attributes, perhaps a type (registry.md §4). Who is attached to a thing is the business of
+//! `principals`; what its attributes mean to a policy is decided in `identity`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use store::{Fault, Table, json_record};
+use wire::Refusal;
+use wire::iot::{
+    AttributePayload, CreateThingRequest, CreateThingResponse, DeleteThingRequest, DeleteThingResponse,
+    DescribeThingRequest, DescribeThingResponse, ListThingsRequest, ListThingsResponse, ThingAttribute,
+    UpdateThingRequest, UpdateThingResponse,
+};
+
+use crate::operation::{Answer, Op, ops};
+use crate::principals;
+use crate::scope::{Asked, NO_PARTS, Page, Read, Write};
+use crate::thing_types;
+
+pub(crate) const OPS: &[Op] = ops! {
+    write create_thing on thing(thing_name);
+    read  describe_thing on thing(thing_name);
+    write update_thing on thing(thing_name);
+    write delete_thing on thing(thing_name);
+    read  list_things on any;
+};
+
+/// By name.
+pub(crate) const THINGS: Table<Thing> = Table::new("things");
+/// By type and name.
+pub(crate) const THINGS_BY_TYPE: Table<()> = Table::new("things_by_type");
+
+/// Attributes of a thing: with a type, and without.
+const ATTRIBUTES: (usize, usize) = (50, 3);
+
+/// A thing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Thing {
+    /// A UUID; another thing of the same name has another one.
+    pub(crate) id: String,
+    /// The name of its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) type_name: Option<String>,
+    /// None of them empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) attributes: BTreeMap<String, String>,
+    /// Counts changes of type and attributes, from 1.
+    pub(crate) version: i64,
+}
+json_record!(Thing, version 1);
+
+impl Thing {
+    fn check_attributes(&self) -> Result<(), Refusal> {
+        let (most, kind) = match self.type_name {
+            Some(_) => (ATTRIBUTES.0, "with"),
+            None => (ATTRIBUTES.1, "without"),
+        };
+        if self.attributes.len() <= most {
+            return Ok(());
+        }
+        let given = self.attributes.len();
+        // unconfirmed: the text.
+        Err(Refusal::invalid_request(format!("A thing {kind} a thing type has at most {most} attributes, not {given}")))
+    }
+
+    fn check_version(&self, name: &str, expected: Option<i64>) -> Result<(), Refusal> {
+        if expected.is_none_or(|expected| expected == self.version) {
+            return Ok(());
+        }
+        Err(Refusal::version_conflict(format!("The version for thing {name} does not match the expected version.")))
+    }
+
+    fn attributes_json(&self) -> Map<String, Value> {
+        self.attributes.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
+    }
+}
+
+/// Refuses a name that no thing has.
+pub(crate) fn must_exist(db: Read, name: &str) -> Answer<()> {
+    db.named(&THINGS, [name]).map(drop)
+}
+
+/// The attributes of a payload, as given: an empty value asks to remove.
+fn attributes_of(payload: &AttributePayload) -> BTreeMap<String, String> {
+    let given = payload.attributes().and_then(Value::as_object);
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    given.into_iter().flatten().filter_map(text).collect()
+}
+
+fn create_thing(db: &mut Write, input: &CreateThingRequest) -> Answer<CreateThingResponse> {
+    let name = input.thing_name();
+    // `merge` speaks of updates and is not looked at here.
+    let mut attributes = input.attribute_payload().map(|payload| attributes_of(&payload)).unwrap_or_default();
+    attributes.retain(|_, value| !value.is_empty());
+    let thing = Thing { id: db.uuid(), type_name: input.thing_type_name().map(str::to_owned), attributes, version: 1 };
+    thing.check_attributes()?;
+    if let Some(group) = input.billing_group_name() {
+        let message = format!("Billing group {group} does not exist; billing groups are not built yet");
+        return Err(Refusal::resource_not_found(message).into());
+    }
+    if let Some(known) = db.view().get(&THINGS, [name])? {
+        return existing(db, name, &known, &thing);
+    }
+    if let Some(type_name) = &thing.type_name {
+        let type_ = db.view().named(&thing_types::THING_TYPES, [type_name])?;
+        if type_.is_deprecated() {
+            let message = format!("Can not create new thing with depreated thing type:{type_name}");
+            return Err(Refusal::invalid_request(message).into());
+        }
+        db.put(&THINGS_BY_TYPE, [type_name.as_str(), name], &())?;
+    }
+    db.put(&THINGS, [name], &thing)?;
+    Ok(created(db, name, &thing))
+}
+
+fn created(db: &Write, name: &str, thing: &Thing) -> CreateThingResponse {
+    CreateThingResponse::new().with_thing_name(name).with_thing_arn(arn(db.view(), name)).with_thing_id(&thing.id)
+}
+
+/// Creating what is there already succeeds if it is the same.
+fn existing(db: &Write, name: &str, known: &Thing, wanted: &Thing) -> Answer<CreateThingResponse> {
+    if (&known.type_name, &known.attributes) == (&wanted.type_name, &wanted.attributes) {
+        return Ok(created(db, name, known));
+    }
+    // unconfirmed: the text; it is that of groups.
+    let message = format!("Thing {name} already exists in current account with different properties");
+    let refusal = Refusal::resource_already_exists(message);
+    Err(refusal.with("resourceId", known.id.as_str()).with("resourceArn", arn(db.view(), name)).into())
+}
+
+fn arn(db: Read, name: &str) -> String {
+    db.arn(format_args!("thing/{name}"))
+}
+
+fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<DescribeThingResponse> {
+    let name = input.thing_name();
+    let thing = db.named(&THINGS, [name])?;
+    let answer = DescribeThingResponse::new()
+        .with_default_client_id(name)
+        .with_thing_name(name)
+        .with_thing_id(&thing.id)
+        .with_thing_arn(arn(db, name))
+        .with_attributes(thing.attributes_json())
+        .with_version(thing.version);
+    Ok(match thing.type_name {
+        Some(type_name) => answer.with_thing_type_name(type_name),
+        None => answer,
+    })
+}
+
+fn update_thing(db: &mut Write, input: &UpdateThingRequest) -> Answer<UpdateThingResponse> {
+    let name = input.thing_name();
+    let remove_type = input.remove_thing_type() == Some(true);
+    if remove_type && input.thing_type_name().is_some() {
+        // unconfirmed: the text.
+        return Err(Refusal::invalid_request("thingTypeName and removeThingType cannot both be given").into());
+    }
+    let mut thing = db.view().named(&THINGS, [name])?;
+    thing.check_version(name, input.expected_version())?;
+    let old_type = thing.type_name.clone();
+    if remove_type {
+        thing.type_name = None;
+    } else if let Some(type_name) = input.thing_type_name() {
+        if db.view().named(&thing_types::THING_TYPES, [type_name])?.is_deprecated() {
+            let message = format!("Can not update a thing to use deprecated thing type: {type_name}");
+            return Err(Refusal::invalid_request(message).into());
+        }
+        thing.type_name = Some(type_name.to_owned());
+    }
+    if let Some(payload) = input.attribute_payload() {
+        if payload.merge() != Some(true) {
+            thing.attributes.clear();
+        }
+        thing.attributes.extend(attributes_of(&payload));
+        thing.attributes.retain(|_, value| !value.is_empty());
+    }
+    thing.check_attributes()?;
+    thing.version += 1;
+    file_under_type(db, name, old_type.as_deref(), thing.type_name.as_deref())?;
+    db.put(&THINGS, [name], &thing)?;
+    principals::tell_of_thing(db, name)?;
+    Ok(UpdateThingResponse::new())
+}
+
+fn file_under_type(db: &mut Write, name: &str, old: Option<&str>, new: Option<&str>) -> Result<(), Fault> {
+    if let Some(old) = old {
+        db.delete(&THINGS_BY_TYPE, [old, name])?;
+    }
+    match new {
+        Some(new) => db.put(&THINGS_BY_TYPE, [new, name], &()),
+        None => Ok(()),
+    }
+}
+
+fn delete_thing(db: &mut Write, input: &DeleteThingRequest) -> Answer<DeleteThingResponse> {
+    let name = input.thing_name();
+    // AWS documents success for a thing that is not there, whatever version is expected.
+    let Some(thing) = db.view().get(&THINGS, [name])? else { return Ok(DeleteThingResponse::new()) };
+    thing.check_version(name, input.expected_version())?;
+    if principals::has_any(db.view(), name)? {
+        let message = format!("Cannot delete. Thing {name} is still attached to one or more principals");
+        return Err(Refusal::invalid_request(message).into());
+    }
+    file_under_type(db, name, thing.type_name.as_deref(), None)?;
+    db.delete(&THINGS, [name])?;
+    Ok(DeleteThingResponse::new())
+}
+
+/// What a listing of things is asked to leave out, beside other types.
+struct Filter<'i> {
+    attribute: Option<&'i str>,
+    value: Option<&'i str>,
+    is_prefix: bool,
+}
+
+impl<'i> Filter<'i> {
+    fn new(input: &'i ListThingsRequest) -> Result<Self, Refusal> {
+        let (attribute, value) = (input.attribute_name(), input.attribute_value());
+        if value.is_some() && attribute.is_none() {
+            // unconfirmed: that it is refused, and the text.
+            return Err(Refusal::invalid_request("attributeValue needs attributeName"));
+        }
+        Ok(Self { attribute, value, is_prefix: input.use_prefix_attribute_value() == Some(true) })
+    }
+
+    /// unconfirmed: whether an attribute that the thing's type does not list as searchable is found; it is.
+    /// unconfirmed: a name without a value finds what has the attribute.
+    fn admits(&self, thing: &Thing) -> bool {
+        let Some(attribute) = self.attribute else { return true };
+        match (thing.attributes.get(attribute), self.value) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(has), Some(wanted)) if self.is_prefix => has.starts_with(wanted),
+            (Some(has), Some(wanted)) => has == wanted,
+        }
+    }
+}
+
+fn list_things(db: Read, input: &ListThingsRequest) -> Answer<ListThingsResponse> {
+    let filter = Filter::new(input)?;
+    let asked = Asked::new(input.next_token(), input.max_results());
+    let page = match input.thing_type_name() {
+        Some(type_name) => page_of_type(db, type_name, asked, &filter)?,
+        None => db.page(&THINGS, NO_PARTS, asked, |_, thing| filter.admits(thing))?,
+    };
+    // The name is the last part of either key.
+    let name_at = if input.thing_type_name().is_some() { 3 } else { 2 };
+    let things: Result<Vec<_>, Fault> =
+        page.items.iter().map(|(key, thing)| Ok(listed(db, &key.text_at(name_at)?, thing))).collect();
+    let answer = ListThingsResponse::new().with_things(things?);
+    Ok(match page.next {
+        Some(token) => answer.with_next_token(token),
+        None => answer,
+    })
+}
+
+/// The same from the index by type, so that a rare type costs no walk through all things.
+fn page_of_type(db: Read, type_name: &str, asked: Asked<'_>, filter: &Filter<'_>) -> Answer<Page<Thing>> {
+    let page = db.page(&THINGS_BY_TYPE, [type_name], asked, |key, ()| {
+        let thing = key.text_at(3).and_then(|name| db.get(&THINGS, [name]));
+        // What cannot be read stays in, to be told as a fault below.
+        thing.map_or(true, |thing| thing.is_some_and(|thing| filter.admits(&thing)))
+    })?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for (key, ()) in page.items {
+        let thing = db.named(&THINGS, [key.text_at(3)?])?;
+        items.push((key, thing));
+    }
+    Ok(Page { items, next: page.next })
+}
+
+fn listed(db: Read, name: &str, thing: &Thing) -> ThingAttribute {
+    let listed = ThingAttribute::new()
+        .with_thing_name(name)
+        .with_thing_arn(arn(db, name))
+        .with_attributes(thing.attributes_json())
+        .with_version(thing.version);
+    match &thing.type_name {
+        Some(type_name) => listed.with_thing_type_name(type_name),
+        None => listed,
+    }
+}

@@ -1,0 +1,225 @@
+//! What an X.509 certificate says: its id, its validity, and the variables that policies can ask of it
+//! (security.md §3.4). Whether the certificate is registered, trusted or current is unknown here.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::digest;
+use policy::Context;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::pem::{Pem, parse_x509_pem};
+use x509_parser::prelude::X509Name;
+
+/// What is kept of a certificate beside its PEM.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Lower-case hex of the SHA-256 of the DER.
+    pub(crate) id: String,
+    /// The start of its validity, in milliseconds.
+    pub(crate) not_before_ms: i64,
+    /// The end of its validity, in milliseconds.
+    pub(crate) not_after_ms: i64,
+}
+
+/// The facts of a PEM certificate; the error says what is wrong with it.
+pub(crate) fn facts(pem: &str) -> Result<Facts, String> {
+    let block = block(pem)?;
+    let validity = parse(&block)?.tbs_certificate.validity;
+    Ok(Facts {
+        id: certificate_id(&block.contents),
+        not_before_ms: validity.not_before.timestamp().saturating_mul(1000),
+        not_after_ms: validity.not_after.timestamp().saturating_mul(1000),
+    })
+}
+
+/// AWS's id of a certificate: the SHA-256 of its DER in hexadecimal (security.md §2.2).
+pub fn certificate_id(der: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let hash = digest::digest(&digest::SHA256, der);
+    hash.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn block(pem: &str) -> Result<Pem, String> {
+    let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|bad| format!("not PEM: {bad}"))?;
+    if block.label == "CERTIFICATE" {
+        Ok(block)
+    } else {
+        Err(format!("a PEM block of {}, not CERTIFICATE", block.label))
+    }
+}
+
+fn parse(block: &Pem) -> Result<X509Certificate<'_>, String> {
+    use x509_parser::prelude::FromDer as _;
+    let (rest, certificate) = X509Certificate::from_der(&block.contents).map_err(|bad| format!("not X.509: {bad}"))?;
+    if rest.is_empty() { Ok(certificate) } else { Err("bytes after the certificate".to_owned()) }
+}
+
+/// The attributes of a name that are variables, by the last arc of their identifier 2.5.4.x.
+const ATTRIBUTES: [(u8, &str); 13] = [
+    (3, "CommonName"),
+    (4, "Surname"),
+    (5, "SerialNumber"),
+    (6, "Country"),
+    (8, "State"),
+    (10, "Organization"),
+    (11, "OrganizationalUnit"),
+    (12, "Title"),
+    (42, "GivenName"),
+    (43, "Initials"),
+    (44, "GenerationQualifier"),
+    (46, "DistinguishedNameQualifier"),
+    (65, "Pseudonym"),
+];
+
+/// Files every variable of the certificate; one that cannot be read has none.
+pub(crate) fn add_variables(context: &mut Context, pem: &str) {
+    let Ok(block) = block(pem) else { return };
+    let Ok(certificate) = parse(&block) else { return };
+    let mut found = Found { context, keys: Vec::new() };
+    found.add_name("Subject", certificate.subject());
+    found.add_name("Issuer", certificate.issuer());
+    for extension in certificate.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => found.add_alternatives("Subject", &names.general_names),
+            ParsedExtension::IssuerAlternativeName(names) => found.add_alternatives("Issuer", &names.general_names),
+            _ => {}
+        }
+    }
+    // unconfirmed: how AWS writes the serial number; lower-case hex without separators.
+    let serial: String = certificate.raw_serial_as_string().split(':').collect();
+    found.add("iot:Certificate.SerialNumber".to_owned(), &[serial]);
+    let keys = found.keys;
+    context.set_all("iot:Certificate.AvailableKeys", keys.iter().map(String::as_str));
+}
+
+/// The context being filled, and the names of what is in it so far.
+struct Found<'c> {
+    context: &'c mut Context,
+    keys: Vec<String>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, key: String, values: &[String]) {
+        if !values.is_empty() {
+            self.context.set_all(&key, values.iter().map(String::as_str));
+            self.keys.push(key);
+        }
+    }
+
+    fn add_name(&mut self, of: &str, name: &X509Name<'_>) {
+        for (arc, attribute) in ATTRIBUTES {
+            let values: Vec<String> = name
+                .iter_attributes()
+                .filter(|it| it.attr_type().as_bytes() == [0x55, 0x04, arc])
+                .filter_map(|it| it.as_str().ok().map(str::to_owned))
+                .collect();
+            self.add(format!("iot:Certificate.{of}.{attribute}"), &values);
+        }
+    }
+
+    fn add_alternatives(&mut self, of: &str, names: &[GeneralName<'_>]) {
+        for kind in ["RFC822Name", "DNSName", "DirectoryName", "UniformResourceIdentifier", "IPAddress"] {
+            let values: Vec<String> =
+                names.iter().filter_map(alternative).filter(|(of, _)| *of == kind).map(|(_, value)| value).collect();
+            self.add(format!("iot:Certificate.{of}.AlternativeName.{kind}"), &values);
+        }
+    }
+}
+
+/// The kind of an alternative name, as its variable is called, and its value.
+fn alternative(name: &GeneralName<'_>) -> Option<(&'static str, String)> {
+    match name {
+        GeneralName::RFC822Name(address) => Some(("RFC822Name", (*address).to_owned())),
+        GeneralName::DNSName(host) => Some(("DNSName", (*host).to_owned())),
+        // unconfirmed: the form of a directory name; the comma-separated one.
+        GeneralName::DirectoryName(name) => Some(("DirectoryName", name.to_string())),
+        GeneralName::URI(uri) => Some(("UniformResourceIdentifier", (*uri).to_owned())),
+        GeneralName::IPAddress(bytes) => Some(("IPAddress", ip_address(bytes)?)),
+        _ => None,
+    }
+}
+
+fn ip_address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let v6 = <[u8; 16]>::try_from(bytes).map(IpAddr::from);
+    v4.or(v6).ok().map(|address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RICH: &str = include_str!("../tests/it/data/rich.pem");
+
+    #[test]
+    fn every_variable_of_a_certificate_is_filed() {
+        let mut context = Context::new();
+        add_variables(&mut context, RICH);
+        let single = [
+            ("Subject.DistinguishedNameQualifier", "q"),
+            ("Subject.Country", "DE"),
+            ("Subject.Organization", "Lights"),
+            ("Subject.State", "Hesse"),
+            ("Subject.SerialNumber", "SN-7"),
+            ("Subject.Title", "Dr"),
+            ("Subject.Surname", "Watt"),
+            ("Subject.GivenName", "James"),
+            ("Subject.Initials", "JW"),
+            ("Subject.Pseudonym", "sparky"),
+            ("Subject.GenerationQualifier", "Jr"),
+            ("Issuer.Organization", "Lights"),
+            ("Issuer.CommonName", "lamp"),
+            ("Subject.AlternativeName.RFC822Name", "lamp@example.com"),
+            ("Subject.AlternativeName.UniformResourceIdentifier", "urn:lamp:1"),
+            ("Subject.AlternativeName.DirectoryName", "CN=directory lamp"),
+            ("SerialNumber", "0123456789abcdef"),
+        ];
+        for (name, value) in single {
+            assert!(is(&context, name, value), "{name}");
+            assert!(!is(&context, name, "another"), "{name}");
+        }
+        let several = [
+            ("Subject.CommonName", ["lamp", "hall lamp"]),
+            ("Subject.OrganizationalUnit", ["one", "two"]),
+            ("Subject.AlternativeName.DNSName", ["lamp.example.com", "hall.example.com"]),
+            ("Subject.AlternativeName.IPAddress", ["192.0.2.1", "2001:db8::1"]),
+        ];
+        for (name, [first, second]) in several {
+            assert!(is(&context, name, first) && is(&context, &format!("{name}.1"), second), "{name}");
+        }
+    }
+
+    /// Whether a policy that asks for this value of `iot:Certificate.{name}` gets it.
+    fn is(context: &Context, name: &str, value: &str) -> bool {
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"*","Resource":"*",
+                "Condition":{{"StringEquals":{{"iot:Certificate.{name}":"{value}"}}}}}}}}"#
+        );
+        let document = std::sync::Arc::new(policy::Document::parse(&document).unwrap());
+        let set = policy::PolicySet::compile([("p", document)], context.clone());
+        set.decide(&policy::Request::new("iot:Connect", policy::Resource::new("", "x"), 0)).is_allowed()
+    }
+
+    #[test]
+    fn the_id_is_the_hash_of_the_der() {
+        let facts = facts(RICH).unwrap();
+        assert_eq!(facts.id, "28fb8ea5d9ba40ec96fc0b7b70b4c05a15d4a6124726326f04b2a0969c85b610");
+        assert_eq!(facts.not_after_ms - facts.not_before_ms, 9000 * 86_400_000);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_an_error_and_has_no_variables() {
+        let key = RICH.replace("CERTIFICATE", "PUBLIC KEY");
+        let cut = format!("{}\n-----END CERTIFICATE-----\n", RICH.lines().take(4).collect::<Vec<_>>().join("\n"));
+        for bad in ["", "x", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", &key, &cut] {
+            assert!(facts(bad).is_err(), "{bad}");
+            let mut context = Context::new();
+            add_variables(&mut context, bad);
+            assert_eq!(context, Context::new(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Who hears of what happens: the log, a ring of recent events for whoever asks later, and those who follow live.
+//! What the events mean is the house's affair.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use cloud::{Event, Kind, Witness};
+use tokio::sync::broadcast;
+
+use crate::metrics::Metrics;
+
+/// Bytes of events that are remembered.
+const REMEMBERED: usize = 8 << 20;
+
+/// Events that a follower may lag behind before it misses some.
+const LAG: usize = 4096;
+
+/// An event as a line of JSON, with its kind for filters.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// `refusal`, `connected` …
+    pub(crate) kind: &'static str,
+    /// One JSON object and a line end.
+    pub(crate) json: Bytes,
+}
+
+/// Hears of everything.
+pub(crate) struct Events {
+    recent: Mutex<Recent>,
+    live: broadcast::Sender<Line>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Recent {
+    lines: VecDeque<Line>,
+    bytes: usize,
+}
+
+impl Events {
+    /// Nobody has said anything yet.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { recent: Mutex::default(), live: broadcast::channel(LAG).0, metrics }
+    }
+
+    /// What is remembered, oldest first.
+    pub(crate) fn recent(&self, kind: Option<&str>) -> Vec<u8> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = recent.lines.iter().filter(|line| kind.is_none_or(|kind| kind == line.kind));
+        wanted.flat_map(|line| line.json.iter().copied()).collect()
+    }
+
+    /// What happens from now on.
+    pub(crate) fn follow(&self) -> broadcast::Receiver<Line> {
+        self.live.subscribe()
+    }
+}
+
+impl Witness for Events {
+    fn event(&self, event: Event) {
+        self.metrics.count(&event.kind);
+        tell(&event);
+        let Ok(mut json) = serde_json::to_vec(&event) else { return };
+        json.push(b'\n');
+        let line = Line { kind: name(&event.kind), json: json.into() };
+        // Nobody listening is not a failure.
+        let _ = self.live.send(line.clone());
+        if !matches!(event.kind, Kind::Published { .. }) {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            recent.bytes += line.json.len();
+            recent.lines.push_back(line);
+            while recent.bytes > REMEMBERED {
+                let Some(oldest) = recent.lines.pop_front() else { break };
+                recent.bytes -= oldest.json.len();
+            }
+        }
+    }
+
+    fn follows_publications(&self) -> bool {
+        self.live.receiver_count() > 0
+    }
+}
+
+fn name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Refusal(_) => "refusal",
+        Kind::Connected { .. } => "connected",
+        Kind::Disconnected { .. } => "disconnected",
+        Kind::Published { .. } => "published",
+        Kind::Quota { .. } => "quota",
+        Kind::Fault { .. } => "fault",
+    }
+}
+
+/// One line of the log for each event but publications, which are too many.
+fn tell(event: &Event) {
+    let account = event.account.as_str();
+    match &event.kind {
+        Kind::Refusal(it) => tracing::warn!(
+            kind = "refusal",
+            account,
+            client_id = it.client_id,
+            principal = it.principal,
+            action = it.action,
+            resource = it.resource,
+            decision = it.decision,
+            statement = it.statement,
+            reason = it.reason,
+            peer = it.peer,
+            "refused"
+        ),
+        Kind::Connected { client_id, principal, peer, protocol } => {
+            tracing::info!(kind = "connected", account, client_id, principal, peer, protocol, "connected");
+        }
+        Kind::Disconnected { client_id, principal, reason, detail } => {
+            tracing::info!(kind = "disconnected", account, client_id, principal, reason, detail, "disconnected");
+        }
+        Kind::Quota { client_id, limit } => {
+            tracing::warn!(kind = "quota", account, client_id, limit, "AWS would have refused this");
+        }
+        Kind::Fault { context } => tracing::error!(kind = "fault", context, "internal failure"),
+        Kind::Published { .. } => {}
+    }
+}

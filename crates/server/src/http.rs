@@ -1,0 +1,278 @@
+//! The HTTP door: a request, bounded, becomes an operation for the house; its answer becomes a response. Beside the
+//! API stand the pages of the server itself: is it alive, is it ready, what is counted, what has happened.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloud::{Caller, Identity, Plan, Scope};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use wire::sign::{self, Rejected, Signable};
+use wire::{Operation, Output, Refusal};
+
+use crate::serve::Server;
+use crate::settings::ACCOUNT;
+
+/// How long the head of a request may take, and how long its body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of the head of a request.
+const HEAD: usize = 64 * 1024;
+
+/// A device on this connection, if it came over TLS with a certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    /// The certificate's id.
+    pub(crate) certificate_id: String,
+}
+
+/// How a connection came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// The peer's address without the port.
+    pub(crate) ip: String,
+    /// The device at the other end.
+    pub(crate) device: Option<Device>,
+    /// Whether the server's own pages are shown here: on the API's own listener only.
+    pub(crate) pages: bool,
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    entry: Entry,
+) {
+    let entry = Arc::new(entry);
+    let mut stopping = server.stopping.clone();
+    let service = service_fn(|request| answer(Arc::clone(&server), Arc::clone(&entry), request));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // A broken connection has nobody left to tell.
+        _ = connection.as_mut() => return,
+        _ = stopping.wait_for(|stops| *stops) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = tokio::time::timeout(PATIENCE, connection).await;
+}
+
+async fn answer(
+    server: Arc<Server>,
+    entry: Arc<Entry>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let response = match page(&server, &entry, &request) {
+        Some(response) => response,
+        None => operation(&server, &entry, request).await,
+    };
+    server.metrics.answered(response.status().as_u16());
+    Ok(response)
+}
+
+/// The server's own pages.
+fn page(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Option<Response<Answer>> {
+    if !entry.pages {
+        return None;
+    }
+    let text = |body: String| Some(whole(StatusCode::OK, "text/plain; charset=utf-8", body.into()));
+    match request.uri().path() {
+        "/livez" | "/readyz" => text("ok\n".to_owned()),
+        "/metrics" => text(server.metrics.page(server.house.connected())),
+        "/_ombra/events" => Some(events(server, request.uri().query().unwrap_or_default())),
+        _ => None,
+    }
+}
+
+/// Recent events as lines of JSON, or with `follow=true` those to come.
+fn events(server: &Server, query: &str) -> Response<Answer> {
+    let asked = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let kind = asked("kind").map(str::to_owned);
+    if asked("follow") != Some("true") {
+        return whole(StatusCode::OK, "application/x-ndjson", server.events.recent(kind.as_deref()).into());
+    }
+    let (lines, body) = mpsc::channel(64);
+    let mut happening = server.events.follow();
+    let mut stopping = server.stopping.clone();
+    tokio::spawn(async move {
+        loop {
+            let line = tokio::select! {
+                line = happening.recv() => line,
+                _ = stopping.wait_for(|stops| *stops) => return,
+                () = lines.closed() => return,
+            };
+            let json = match line {
+                Ok(line) if kind.as_deref().is_none_or(|kind| kind == line.kind) => line.json,
+                Ok(_) => continue,
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    format!("{{\"kind\":\"missed\",\"events\":{missed}}}\n").into()
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            };
+            if lines.send(json).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut response = Response::new(Answer::Lines(body));
+    set(&mut response, "content-type", "application/x-ndjson");
+    response
+}
+
+/// An operation of the API.
+async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
+    let request_id = server.request_id();
+    let (operation, answer) = match read(request).await {
+        Ok(request) => perform(server, entry, &request).await,
+        Err(refusal) => (None, Err(refusal)),
+    };
+    let reply = wire::reply(operation, answer, &request_id);
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(Answer::Whole(Some(reply.body)));
+    *response.status_mut() = status;
+    for (name, value) in &reply.headers {
+        set(&mut response, name, value);
+    }
+    response
+}
+
+/// A request in memory.
+struct Read {
+    method: String,
+    path: String,
+    query: String,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
+    let (head, body) = request.into_parts();
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = std::str::from_utf8(value.as_bytes());
+        value.map(|value| (name.as_str().to_owned(), value.to_owned()))
+    });
+    let headers: Result<Vec<_>, _> = headers.collect();
+    let headers = headers.map_err(|_| Refusal::invalid_request("A header is not UTF-8."))?;
+    let body = tokio::time::timeout(PATIENCE, Limited::new(body, wire::MAX_BODY_BYTES).collect()).await;
+    let body = match body {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            return Err(Refusal::payload_too_large("The payload exceeds the maximum size allowed"));
+        }
+        Ok(Err(_)) => return Err(Refusal::invalid_request("The body ended early.")),
+        Err(_) => return Err(Refusal::invalid_request("The body took too long.").with_status(408)),
+    };
+    Ok(Read {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers,
+        body,
+    })
+}
+
+type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
+
+async fn perform(server: &Server, entry: &Entry, request: &Read) -> Performed {
+    let (caller, service) = match identify(server, entry, request) {
+        Ok(identified) => identified,
+        Err(refusal) => return (None, Err(refusal)),
+    };
+    let found = match wire::route(&wire::services_for(Some(&service)), &request.method, &request.path) {
+        Ok(found) => found,
+        Err(refusal) => return (None, Err(refusal)),
+    };
+    let operation = found.operation;
+    let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
+    let answer = match wire::bind(found, &arrived) {
+        Ok(input) => match server.house.plan(&caller, operation, input, server.now(), server.entropy()) {
+            Plan::Done(answer) => answer,
+            Plan::Desk(job) => at_desk(server, job).await,
+        },
+        Err(refusal) => Err(refusal),
+    };
+    (Some(operation), answer)
+}
+
+async fn at_desk(server: &Server, job: cloud::Job) -> Result<Output, Refusal> {
+    let (tell, told) = oneshot::channel();
+    // Whoever asked may be gone by then; what was done stays done.
+    let job = job.then(move |answer| drop(tell.send(answer)));
+    server.desk.bring(job).await;
+    told.await.unwrap_or_else(|_| Err(Refusal::internal_failure("The write was not carried out.")))
+}
+
+/// Who calls, and the service its signature names: a device by its certificate, everybody else by an access key.
+/// In development any key is taken, so the signature itself is not verified; a region and an account come from it.
+fn identify(server: &Server, entry: &Entry, request: &Read) -> Result<(Caller, String), Refusal> {
+    let Read { method, path, query, headers, body } = request;
+    let signed = Signable { method, path, query, headers, payload: body };
+    let credential = sign::credential(&signed).map_err(|rejected| refusal(&rejected))?;
+    if let Some(credential) = credential {
+        let key = credential.access_key_id.clone();
+        let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
+        let account = if is_account { key.as_str() } else { ACCOUNT };
+        let scope = Scope::new(account, &credential.region);
+        return Ok((Caller { scope, identity: Identity::Key(key) }, credential.service));
+    }
+    let Some(device) = &entry.device else {
+        return Err(refusal(&Rejected::missing()));
+    };
+    let certificate_id = device.certificate_id.clone();
+    let scope = server.scope_of(&certificate_id, &entry.ip)?;
+    let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
+    Ok((Caller { scope, identity }, "iotdata".to_owned()))
+}
+
+fn refusal(rejected: &Rejected) -> Refusal {
+    Refusal::new(rejected.error, rejected.message.clone()).with_status(Rejected::STATUS)
+}
+
+fn whole(status: StatusCode, content_type: &str, body: Bytes) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(Some(body)));
+    *response.status_mut() = status;
+    set(&mut response, "content-type", content_type);
+    response
+}
+
+fn set(response: &mut Response<Answer>, name: &str, value: &str) {
+    let name = hyper::header::HeaderName::try_from(name);
+    if let (Ok(name), Ok(value)) = (name, hyper::header::HeaderValue::try_from(value)) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// A body that is there already, or one that comes line by line.
+enum Answer {
+    Whole(Option<Bytes>),
+    Lines(mpsc::Receiver<Bytes>),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Lines(lines) => lines.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line)))),
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Whole(bytes) => hyper::body::SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Lines(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}

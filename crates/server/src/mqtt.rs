@@ -1,0 +1,204 @@
+//! The MQTT door: bytes from a TLS stream become packets for the house, and what waits in the session becomes bytes.
+//! One task per connection reads all there is, gives it to the house, and writes once per turn. What packets mean is
+//! unknown here.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use broker::{Closed, Wake};
+use bytes::{Bytes, BytesMut};
+use cloud::{Connection, MAXIMUM_PACKET_SIZE, Peer};
+use mqtt::{ConnAck, Decoder, Malformed, Packet, ReasonCode, Version};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::serve::Server;
+
+/// How long a client may take from the end of the handshake to its CONNECT.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a client that is being closed may take for the last bytes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long a client may take nothing of what is written to it.
+const STALL: Duration = Duration::from_secs(30);
+
+/// Bytes read at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// Wakes the task of a connection.
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
+    let mut line = Line { stream, input: BytesMut::new(), decoder: Decoder::new(MAXIMUM_PACKET_SIZE) };
+    let bell = Arc::new(Bell(Notify::new()));
+    let Some(connection) = let_in(server, &mut line, peer, &bell).await else { return };
+    exchange(server, &mut line, &connection, &bell).await;
+    // The last bytes are the DISCONNECT that says why, and are worth a moment.
+    let _ = timeout(LAST_WORDS, line.finish(connection.session().take_outgoing())).await;
+    if let Some(will) = server.house.disconnected(&connection, server.now(), server.entropy()) {
+        server.desk.bring(will).await;
+    }
+}
+
+/// Takes the CONNECT and asks the house.
+async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
+    server: &Server,
+    line: &mut Line<S>,
+    peer: Peer,
+    bell: &Arc<Bell>,
+) -> Option<Arc<Connection>> {
+    let first = match timeout(CONNECT, line.packet()).await {
+        Ok(Ok(Some(packet))) => packet,
+        Ok(Err(malformed)) => {
+            line.refuse(ConnAck::refusal(malformed.reason)).await;
+            return None;
+        }
+        Ok(Ok(None)) | Err(_) => return None,
+    };
+    // Anything but a CONNECT first is the end of it [MQTT-3.1.0-1].
+    let Packet::Connect(connect) = first else { return None };
+    let wake = Arc::clone(bell) as Arc<dyn Wake>;
+    match server.house.connect(peer, &connect, wake, server.now(), server.entropy()) {
+        Ok(connection) => Some(connection),
+        Err(refused) => {
+            line.refuse(*refused.connack).await;
+            None
+        }
+    }
+}
+
+/// Reads and writes until the session is closed or the stream ends.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    server: &Server,
+    line: &mut Line<S>,
+    connection: &Arc<Connection>,
+    bell: &Bell,
+) {
+    let session = connection.session();
+    let patience = Duration::from_secs_f32(connection.patience());
+    let mut silence_ends = Instant::now() + patience;
+    loop {
+        take_packets(server, line, connection).await;
+        if session.closed().is_some() || !send(line, connection, bell).await {
+            return;
+        }
+        let reads = !connection.is_busy();
+        tokio::select! {
+            read = line.read(), if reads => match read {
+                Ok(0) | Err(_) => session.close(Closed::ConnectionLost),
+                Ok(_) => silence_ends = Instant::now() + patience,
+            },
+            () = bell.0.notified() => {}
+            () = sleep_until(silence_ends) => session.close(Closed::KeepAliveTimeout),
+        }
+    }
+}
+
+/// Writes all that waits. A client that does not take it is given up; one that is closed meanwhile need not.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection: &Connection, bell: &Bell) -> bool {
+    let session = connection.session();
+    let mut bytes = session.take_outgoing();
+    if bytes.is_empty() {
+        return true;
+    }
+    let given_up = Instant::now() + STALL;
+    loop {
+        tokio::select! {
+            // Cancelled and called again, this goes on where it was.
+            written = line.write(&mut bytes) => {
+                if written.is_err() {
+                    session.close(Closed::ConnectionLost);
+                }
+                return written.is_ok();
+            }
+            () = bell.0.notified() => if session.closed().is_some() { return false },
+            () = sleep_until(given_up) => {
+                session.close(Closed::TooSlow);
+                return false;
+            }
+        }
+    }
+}
+
+/// Gives the house every packet that has arrived whole.
+async fn take_packets<S>(server: &Server, line: &mut Line<S>, connection: &Arc<Connection>) {
+    while connection.session().closed().is_none() && !connection.is_busy() {
+        match line.decoder.decode(&mut line.input) {
+            Ok(Some(packet)) => {
+                server.metrics.packets.fetch_add(1, Ordering::Relaxed);
+                if let Some(job) = server.house.receive(connection, packet, server.now(), server.entropy()) {
+                    server.desk.bring(job).await;
+                }
+            }
+            Ok(None) => return,
+            Err(Malformed { reason, message }) => {
+                connection.session().close(Closed::ClientError { reason, message: message.to_owned() });
+            }
+        }
+    }
+}
+
+/// A stream with what has been read of it.
+struct Line<S> {
+    stream: S,
+    input: BytesMut,
+    decoder: Decoder,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// The next packet; nothing at the end of the stream.
+    async fn packet(&mut self) -> Result<Option<Packet>, Malformed> {
+        loop {
+            if let Some(packet) = self.decoder.decode(&mut self.input)? {
+                return Ok(Some(packet));
+            }
+            if matches!(self.read().await, Ok(0) | Err(_)) {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn read(&mut self) -> std::io::Result<usize> {
+        self.input.reserve(CHUNK);
+        self.stream.read_buf(&mut self.input).await
+    }
+
+    async fn write(&mut self, bytes: &mut Bytes) -> std::io::Result<()> {
+        self.stream.write_all_buf(bytes).await?;
+        self.stream.flush().await
+    }
+
+    async fn refuse(&mut self, connack: ConnAck) {
+        let version = self.decoder.version().unwrap_or(Version::V311);
+        let mut bytes = BytesMut::new();
+        let packet = Packet::ConnAck(Box::new(connack));
+        // 3.1.1 has no words for some reasons; then closing says it all.
+        if mqtt::encode(&packet, version, MAXIMUM_PACKET_SIZE, &mut bytes).is_ok() {
+            let _ = timeout(LAST_WORDS, self.finish(bytes.freeze())).await;
+        }
+    }
+
+    /// Writes the last bytes and says goodbye in TLS.
+    async fn finish(&mut self, mut bytes: Bytes) -> std::io::Result<()> {
+        self.write(&mut bytes).await?;
+        self.stream.shutdown().await
+    }
+}
+
+/// The reason a listener gives that cannot serve MQTT on a connection at all.
+pub(crate) async fn turn_away(stream: impl AsyncRead + AsyncWrite + Unpin, reason: ReasonCode) {
+    let mut line = Line { stream, input: BytesMut::new(), decoder: Decoder::new(MAXIMUM_PACKET_SIZE) };
+    if let Ok(Ok(Some(Packet::Connect(_)))) = timeout(CONNECT, line.packet()).await {
+        line.refuse(ConnAck::refusal(reason)).await;
+    }
+}
