@@ -549,4 +549,3 @@ def test_what_the_client_cannot_check_the_server_does(ombra):
                              aws_secret_access_key="test", config=Config(parameter_validation=False))
     refused(unchecked.create_policy, 400, "InvalidRequestException", policyName="unchecked")
     refused(unchecked.update_certificate, 400, "InvalidRequestException", certificateId="ab" * 32, newStatus="MAYBE")
-    refused(unchecked.create_thing, 400, "InvalidRequestException", thingName="wrong", attributePayload="text")

@@ -166,7 +166,8 @@ def test_no_certificate_is_refused(ombra):
         pass
     else:
         assert turned_away(wire, "nobody")
-    ombra.event(principal="", decision="NO_CERTIFICATE")
+    event = ombra.event(principal="", action="TLS")
+    assert "certificate" in event["reason"].lower()
 
 
 def test_an_unknown_certificate_is_refused(ombra, workshop):
