@@ -1,0 +1,16 @@
+//! The nouns as a caller meets them: whole operations on a whole house, in virtual time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests are tests too, and `json!` makes values"
+)]
+
+mod certificates;
+mod endpoints;
+mod house;
+mod policies;
+mod principals;
+mod thing_types;
+mod things;
