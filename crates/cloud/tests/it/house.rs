@@ -4,7 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use cloud::{Authority, Caller, Event, House, Identity, Issued, KeyPair, NotIssued, Quotas, Scope, Settings, Witness};
+use cloud::{
+    Authority, Caller, Connection, Event, House, Identity, Issued, KeyPair, Kind, NotIssued, Peer, Quotas, Scope,
+    Settings, Witness,
+};
+use mqtt::{Connect, ConnectProperties, Text, Version};
 use serde_json::{Value, json};
 use wire::Input;
 
@@ -41,14 +45,29 @@ impl Authority for Drawer {
     }
 }
 
-struct Deaf;
+/// Counts the faults of the house, of which there should be none.
+#[derive(Default)]
+struct Listener {
+    faults: AtomicUsize,
+}
 
-impl Witness for Deaf {
-    fn event(&self, _: Event) {}
+impl Witness for Listener {
+    fn event(&self, event: Event) {
+        if matches!(event.kind, Kind::Fault { .. }) {
+            self.faults.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn follows_publications(&self) -> bool {
         false
     }
+}
+
+/// A socket that nobody waits for.
+struct Asleep;
+
+impl broker::Wake for Asleep {
+    fn wake(&self) {}
 }
 
 /// A house under test, seen from one account and region.
@@ -57,6 +76,7 @@ pub(crate) struct Lab {
     house: Arc<House>,
     clock: Arc<AtomicI64>,
     calls: Arc<AtomicU64>,
+    listener: Arc<Listener>,
     scope: Scope,
 }
 
@@ -65,16 +85,23 @@ pub(crate) const DAWN: i64 = 1_700_000_000_000;
 
 impl Lab {
     pub(crate) fn new() -> Self {
+        let listener = Arc::new(Listener::default());
         let settings = Settings {
             endpoint: "iot.example.com:8443".to_owned(),
             quotas: Quotas::Aws,
             broker: broker::Settings::default(),
         };
-        let house = House::new(store::Store::in_memory(), settings, Arc::new(Drawer::default()), Arc::new(Deaf));
+        let house = House::new(
+            store::Store::in_memory(),
+            settings,
+            Arc::new(Drawer::default()),
+            Arc::clone(&listener) as Arc<dyn Witness>,
+        );
         Self {
             house: Arc::new(house),
             clock: Arc::new(AtomicI64::new(DAWN)),
             calls: Arc::default(),
+            listener,
             scope: Scope::new("000000000000", "us-east-1"),
         }
     }
@@ -107,6 +134,32 @@ impl Lab {
             Ok(output) => Ok(Value::Object(output.fields().clone())),
             Err(refusal) => Err((refusal.error().to_owned(), refusal.message().to_owned())),
         }
+    }
+
+    /// A device's connection with this certificate, if it is let in.
+    pub(crate) fn connect(&self, certificate_id: &str, client_id: &str) -> Option<Arc<Connection>> {
+        let connect = Connect {
+            version: Version::V311,
+            clean_start: true,
+            keep_alive: 60,
+            client_id: Text::try_from(client_id).unwrap(),
+            will: None,
+            username: None,
+            password: None,
+            properties: ConnectProperties::default(),
+        };
+        let peer = Peer {
+            ip: "192.0.2.1".to_owned(),
+            address: "192.0.2.1:50000".to_owned(),
+            server_name: None,
+            certificate_id: certificate_id.to_owned(),
+        };
+        self.house.connect(peer, &connect, Arc::new(Asleep), self.now(), 0).ok()
+    }
+
+    /// How often the house itself failed.
+    pub(crate) fn faults(&self) -> usize {
+        self.listener.faults.load(Ordering::Relaxed)
     }
 
     /// The answer of an operation that must succeed.

@@ -8,6 +8,7 @@
 )]
 
 mod certificates;
+mod effects;
 mod endpoints;
 mod house;
 mod policies;
