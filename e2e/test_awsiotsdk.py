@@ -218,7 +218,7 @@ def test_the_sdk_hears_the_limits_in_the_connack(workshop):
         assert settings.topic_alias_maximum_to_server == 8
         assert settings.retain_available and settings.wildcard_subscriptions_available
         assert settings.shared_subscriptions_available and not settings.subscription_identifiers_available
-        assert settings.server_keep_alive == 1200
+        assert settings.server_keep_alive_sec == 1200
 
 
 def test_the_sdk_is_told_a_refusal(workshop):

@@ -172,7 +172,7 @@ def test_errors_over_https_are_those_of_the_shadow_service(ombra, lamp):
         (b"{", 400, "InvalidRequestException", None),
         (b"{}", 400, "InvalidRequestException", "Missing required node: state"),
         (b'{"state":{},"version":77}', 409, "ConflictException", "Version conflict"),
-        (b'{"state":{"desired":"' + b"x" * 9000 + b'"}}', 413, "RequestEntityTooLargeException",
+        (b'{"state":{"desired":{"x":"' + b"x" * 9000 + b'"}}}', 413, "RequestEntityTooLargeException",
          "The payload exceeds the maximum size allowed"),
     ]:
         got, headers, answer = ask(ombra, lamp.context(), "POST", "/things/lamp/shadow", body)

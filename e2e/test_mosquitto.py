@@ -43,13 +43,13 @@ def subscribed(device, version, *words):
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=PATIENCE)
+        process.wait(PATIENCE)
+        process.stdout.close()
 
 
 def heard(process) -> list[str]:
     """What it printed by its end, without the protocol."""
-    printed, _ = process.communicate(timeout=PATIENCE)
-    return [line for line in printed.splitlines() if not line.startswith(("Client ", "Subscribed"))]
+    return [line for line in process.stdout.read().splitlines() if not line.startswith(("Client ", "Subscribed"))]
 
 
 @both_versions
