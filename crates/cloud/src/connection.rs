@@ -480,6 +480,11 @@ impl House {
         let space = self.space(&connection.scope);
         space.broker.forget(&connection.session);
         space.connections.remove(connection);
+        if let Closed::ClientError { message, .. } = &closed {
+            let cx = self.context(&connection.scope, now, entropy);
+            let refused = Refused { decision: "CLIENT_ERROR".into(), reason: message.clone(), ..Refused::default() };
+            self.tell_refused(connection, &cx, "MQTT", String::new(), refused);
+        }
         let (reason, detail) = lifecycle(&closed);
         let kind = Kind::Disconnected {
             client_id: connection.client_id().to_owned(),

@@ -17,6 +17,7 @@ mod scope;
 // The nouns.
 mod certificates;
 mod endpoints;
+pub mod neighbours;
 mod policies;
 mod principals;
 mod publish;

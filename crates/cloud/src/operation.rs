@@ -190,3 +190,49 @@ pub(crate) fn find(operation: &Operation) -> Option<&'static Op> {
 pub(crate) fn built() -> impl Iterator<Item = &'static Op> {
     crate::NOUNS.iter().flat_map(|rows| rows.iter())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+
+    /// The page, from the tables: every operation of every service, and whether it has a row.
+    fn page() -> String {
+        let mut page = String::from(
+            "# Operations\n\nPrinted from the tables of operations; `OMBRA_WRITE=1 cargo nextest run -p cloud operations` \
+             writes it anew.\nWhat is not built answers 501 `NotImplementedException` with its name.\n",
+        );
+        for service in wire::SERVICES {
+            let (built, not): (Vec<_>, Vec<_>) = service.operations.iter().partition(|op| find(op).is_some());
+            let total = service.operations.len();
+            writeln!(page, "\n## {}: {} of {total} built\n", service.name, built.len()).unwrap();
+            for operation in built {
+                writeln!(page, "- {}", operation.name).unwrap();
+            }
+            let names: Vec<&str> = not.iter().map(|operation| operation.name).collect();
+            writeln!(page, "\nNot built: {}.", if names.is_empty() { "none".to_owned() } else { names.join(", ") })
+                .unwrap();
+        }
+        page + "\n## Neighbours\n\n- sts GetCallerIdentity\n"
+    }
+
+    #[test]
+    fn the_page_of_operations_is_what_is_built() {
+        if std::env::var_os("OMBRA_WRITE").is_some() {
+            std::fs::write(PAGE, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(PAGE).unwrap_or_default();
+        assert!(written == page(), "docs/operations.md is not current: run with OMBRA_WRITE=1");
+    }
+
+    #[test]
+    fn no_operation_has_two_rows() {
+        let mut seen = std::collections::HashSet::new();
+        for op in built() {
+            assert!(seen.insert((op.model.service, op.model.name)), "{} twice", op.model.name);
+        }
+    }
+}

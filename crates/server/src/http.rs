@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cloud::neighbours::sts;
 use cloud::{Caller, Identity, Plan, Scope};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
@@ -132,11 +133,17 @@ fn events(server: &Server, query: &str) -> Response<Answer> {
 /// An operation of the API.
 async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
     let request_id = server.request_id();
-    let (operation, answer) = match read(request).await {
-        Ok(request) => perform(server, entry, &request).await,
-        Err(refusal) => (None, Err(refusal)),
+    let reply = match read(request).await {
+        Ok(request) => match identify(server, entry, &request) {
+            Ok((caller, service)) if service == "sts" => neighbour(&caller, &request, &request_id),
+            Ok((caller, service)) => {
+                let (operation, answer) = perform(server, &caller, &service, &request).await;
+                wire::reply(operation, answer, &request_id)
+            }
+            Err(refusal) => wire::reply(None, Err(refusal), &request_id),
+        },
+        Err(refusal) => wire::reply(None, Err(refusal), &request_id),
     };
-    let reply = wire::reply(operation, answer, &request_id);
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Answer::Whole(Some(reply.body)));
     *response.status_mut() = status;
@@ -183,25 +190,36 @@ async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
 
 type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
 
-async fn perform(server: &Server, entry: &Entry, request: &Read) -> Performed {
-    let (caller, service) = match identify(server, entry, request) {
-        Ok(identified) => identified,
-        Err(refusal) => return (None, Err(refusal)),
-    };
-    let found = match wire::route(&wire::services_for(Some(&service)), &request.method, &request.path) {
+/// Services a credential may name; the rest of AWS is not here and says so.
+const SERVICES: [&str; 6] = ["iot", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
+
+async fn perform(server: &Server, caller: &Caller, service: &str, request: &Read) -> Performed {
+    if !SERVICES.contains(&service) {
+        let message = format!("The service {service} is not implemented yet; docs/operations.md lists what is.");
+        return (None, Err(Refusal::new("NotImplementedException", message)));
+    }
+    let found = match wire::route(&wire::services_for(Some(service)), &request.method, &request.path) {
         Ok(found) => found,
         Err(refusal) => return (None, Err(refusal)),
     };
     let operation = found.operation;
     let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
     let answer = match wire::bind(found, &arrived) {
-        Ok(input) => match server.house.plan(&caller, operation, input, server.now(), server.entropy()) {
+        Ok(input) => match server.house.plan(caller, operation, input, server.now(), server.entropy()) {
             Plan::Done(answer) => answer,
             Plan::Desk(job) => at_desk(server, job).await,
         },
         Err(refusal) => Err(refusal),
     };
     (Some(operation), answer)
+}
+
+/// An action of a service beside AWS IoT.
+fn neighbour(caller: &Caller, request: &Read, request_id: &str) -> wire::Reply {
+    let action = wire::query::parameter(&request.body, "Action").unwrap_or_default();
+    // The action becomes the name of an element of the answer.
+    let action = if action.bytes().all(|byte| byte.is_ascii_alphanumeric()) { action } else { String::new() };
+    wire::query::reply(&action, sts::NAMESPACE, sts::answer(caller, &action), request_id)
 }
 
 async fn at_desk(server: &Server, job: cloud::Job) -> Result<Output, Refusal> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker::{Closed, Wake};
 use bytes::{Bytes, BytesMut};
-use cloud::{Connection, MAXIMUM_PACKET_SIZE, Peer};
+use cloud::{Connection, MAXIMUM_PACKET_SIZE, Peer, Refused};
 use mqtt::{ConnAck, Decoder, Malformed, Packet, ReasonCode, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -60,13 +60,17 @@ async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
     let first = match timeout(CONNECT, line.packet()).await {
         Ok(Ok(Some(packet))) => packet,
         Ok(Err(malformed)) => {
+            server.refused(unreadable(&peer, malformed.message));
             line.refuse(ConnAck::refusal(malformed.reason)).await;
             return None;
         }
         Ok(Ok(None)) | Err(_) => return None,
     };
     // Anything but a CONNECT first is the end of it [MQTT-3.1.0-1].
-    let Packet::Connect(connect) = first else { return None };
+    let Packet::Connect(connect) = first else {
+        server.refused(unreadable(&peer, "the first packet is not a CONNECT"));
+        return None;
+    };
     let wake = Arc::clone(bell) as Arc<dyn Wake>;
     match server.house.connect(peer, &connect, wake, server.now(), server.entropy()) {
         Ok(connection) => Some(connection),
@@ -74,6 +78,17 @@ async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
             line.refuse(*refused.connack).await;
             None
         }
+    }
+}
+
+fn unreadable(peer: &Peer, reason: &str) -> Refused {
+    Refused {
+        principal: peer.certificate_id.clone(),
+        action: "iot:Connect".to_owned(),
+        decision: "CLIENT_ERROR".to_owned(),
+        reason: reason.to_owned(),
+        peer: peer.address.clone(),
+        ..Refused::default()
     }
 }
 

@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// Tells a refusal of somebody whose account is not known.
-    fn refused(&self, refused: Refused) {
+    pub(crate) fn refused(&self, refused: Refused) {
         let kind = Kind::Refusal(refused);
         self.events.event(Event { at: self.now(), account: String::new(), region: String::new(), kind });
     }
@@ -165,6 +165,7 @@ impl From<CaError> for StartError {
 
 /// Starts everything; when this returns, every door answers and `endpoints.json` says where.
 pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
+    raise_descriptor_limit();
     let data = DataDir::open(&settings.data)?;
     let listeners = Listeners::open(settings).await?;
     let endpoints = listeners.endpoints()?;
@@ -243,6 +244,18 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints) -> cloud::Settings
     };
     cloud::Settings { endpoint, quotas, broker: broker::Settings::default() }
 }
+
+/// A connection is a descriptor, and the soft limit of a shell is far below what devices need. What cannot be had
+/// is done without: accepting then says when it runs out.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -327,8 +340,9 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, po
     let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(refused) => {
-            let (action, decision) = ("TLS".to_owned(), "HANDSHAKE".to_owned());
             let (reason, peer) = (refused.to_string(), address.to_string());
+            let Some(decision) = refused.decision() else { return tracing::debug!(peer, reason, "no handshake") };
+            let (action, decision) = ("TLS".to_owned(), decision.to_owned());
             return server.refused(Refused { action, decision, reason, peer, ..Refused::default() });
         }
     };

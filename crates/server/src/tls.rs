@@ -77,6 +77,19 @@ enum Why {
     Broken(io::Error),
 }
 
+impl TlsRefused {
+    /// The word of the refusal event; none where nobody was refused: the peer left or never spoke.
+    pub(crate) fn decision(&self) -> Option<&'static str> {
+        match self.why {
+            Why::NoCertificate => Some("NO_CERTIFICATE"),
+            Why::NotPossessed => Some("INVALID_CERTIFICATE"),
+            Why::UnknownAlpn => Some("UNKNOWN_ALPN"),
+            Why::PeerAlert(_) => Some("REFUSED_BY_CLIENT"),
+            Why::TimedOut | Why::Broken(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for TlsRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.why.fmt(f)?;

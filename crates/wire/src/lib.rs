@@ -9,6 +9,7 @@ mod document;
 mod generated;
 mod model;
 pub mod page;
+pub mod query;
 mod refusal;
 mod reply;
 mod route;

@@ -1,0 +1,3 @@
+//! Services beside AWS IoT that its walkthroughs call, as far as they do: each refuses the rest by name.
+
+pub mod sts;
