@@ -5,6 +5,7 @@ or worse shows in a diff. A run of the whole suite fails when a test that once p
 """
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from house import Ombra
 
 LEDGER = Path(__file__).parent / "verdicts.jsonl"
 verdicts: dict[str, str] = {}
+
+
+def pytest_configure():
+    """Servers inherit how many files may be open; crowds of connections need all that is allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 # Servers.

@@ -97,14 +97,25 @@ class Five:
     def __init__(self, device, **options):
         self.connected, self.stopped = Future(), Future()
         self.client = mqtt5_client_builder.mtls_from_path(
-            on_lifecycle_connection_success=self.connected.set_result,
-            on_lifecycle_connection_failure=lambda failure: self.connected.set_exception(failure.exception),
+            on_lifecycle_connection_success=self._first(self.connected.set_result),
+            on_lifecycle_connection_failure=self._first(self._failed),
             on_lifecycle_stopped=self.stopped.set_result, **where(device), **options,
         )
 
+    def _failed(self, failure):
+        self.connected.set_exception(failure.exception)
+
+    def _first(self, settle):
+        """The client tries again and again; what came of the first time is what counts."""
+        return lambda event: None if self.connected.done() else settle(event)
+
     def __enter__(self):
         self.client.start()
-        self.connected.result(PATIENCE)
+        try:
+            self.connected.result(PATIENCE)
+        except BaseException:
+            self.__exit__()
+            raise
         return self.client
 
     def __exit__(self, *_):

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import packets
-from devices import tls_socket
+from devices import Workshop, tls_socket
 from house import PATIENCE, wait_for
 from packets import V5, V311, Will
 
@@ -238,31 +238,45 @@ def test_half_a_connect_and_then_silence_hinders_nobody(device):
         device.connect().leave()
 
 
-def idle_connections(address, count):
-    """Open TCP connections that will say nothing, as many as can be had."""
-    return [socket.create_connection(address, timeout=PATIENCE) for _ in range(count)]
+@contextlib.contextmanager
+def crowd():
+    """A list of connections that all end with the test."""
+    idle = []
+    try:
+        yield idle
+    finally:
+        for connection in idle:
+            connection.close()
 
 
 @pytest.mark.timeout(120)
 def test_ten_thousand_silent_connections_do_not_hinder_a_device(ombra, iot, device):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    aim = min(10_000, hard - 500)
-    idle = []
-    try:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    share = min(10_000, soft - 500) // 10
+    doors = [ombra.address(door) for door in ("mqtts", "tls", "http")]
+    with crowd() as idle:
         with device.connect() as wire:
             wire.subscribe("busy", qos=1)
-            for share in range(10):
-                idle += idle_connections(ombra.address("mqtts"), aim // 10)
-                wire.publish("busy", str(share))
-                assert wire.message().payload == str(share).encode()
+            for turn in range(10):
+                idle += [socket.create_connection(doors[turn % 3], PATIENCE) for _ in range(share)]
+                wire.publish("busy", str(turn))
+                assert wire.message().payload == str(turn).encode()
         device.connect().leave()
         iot.describe_thing(thingName=device.name)
-    finally:
-        for connection in idle:
-            connection.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     wait_for(ombra.alive, "the server is well after the crowd left")
+
+
+def test_a_server_without_file_descriptors_keeps_who_is_connected_and_recovers(own_ombra, tmp_path):
+    device = Workshop(own_ombra.start(), tmp_path / "devices").device()
+    with device.connect() as wire, crowd() as idle:
+        wire.subscribe("busy", qos=1)
+        resource.prlimit(own_ombra.process.pid, resource.RLIMIT_NOFILE, (128, 128))
+        # The backlog of the listener takes who is not accepted.
+        idle += [socket.create_connection(own_ombra.address("mqtts"), PATIENCE) for _ in range(200)]
+        wire.publish("busy", "still")
+        assert wire.message().payload == b"still"
+    wait_for(own_ombra.alive, "the server is well after the crowd left")
+    device.connect().leave()
 
 
 def test_a_handshake_that_stops_half_way_hinders_nobody(ombra, device):

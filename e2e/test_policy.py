@@ -191,6 +191,14 @@ def test_an_inactive_certificate_is_refused_until_it_is_activated(ombra, iot, wo
     ombra.event(principal=device.certificate_id, decision="REVOKED")
 
 
+def test_a_deleted_certificate_is_unknown(ombra, iot, workshop):
+    device = workshop.device(thing=False)
+    iot.update_certificate(certificateId=device.certificate_id, newStatus="INACTIVE")
+    iot.delete_certificate(certificateId=device.certificate_id, forceDelete=True)
+    assert turned_away(device.wire(), device.name)
+    ombra.event(principal=device.certificate_id, decision="UNKNOWN_CERTIFICATE")
+
+
 def test_a_certificate_without_a_policy_may_nothing(ombra, iot, workshop):
     device = workshop.device()
     iot.detach_policy(policyName=device.policy, target=device.certificate_arn)

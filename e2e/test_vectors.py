@@ -1,4 +1,4 @@
-"""The lives of shadows that crate `shadow` is tested with, once more over MQTT and HTTP, to see that the wires are right.
+"""The lives of shadows that crate `shadow` is tested with, once more over MQTT and HTTP, to see that both wires hold.
 
 Each step of `shadow.jsonl` is one request and every message published because of it, at times that are made up. Here
 the clock is the server's, so a made-up time in an expected message stands for the moments in which its step was played.
