@@ -1,4 +1,5 @@
-//! Certificates.
+//! Certificates through the house's door: how they are made, listed, deactivated and deleted, and the exact words of each
+//! refusal. Which connections they open is told in `effects`.
 
 use cloud::Scope;
 use serde_json::{Value, json};

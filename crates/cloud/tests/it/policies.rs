@@ -1,4 +1,5 @@
-//! Policies, their versions and attachments.
+//! Policies, their versions and attachments, as records. What the documents allow is tested in crate `policy`, and what
+//! attaching one does to a live connection in `effects`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Which certificates belong to which things.
+//! Which certificates belong to which things: attaching, exclusively or not, detaching, and the four listings. Which
+//! thing a connection speaks for is told in `effects`.
 
 use serde_json::json;
 

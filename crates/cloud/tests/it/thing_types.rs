@@ -1,4 +1,5 @@
-//! Thing types.
+//! Thing types from their creation to their deletion, five minutes of virtual time after they were deprecated, and what
+//! things may do with them meanwhile.
 
 use serde_json::json;
 

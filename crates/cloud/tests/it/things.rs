@@ -1,4 +1,5 @@
-//! Things.
+//! Things: created once however often it is asked, updated under a version, listed page by page while others come and
+//! go, and deleted when nothing is attached.
 
 use serde_json::{Map, Value, json};
 

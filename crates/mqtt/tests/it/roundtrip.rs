@@ -1,4 +1,5 @@
-//! What is encoded is decoded as it was, in one piece or byte by byte.
+//! What is encoded is decoded as it was, in one piece or byte by byte, for arbitrary packets of every type and in both
+//! versions. Whether the bytes are those of the specification is told by the tables.
 
 use bytes::BytesMut;
 use mqtt::{Packet, Publish, Version};

@@ -1,4 +1,5 @@
-//! What every engine owes, told once and run over all of them.
+//! What every engine owes, told once and run over all of them: order, isolation of units, snapshots, versions of records.
+//! What survives a crash is told elsewhere.
 
 use store::{Direction, Disk, Durability, Fault, FaultPlan, Key, Options, Outcome, Read, Store, Table, Write};
 
