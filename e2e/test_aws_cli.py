@@ -115,7 +115,6 @@ def test_the_region_is_known(aws):
     assert aws.run("configure", "get", "region").stdout.strip() == "us-east-1"
 
 
-@pytest.mark.xfail(strict=True, reason="STS is not built, though the walkthrough asks it for the account")
 def test_the_account_is_known(aws):
     assert aws("sts", "get-caller-identity")["Account"] == "000000000000"
 

@@ -202,12 +202,15 @@ FIRST = {
 
 
 @pytest.mark.parametrize("name", FIRST)
-def test_a_bad_beginning_is_not_let_in(device, name):
+def test_a_bad_beginning_is_not_let_in(ombra, device, name):
+    known = len(ombra.events())
     # A server answers a version that it does not know in the newest that it does.
     with device.wire(V5 if name == "version_6" else V311) as wire:
         wire.send(FIRST[name])
         with contextlib.suppress(packets.Closed):
             assert wire.expect(packets.CONNACK).reason != 0
+    event = wait_for(lambda: ombra.events()[known:], "a refusal")[0]
+    assert event["principal"] == device.certificate_id and event["reason"]
 
 
 @pytest.mark.parametrize("topic", ["a/b/c/d/e/f/g/h/i", "x" * 257], ids=["nine_levels", "257_bytes"])

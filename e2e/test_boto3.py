@@ -8,9 +8,11 @@ import datetime
 import hashlib
 import json
 import uuid
+from pathlib import Path
 
 import boto3
 import pytest
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography import x509
@@ -21,6 +23,7 @@ from devices import ALLOW_ALL, arn, request_for, tls_context, tls_socket
 from packets import V5, Wire
 
 DOCUMENT = json.dumps(ALLOW_ALL)
+OPERATIONS = Path(__file__).resolve().parent.parent / "docs/operations.md"
 
 
 def missing(shape, value, path="") -> list[str]:
@@ -391,11 +394,28 @@ def test_principals_are_attached_to_things_and_listed_from_both_sides(checked, c
         assert checked.attach_thing_principal(thingName=name, principal=principal) == {}
     assert checked.list_thing_principals(thingName="princ-1")["principals"] == [principal]
     assert sorted(checked.list_principal_things(principal=principal)["things"]) == ["princ-1", "princ-2"]
+    kinds = [{"principal": principal, "thingPrincipalType": "NON_EXCLUSIVE_THING"}]
+    assert checked.list_thing_principals_v2(thingName="princ-1")["thingPrincipalObjects"] == kinds
+    told = checked.list_principal_things_v2(principal=principal)["principalThingObjects"]
+    assert sorted(one["thingName"] for one in told) == ["princ-1", "princ-2"]
+    checked.create_thing(thingName="princ-3")
+    refused(checked.attach_thing_principal, 400, "InvalidRequestException", thingName="princ-3", principal=principal,
+            thingPrincipalType="EXCLUSIVE_THING")
     checked.detach_thing_principal(thingName="princ-1", principal=principal)
     assert checked.list_principal_things(principal=principal)["things"] == ["princ-2"]
     refused(checked.attach_thing_principal, 404, "ResourceNotFoundException", thingName="no-such", principal=principal)
     refused(checked.attach_thing_principal, 404, "ResourceNotFoundException", thingName="princ-1",
             principal=arn("cert/" + "0" * 64))
+
+
+def test_the_older_names_for_attaching_policies_work_too(checked, certificate):
+    principal = certificate["certificateArn"]
+    checked.create_policy(policyName="older", policyDocument=DOCUMENT)
+    checked.attach_principal_policy(policyName="older", principal=principal)
+    assert [one["policyName"] for one in checked.list_principal_policies(principal=principal)["policies"]] == ["older"]
+    assert checked.list_policy_principals(policyName="older")["principals"] == [principal]
+    checked.detach_principal_policy(policyName="older", principal=principal)
+    assert checked.list_principal_policies(principal=principal)["policies"] == []
 
 
 # Endpoints.
@@ -528,23 +548,72 @@ def test_accounts_and_regions_are_worlds_of_their_own(ombra):
     assert empty.list_things()["things"] == empty.list_certificates()["certificates"] == []
 
 
-@pytest.mark.parametrize(
-    ("service", "method", "parameters", "operation"),
-    [
-        ("iot", "create_job", {"jobId": "j", "targets": ["x"]}, "CreateJob"),
-        ("iot", "list_topic_rules", {}, "ListTopicRules"),
-        ("iot", "create_dynamic_thing_group", {"thingGroupName": "g", "queryString": "*"}, "CreateDynamicThingGroup"),
-        ("iot", "search_index", {"queryString": "*"}, "SearchIndex"),
-        ("iot-jobs-data", "get_pending_job_executions", {"thingName": "t"}, "GetPendingJobExecutions"),
-    ],
-)
-def test_what_is_not_built_says_so_by_name(ombra, service, method, parameters, operation):
-    answer = refused(getattr(ombra.client(service), method), 501, "NotImplementedException", **parameters)
-    assert operation in answer["Error"]["Message"]
+def built() -> dict[str, set[str]]:
+    """The operations of each service that the documentation lists as built."""
+    listed, service = {}, ""
+    for line in OPERATIONS.read_text().splitlines():
+        if line.startswith("## "):
+            service = line[3:].partition(":")[0]
+        elif line.startswith("- "):
+            listed.setdefault(service, set()).add(line[2:])
+    return listed
 
 
-def test_what_the_client_cannot_check_the_server_does(ombra):
-    unchecked = boto3.client("iot", region_name="us-east-1", endpoint_url=ombra.url, aws_access_key_id="test",
-                             aws_secret_access_key="test", config=Config(parameter_validation=False))
-    refused(unchecked.create_policy, 400, "InvalidRequestException", policyName="unchecked")
-    refused(unchecked.update_certificate, 400, "InvalidRequestException", certificateId="ab" * 32, newStatus="MAYBE")
+def in_the_uri(shape) -> dict:
+    """What a request needs so that it can be sent at all."""
+    wanted, plausible = {"uri", "querystring", "header"}, {"timestamp": 0, "integer": 1, "list": ["x"]}
+    members = {name: shape.members[name] for name in getattr(shape, "required_members", [])}
+    return {name: plausible.get(member.type_name, "x") for name, member in members.items()
+            if member.serialization.get("location") in wanted}
+
+
+@pytest.mark.parametrize("service", ["iot", "iot-data", "iot-jobs-data"])
+def test_every_operation_that_is_not_built_says_so_by_name(unchecked, service):
+    client = unchecked(service)
+    wrong = {}
+    for operation in set(client.meta.service_model.operation_names) - built().get(service, set()):
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        try:
+            answer = getattr(client, xform_name(operation))(**in_the_uri(shape))
+        except ClientError as error:
+            answer = error.response
+        told = answer["ResponseMetadata"]["HTTPStatusCode"], answer.get("Error", {}).get("Code")
+        if told != (501, "NotImplementedException") or operation not in answer["Error"]["Message"]:
+            wrong[operation] = answer.get("Error", told)
+    assert wrong == {}
+
+
+def test_every_operation_that_is_built_is_called_in_this_file():
+    source = Path(__file__).read_text()
+    missed = {operation for service in ("iot", "iot-data") for operation in built()[service]
+              if f".{xform_name(operation)}" not in source}
+    assert missed == set()
+
+
+def test_another_service_is_refused_by_name(ombra):
+    answer = refused(ombra.client("lambda").list_functions, 501, "NotImplementedException")
+    assert "lambda" in answer["Error"]["Message"]
+
+
+def test_the_caller_is_told_who_it_is(ombra):
+    told = ombra.client("sts").get_caller_identity()
+    assert told["Account"] == "000000000000" and told["Arn"].startswith("arn:aws:") and told["UserId"]
+    assert ombra.client("sts", "777777777777").get_caller_identity()["Account"] == "777777777777"
+
+
+@pytest.fixture(scope="module")
+def unchecked(ombra):
+    """Makes clients that send whatever they are given."""
+    config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
+    return lambda service: boto3.client(
+        service, region_name="us-east-1", endpoint_url=ombra.url, aws_access_key_id="test",
+        aws_secret_access_key="test", config=config,
+    )
+
+
+def test_what_the_client_does_not_check_the_server_does(unchecked):
+    iot = unchecked("iot")
+    refused(iot.create_policy, 400, "InvalidRequestException", policyName="unchecked")
+    refused(iot.update_certificate, 400, "InvalidRequestException", certificateId="ab" * 32, newStatus="MAYBE")
+    refused(iot.list_things, 400, "InvalidRequestException", maxResults=0)
+    refused(iot.list_things, 400, "SerializationException", maxResults="many")
