@@ -50,7 +50,7 @@ const MAX_CSR: usize = 4096;
 
 /// The root and its key.
 pub(crate) struct CertificateAuthority {
-    certificate_pem: String,
+    pub(crate) certificate_pem: String,
     certificate: Vec<u8>,
     subject: Vec<u8>,
     key: EcdsaKeyPair,
@@ -456,8 +456,8 @@ mod tests {
     fn the_root_survives_a_restart_and_its_key_is_private() {
         let (home, first) = authority();
         let second = CertificateAuthority::open(home.path(), NOW + 1000 * DAY_MS).unwrap();
-        assert_eq!(first.certificate_pem(), second.certificate_pem());
-        let root = der(first.certificate_pem());
+        assert_eq!(first.certificate_pem, second.certificate_pem);
+        let root = der(&first.certificate_pem);
         let (rest, root) = X509Certificate::from_der(&root).unwrap();
         assert!(rest.is_empty() && root.is_ca() && is_issued_by(&second, &root));
         assert_eq!(root.validity().not_after.timestamp() * 1000, END_OF_2049_MS);

@@ -170,12 +170,15 @@ async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
     });
     let headers: Result<Vec<_>, _> = headers.collect();
     let headers = headers.map_err(|_| Refusal::invalid_request("A header is not UTF-8."))?;
+    let too_large = || Refusal::payload_too_large("The payload exceeds the maximum size allowed");
+    // What announces itself as too large is not waited for.
+    if body.size_hint().lower() > wire::MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
     let body = tokio::time::timeout(PATIENCE, Limited::new(body, wire::MAX_BODY_BYTES).collect()).await;
     let body = match body {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(Refusal::payload_too_large("The payload exceeds the maximum size allowed"));
-        }
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
         Ok(Err(_)) => return Err(Refusal::invalid_request("The body ended early.")),
         Err(_) => return Err(Refusal::invalid_request("The body took too long.").with_status(408)),
     };

@@ -11,7 +11,7 @@ use aws_lc_rs::rand;
 use cloud::{Event, House, Kind, Peer, Refused, Scope, Witness as _};
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use wire::Refusal;
 
 use crate::ca::{CaError, CertificateAuthority, server_names};
@@ -23,9 +23,6 @@ use crate::metrics::Metrics;
 use crate::mqtt;
 use crate::settings::{ACCOUNT, Durability, Quotas, REGION, Settings};
 use crate::tls::{Accepted, Doors, Port, Protocol};
-
-/// Handshakes under way at a time; further connections wait their turn in the kernel and here.
-const HANDSHAKES: usize = 1024;
 
 /// How long open connections may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -39,7 +36,6 @@ pub(crate) struct Server {
     /// Turns true when the server stops.
     pub(crate) stopping: watch::Receiver<bool>,
     doors: Doors,
-    handshakes: Semaphore,
     /// Never sent on: it closes when the last connection lets go of the server.
     _open: watch::Sender<()>,
 }
@@ -189,17 +185,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let (desk, thread) = opened.map_err(|error| StartError::System(format!("start the desk's thread: {error}")))?;
     let (stop, stopping) = watch::channel(false);
     let (open_tx, open) = watch::channel(());
-    let handshakes = Semaphore::new(HANDSHAKES);
-    let server = Arc::new(Server {
-        house: Arc::clone(&house),
-        desk,
-        events,
-        metrics,
-        stopping,
-        doors,
-        handshakes,
-        _open: open_tx,
-    });
+    let server = Arc::new(Server { house: Arc::clone(&house), desk, events, metrics, stopping, doors, _open: open_tx });
     listeners.serve(&server);
     data.publish(&endpoints)?;
     Ok(Running { endpoints, data, stop, broken, open, house, desk: thread })
@@ -333,11 +319,7 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, po
         let _ = stream.set_nodelay(true);
         return http::serve(server, stream, Entry { ip, device: None, pages: true }).await;
     };
-    let accepted = {
-        let Ok(_turn) = server.handshakes.acquire().await else { return };
-        server.doors.accept(stream, port).await
-    };
-    let accepted = match accepted {
+    let accepted = match server.doors.accept(stream, port).await {
         Ok(accepted) => accepted,
         Err(refused) => {
             let (reason, peer) = (refused.to_string(), address.to_string());

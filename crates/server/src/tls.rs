@@ -17,6 +17,7 @@ use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -27,6 +28,10 @@ use crate::ca::x509::is_signed_by;
 
 /// A handshake that takes longer is given up: it holds a socket and, so far, nobody has proved anything.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Handshakes that are computed at a time. A connection that has not said hello yet is not among them, so that silent
+/// ones keep nobody waiting.
+const TOGETHER: usize = 1024;
 
 /// Which of the two TLS ports a connection came in on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +127,7 @@ impl std::error::Error for TlsRefused {}
 pub(crate) struct Doors {
     /// One way in for each ALPN, in the order of [`WAYS`].
     ways: Vec<Arc<ServerConfig>>,
+    turns: Semaphore,
 }
 
 /// How a connection goes on once its ClientHello is read.
@@ -163,7 +169,7 @@ impl Doors {
     pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
         let provider = Arc::new(default_provider());
         let ways = WAYS.iter().map(|way| config(&provider, identity, way).map(Arc::new));
-        Ok(Self { ways: ways.collect::<Result<_, _>>()? })
+        Ok(Self { ways: ways.collect::<Result<_, _>>()?, turns: Semaphore::new(TOGETHER) })
     }
 
     /// Takes a fresh connection through its handshake.
@@ -183,6 +189,7 @@ impl Doors {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
         let index = choose(port, &hello.client_hello());
         *asked = hello.client_hello().server_name().map(str::to_owned);
+        let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
         let stream = hello.into_stream(Arc::clone(&self.ways[index])).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|certificate| certificate.clone().into_owned());
@@ -352,7 +359,7 @@ mod tests {
 
     fn client(house: &House, caller: &Caller<'_>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(house.authority.certificate_pem().as_bytes()).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(house.authority.certificate_pem.as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[caller.version])
             .unwrap()
