@@ -74,6 +74,8 @@ def tls_context(ombra: Ombra, certificate: Path | None = None, key: Path | None 
 def tls_socket(ombra: Ombra, context: ssl.SSLContext, door: str = "mqtts") -> ssl.SSLSocket:
     """A socket after its handshake."""
     raw = socket.create_connection(ombra.address(door), timeout=PATIENCE)
+    # Waiting to fill a segment would make every larger packet 40 ms slower.
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         return context.wrap_socket(raw, server_hostname="localhost")
     except BaseException:

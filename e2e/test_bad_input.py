@@ -167,9 +167,14 @@ BROKEN = {
     "topic_length_beyond_the_packet": bare(packets.PUBLISH, b"\xff\xff"),
     "empty_topic": each_version(lambda v: packets.publish("", b"", v)),
     "no_filters": each_version(lambda v: packets.subscribe(1, [], v)),
+    "filter_with_a_level_after_the_last": each_version(lambda v: packets.subscribe(1, [("a/#/b", 0)], v)),
+    "filter_with_half_a_wildcard": each_version(lambda v: packets.subscribe(1, [("a+", 0)], v)),
+    "empty_filter": each_version(lambda v: packets.subscribe(1, [("", 0)], v)),
+    "share_without_a_filter": each_version(lambda v: packets.subscribe(1, [("$share/group", 0)], v)),
     "subscribe_with_qos_3": each_version(lambda v: packets.subscribe(1, [("a", 3)], v)),
     "connect_again": each_version(lambda v: packets.connect("again", v)),
     "a_packet_of_servers": bare(packets.SUBACK, b"\0\1\0\0"),
+    "payload_above_128_kilobytes": each_version(lambda v: packets.publish("a", b"x" * (131072 + 1), v)),
     "oversized_packet": each_version(lambda v: packets.publish("a", b"x" * 200_000, v)),
     "announced_256_megabytes": each_version(lambda v: b"\x30\xff\xff\xff\x7f" + b"x" * 1000),
 }
@@ -178,12 +183,15 @@ BROKEN = {
 @both_versions
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_bad_packet_closes_its_connection_and_no_other(ombra, device, version, name):
+    known = len(ombra.events())
     with device.connect(version) as wire:
         goodbye = wire.send(BROKEN[name][version]).closed()
         if version == V5:
             assert goodbye is not None and goodbye.reason >= 0x80, goodbye
-    event = ombra.event("disconnected", principal=device.certificate_id)
-    assert event["reason"] == "CLIENT_ERROR" and event["detail"]
+    event = wait_for(lambda: ombra.events()[known:], "a refusal")[0]
+    assert (event["client_id"], event["decision"]) == (device.name, "CLIENT_ERROR") and event["reason"]
+    ended = ombra.event("disconnected", principal=device.certificate_id)
+    assert ended["reason"] == "CLIENT_ERROR" and ended["detail"]
 
 
 FIRST = {
