@@ -22,16 +22,13 @@ pytestmark = pytest.mark.timeout(120)
 class Shell:
     """A directory and an environment in which `aws` is typed."""
 
-    def __init__(self, ombra, directory: Path):
-        beside = Path(sys.executable).with_name("aws")
-        self.aws = str(beside) if beside.exists() else shutil.which("aws")
-        assert self.aws, "no AWS CLI in this Python's environment"
-        self.directory, self.environment = directory, ombra.environment()
+    def __init__(self, ombra, directory: Path, *aws: str):
+        self.aws, self.directory, self.environment = aws, directory, ombra.environment()
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         """Type a command."""
         return subprocess.run(
-            [self.aws, *words], cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
+            [*self.aws, *words], cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=PATIENCE * 2,
         )
 
@@ -51,8 +48,11 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def aws(ombra, tmp_path_factory):
-    """A prompt."""
-    return Shell(ombra, tmp_path_factory.mktemp("shell"))
+    """A prompt with version 1, which pip installs."""
+    beside = Path(sys.executable).with_name("aws")
+    found = str(beside) if beside.exists() else shutil.which("aws")
+    assert found, "no AWS CLI in this Python's environment"
+    return Shell(ombra, tmp_path_factory.mktemp("shell"), found)
 
 
 @pytest.fixture(scope="module")

@@ -128,7 +128,8 @@ def test_two_servers_live_side_by_side(ombra, own_ombra):
 
 
 def test_settings_come_from_the_environment_too(own_ombra):
-    settings = {"OMBRA_DATA": str(own_ombra.data), "OMBRA_HTTP": LOOPBACK, "OMBRA_MQTTS": LOOPBACK, "OMBRA_TLS": LOOPBACK}
+    names = ("OMBRA_HTTP", "OMBRA_MQTTS", "OMBRA_TLS")
+    settings = {"OMBRA_DATA": str(own_ombra.data)} | dict.fromkeys(names, LOOPBACK)
     own_ombra.launch([], plain_environment() | settings)
     assert own_ombra.alive()
 
