@@ -1,5 +1,6 @@
 //! `cargo xtask`: the workshop. Generates, checks and tests; nothing of it is in the product.
 
+mod bench;
 mod ci;
 mod generate;
 mod step;
@@ -14,6 +15,7 @@ cargo xtask gen            print the tables of crate wire from AWS's service mod
 cargo xtask gen --check    fail when the committed tables are not what gen prints
 cargo xtask tidy           hold the house rules, naming file, line and fix
 cargo xtask test           run every test, installing what they need
+cargo xtask bench          measure start, shadow and updates, or those that are named (--dist: as shipped)
 cargo xtask ci             all checks and all tests, as before a merge";
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["gen", "--check"] => generate::run(&root, true),
         ["tidy"] => tidy::run(&root),
         ["test"] => test::run(&root),
+        ["bench", ref named @ ..] => bench::run(&root, named),
         ["ci"] => ci::run(&root),
         _ => {
             eprintln!("{COMMANDS}");

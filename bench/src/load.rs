@@ -1,0 +1,92 @@
+//! Clients that each wait for the acknowledgement of one update before they send the next, and the count of what was
+//! acknowledged between two moments. What an update is, and how it is acknowledged, the clients know.
+
+use std::fs;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::Failure;
+use crate::ombra::Ombra;
+
+/// How long the clients run before anything is counted.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Ticks of `/proc/PID/stat` per second; Linux tells user space 100 on every machine.
+const TICKS: f64 = 100.0;
+
+/// One side of an update.
+pub(crate) trait Client: Send + 'static {
+    /// Sends an update and waits until it is acknowledged.
+    fn update(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What was counted.
+pub(crate) struct Rate {
+    pub(crate) per_second: f64,
+    /// Microseconds of processor time in ombra per update; not a number where the system does not tell.
+    pub(crate) server_us: f64,
+    /// The same in this process: the load is not free, and both share the machine.
+    pub(crate) load_us: f64,
+}
+
+/// Clients that are connected and have not begun.
+pub(crate) struct Load<C> {
+    clients: Vec<C>,
+}
+
+impl<C: Client> Load<C> {
+    pub(crate) fn over(clients: Vec<C>) -> Self {
+        Self { clients }
+    }
+
+    /// Lets all clients update at once and counts for a while. Any failure of a client is one of the run.
+    pub(crate) async fn run(self, ombra: &Ombra, counted: Duration) -> Result<Rate, Failure> {
+        let updates = Arc::new(AtomicU32::new(0));
+        let stops = Arc::new(AtomicBool::new(false));
+        let mut running = Vec::with_capacity(self.clients.len());
+        for client in self.clients {
+            running.push(tokio::spawn(keep_updating(client, Arc::clone(&updates), Arc::clone(&stops))));
+        }
+        sleep(WARM_UP).await;
+        let look = || (Instant::now(), updates.load(Ordering::Relaxed), cpu(&ombra.pid()), cpu("self"));
+        let before = look();
+        sleep(counted).await;
+        let after = look();
+        stops.store(true, Ordering::Relaxed);
+        for client in running {
+            client.await??;
+        }
+        let updates = f64::from(after.1 - before.1);
+        let each = |before: Option<f64>, after: Option<f64>| match (before, after) {
+            (Some(before), Some(after)) => 1e6 * (after - before) / updates,
+            _ => f64::NAN,
+        };
+        let per_second = updates / after.0.duration_since(before.0).as_secs_f64();
+        Ok(Rate { per_second, server_us: each(before.2, after.2), load_us: each(before.3, after.3) })
+    }
+}
+
+async fn keep_updating<C: Client>(
+    mut client: C,
+    updates: Arc<AtomicU32>,
+    stops: Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    while !stops.load(Ordering::Relaxed) {
+        client.update().await?;
+        updates.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Seconds of processor time a process has used, in user space and in the kernel.
+fn cpu(pid: &str) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in parentheses that may hold anything; user time is the 14th, system time the 15th.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / TICKS)
+}
