@@ -1,16 +1,18 @@
 //! A house in memory with a clock that only tests move, an authority with a drawer of certificates made beforehand, and
 //! `call`, which is an operation by name with typed JSON.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use cloud::{
-    Authority, Caller, Connection, Event, House, Identity, Issued, KeyPair, Kind, NotIssued, Peer, Quotas, Scope,
-    Settings, Witness,
+    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KeyPair, Kind, NotConnected, NotIssued, Peer,
+    Quotas, Refused, Scope, Settings, Witness,
 };
-use mqtt::{Connect, ConnectProperties, Text, Version};
+use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
-use wire::Input;
+use store::{Fault, Store};
+use wire::{Input, Output, Refusal};
 
 /// What an operation answered: its members, or the error's name and message.
 pub(crate) type Answered = Result<Value, (String, String)>;
@@ -45,16 +47,19 @@ impl Authority for Drawer {
     }
 }
 
-/// Counts the faults of the house, of which there should be none.
+/// Counts the faults of the house, of which there should be none, and keeps the other events.
 #[derive(Default)]
 struct Listener {
     faults: AtomicUsize,
+    heard: Mutex<Vec<Kind>>,
 }
 
 impl Witness for Listener {
     fn event(&self, event: Event) {
         if matches!(event.kind, Kind::Fault { .. }) {
             self.faults.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.heard.lock().unwrap().push(event.kind);
         }
     }
 
@@ -74,6 +79,9 @@ impl broker::Wake for Asleep {
 #[derive(Clone)]
 pub(crate) struct Lab {
     house: Arc<House>,
+    store: Store,
+    drawer: Arc<Drawer>,
+    quotas: Quotas,
     clock: Arc<AtomicI64>,
     calls: Arc<AtomicU64>,
     listener: Arc<Listener>,
@@ -85,25 +93,32 @@ pub(crate) const DAWN: i64 = 1_700_000_000_000;
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        let listener = Arc::new(Listener::default());
-        let settings = Settings {
-            endpoint: "iot.example.com:8443".to_owned(),
-            quotas: Quotas::Aws,
-            broker: broker::Settings::default(),
-        };
-        let house = House::new(
-            store::Store::in_memory(),
-            settings,
-            Arc::new(Drawer::default()),
-            Arc::clone(&listener) as Arc<dyn Witness>,
-        );
+        Self::over(Store::in_memory(), Quotas::Aws)
+    }
+
+    pub(crate) fn over(store: Store, quotas: Quotas) -> Self {
+        let (drawer, listener) = (Arc::<Drawer>::default(), Arc::<Listener>::default());
         Self {
-            house: Arc::new(house),
+            house: house(&store, quotas, &drawer, &listener),
+            store,
+            drawer,
+            quotas,
             clock: Arc::new(AtomicI64::new(DAWN)),
             calls: Arc::default(),
             listener,
             scope: Scope::new("000000000000", "us-east-1"),
         }
+    }
+
+    /// A new house over the same store, as after a restart: nobody is connected, what was on disk is there.
+    pub(crate) fn restarted(&self) -> Self {
+        self.reopened(self.store.clone())
+    }
+
+    /// The same over a store that was opened again.
+    pub(crate) fn reopened(&self, store: Store) -> Self {
+        let house = house(&store, self.quotas, &self.drawer, &self.listener);
+        Self { house, store, ..self.clone() }
     }
 
     /// The same house at the same moment, seen from elsewhere.
@@ -124,37 +139,72 @@ impl Lab {
     }
 
     pub(crate) fn call(&self, operation: &str, input: Value) -> Answered {
-        let model = wire::iot::SERVICE.operations.iter().find(|model| model.name == operation).unwrap();
-        let caller = Caller { scope: self.scope.clone(), identity: Identity::Key("key".to_owned()) };
-        let now = self.now();
-        // Each call has entropy of its own, or all ids would be one.
-        let entropy = u128::from(self.calls.fetch_add(1, Ordering::Relaxed));
-        let input = Input::of(input, bytes::Bytes::new());
-        match self.house.call(&caller, model, input, now, entropy) {
-            Ok(output) => Ok(Value::Object(output.fields().clone())),
-            Err(refusal) => Err((refusal.error().to_owned(), refusal.message().to_owned())),
-        }
+        answered(
+            self.call_as(Identity::Key("key".to_owned()), operation, input, b"").map(|output| output.fields().clone()),
+        )
     }
 
-    /// A device's connection with this certificate, if it is let in.
-    pub(crate) fn connect(&self, certificate_id: &str, client_id: &str) -> Option<Arc<Connection>> {
-        let connect = Connect {
-            version: Version::V311,
-            clean_start: true,
-            keep_alive: 60,
-            client_id: Text::try_from(client_id).unwrap(),
-            will: None,
-            username: None,
-            password: None,
-            properties: ConnectProperties::default(),
-        };
+    /// An operation of any service by whoever calls, with its raw body.
+    pub(crate) fn call_as(
+        &self,
+        identity: Identity,
+        operation: &str,
+        input: Value,
+        payload: &[u8],
+    ) -> Result<Output, Refusal> {
+        let mut models = wire::SERVICES.iter().flat_map(|service| service.operations.iter());
+        let model = models.find(|model| model.name == operation).unwrap();
+        let caller = Caller { scope: self.scope.clone(), identity };
+        let input = Input::of(input, Bytes::copy_from_slice(payload));
+        self.house.call(&caller, model, input, self.now(), self.entropy())
+    }
+
+    /// Entropy of its own for each call, or all ids would be one.
+    fn entropy(&self) -> u128 {
+        u128::from(self.calls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs what waits at the desk.
+    pub(crate) fn commit(&self, jobs: impl IntoIterator<Item = Job>) -> Result<(), Fault> {
+        self.house.commit(jobs.into_iter().collect())
+    }
+
+    /// Lets a device in that proved to hold a certificate, or says why not.
+    pub(crate) fn arrive(&self, certificate_id: &str, connect: &Connect) -> Result<Arc<Connection>, NotConnected> {
         let peer = Peer {
             ip: "192.0.2.1".to_owned(),
             address: "192.0.2.1:50000".to_owned(),
             server_name: None,
             certificate_id: certificate_id.to_owned(),
         };
-        self.house.connect(peer, &connect, Arc::new(Asleep), self.now(), 0).ok()
+        self.house.connect(peer, connect, Arc::new(Asleep), self.now(), self.entropy())
+    }
+
+    pub(crate) fn receive(&self, connection: &Arc<Connection>, packet: Packet) -> Option<Job> {
+        self.house.receive(connection, packet, self.now(), self.entropy())
+    }
+
+    pub(crate) fn disconnected(&self, connection: &Connection) -> Option<Job> {
+        self.house.disconnected(connection, self.now(), self.entropy())
+    }
+
+    /// What has been told since the last time, but for faults.
+    pub(crate) fn events(&self) -> Vec<Kind> {
+        std::mem::take(&mut self.listener.heard.lock().unwrap())
+    }
+
+    /// The refusals among it.
+    pub(crate) fn refusals(&self) -> Vec<Refused> {
+        let refusal = |kind| match kind {
+            Kind::Refusal(refused) => Some(refused),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(refusal).collect()
+    }
+
+    /// A device's connection with this certificate, if it is let in.
+    pub(crate) fn connect(&self, certificate_id: &str, client_id: &str) -> Option<Arc<Connection>> {
+        self.arrive(certificate_id, &hello(Version::V311, client_id)).ok()
     }
 
     /// How often the house itself failed.
@@ -195,6 +245,15 @@ impl Lab {
         (text(&made["certificateId"]), text(&made["certificateArn"]))
     }
 
+    /// A new certificate, ACTIVE, with one policy of these statements: its id.
+    pub(crate) fn identity(&self, statements: Value) -> String {
+        let (id, arn) = self.certificate();
+        let document = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+        self.ok("CreatePolicy", json!({"policyName": id, "policyDocument": document}));
+        self.ok("AttachPolicy", json!({"policyName": id, "target": arn}));
+        id
+    }
+
     /// All of a listing, page by page: `token` names the member of the answer and of the next request.
     pub(crate) fn pages(&self, operation: &str, input: Value, list: &str, tokens: (&str, &str)) -> Vec<Vec<Value>> {
         let (given, wanted) = tokens;
@@ -209,6 +268,42 @@ impl Lab {
             }
         }
     }
+}
+
+fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Listener>) -> Arc<House> {
+    let settings =
+        Settings { endpoint: "iot.example.com:8443".to_owned(), quotas, broker: broker::Settings::default() };
+    let (drawer, listener) = (Arc::clone(drawer) as Arc<dyn Authority>, Arc::clone(listener) as Arc<dyn Witness>);
+    Arc::new(House::new(store.clone(), settings, drawer, listener))
+}
+
+/// A plain CONNECT.
+pub(crate) fn hello(version: Version, client_id: &str) -> Connect {
+    Connect {
+        version,
+        clean_start: true,
+        keep_alive: 60,
+        client_id: Text::try_from(client_id).unwrap(),
+        will: None,
+        username: None,
+        password: None,
+        properties: ConnectProperties::default(),
+    }
+}
+
+/// A statement about resources of the lab's scope, as in `client/*`.
+pub(crate) fn statement(effect: &str, action: &str, resources: &[&str]) -> Value {
+    let arn = |resource: &&str| format!("arn:aws:iot:us-east-1:000000000000:{resource}");
+    json!({"Effect": effect, "Action": action, "Resource": resources.iter().map(arn).collect::<Vec<_>>()})
+}
+
+/// The statement that allows everything.
+pub(crate) fn everything() -> Value {
+    json!([{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}])
+}
+
+fn answered(answer: Result<serde_json::Map<String, Value>, Refusal>) -> Answered {
+    answer.map(Value::Object).map_err(|refusal| (refusal.error().to_owned(), refusal.message().to_owned()))
 }
 
 /// A moment as answers write it.

@@ -8,10 +8,13 @@
 )]
 
 mod certificates;
+mod device;
 mod effects;
 mod endpoints;
 mod house;
+mod messages;
 mod policies;
 mod principals;
+mod retained;
 mod thing_types;
 mod things;
