@@ -16,5 +16,6 @@ mod messages;
 mod policies;
 mod principals;
 mod retained;
+mod shadows;
 mod thing_types;
 mod things;
