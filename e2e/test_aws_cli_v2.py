@@ -15,7 +15,6 @@ from test_aws_cli import (  # noqa: F401  the tests run again here, with the pro
     test_a_shadow_is_updated_got_and_deleted,
     test_each_type_of_endpoint_is_described,
     test_lists_are_paged_by_the_client_itself,
-    test_tearing_down_has_an_order_and_each_step_too_early_is_refused,
     test_the_account_is_known,
     test_the_files_of_the_walkthrough_open_the_door_for_its_thing_only,
     test_the_region_is_known,
@@ -23,6 +22,8 @@ from test_aws_cli import (  # noqa: F401  the tests run again here, with the pro
     test_what_is_not_built_is_said_by_name,
     walked,
 )
+# Tests run in the order of their names' arrival here, and this one takes down what the others need.
+from test_aws_cli import test_tearing_down_has_an_order_and_each_step_too_early_is_refused  # noqa: E402, F401
 
 DEBIAN = Path("/usr/bin/aws")
 

@@ -193,8 +193,10 @@ async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
 
 type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
 
-/// Services a credential may name; the rest of AWS is not here and says so.
-const SERVICES: [&str; 6] = ["iot", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
+/// Services a credential may name (older clients sign for the control plane as `execute-api`); the rest of AWS is not here
+/// and says so.
+const SERVICES: [&str; 7] =
+    ["iot", "execute-api", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
 
 async fn perform(server: &Server, caller: &Caller, service: &str, request: &Read) -> Performed {
     if !SERVICES.contains(&service) {
