@@ -19,28 +19,7 @@ use crate::events::{Event, Kind, Witness};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::scope::{Context, Entropy, Read, Scope, Write};
-
-/// How strictly AWS's quotas are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quotas {
-    /// Not looked at.
-    Off,
-    /// Let through, and told what AWS would have refused.
-    Warn,
-    /// Refused as AWS does.
-    Aws,
-}
-
-/// How the house is set up.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What `DescribeEndpoint` answers: `host` or `host:port`.
-    pub endpoint: String,
-    /// How strictly quotas are kept.
-    pub quotas: Quotas,
-    /// How the broker deviates from the specification, and its bounds.
-    pub broker: broker::Settings,
-}
+use crate::settings::Settings;
 
 /// The house.
 pub struct House {
@@ -120,6 +99,14 @@ impl House {
     /// The operations that are built, as `(service, operation)`.
     pub fn built() -> impl Iterator<Item = (&'static str, &'static str)> {
         operation::built().map(|op| (op.model.service, op.model.name))
+    }
+
+    /// Whether an operation is built; asked before its input is looked at, so that the 501 comes first.
+    pub fn knows(operation: &Operation) -> Result<(), Refusal> {
+        match operation::find(operation) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::not_implemented(operation)),
+        }
     }
 
     /// Answers an operation, or says what must be written for its answer. `now` is in milliseconds.

@@ -30,15 +30,17 @@ mod things;
 mod authority;
 mod events;
 mod news;
+mod settings;
 mod x509;
 
 pub use authority::{Authority, Issued, KeyPair, NotIssued};
 pub use caller::{Caller, Identity};
 pub use connection::{Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use events::{Event, Kind, Refused, Witness};
-pub use house::{House, Job, Plan, Quotas, Settings};
+pub use house::{House, Job, Plan};
 pub use operation::Failure;
 pub use scope::{Scope, uuid};
+pub use settings::{Quotas, Settings};
 pub use x509::certificate_id;
 
 /// The operations of every noun: what is not in one of these lists answers 501 by name.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use store::{Direction, Fault, Key, Record, Table};
 use wire::Refusal;
 
-use crate::house::Settings;
 use crate::news::News;
+use crate::settings::Settings;
 
 /// An account in a region: a world of its own. Names, topics and certificates of two scopes never meet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

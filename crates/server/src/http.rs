@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloud::neighbours::sts;
-use cloud::{Caller, Identity, Plan, Scope};
+use cloud::{Caller, House, Identity, Plan, Scope};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
@@ -20,7 +20,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use wire::sign::{self, Rejected, Signable};
 use wire::{Operation, Output, Refusal};
 
-use crate::serve::Server;
+use crate::server::Server;
 use crate::settings::ACCOUNT;
 
 /// How long the head of a request may take, and how long its body.
@@ -208,6 +208,9 @@ async fn perform(server: &Server, caller: &Caller, service: &str, request: &Read
         Err(refusal) => return (None, Err(refusal)),
     };
     let operation = found.operation;
+    if let Err(refusal) = House::knows(operation) {
+        return (Some(operation), Err(refusal));
+    }
     let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
     let answer = match wire::bind(found, &arrived) {
         Ok(input) => match server.house.plan(caller, operation, input, server.now(), server.entropy()) {

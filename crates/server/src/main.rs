@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod mqtt;
 mod serve;
+mod server;
 mod settings;
 mod tls;
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::serve::Server;
+use crate::server::Server;
 
 /// How long a client may take from the end of the handshake to its CONNECT.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -5,14 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_lc_rs::rand;
-use cloud::{Event, House, Kind, Peer, Refused, Scope, Witness as _};
+use cloud::{House, Peer, Refused};
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use wire::Refusal;
 
 use crate::ca::{CaError, CertificateAuthority, server_names};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
@@ -21,77 +19,12 @@ use crate::events::Events;
 use crate::http::{self, Device, Entry};
 use crate::metrics::Metrics;
 use crate::mqtt;
+use crate::server::{Server, now_ms};
 use crate::settings::{ACCOUNT, Durability, Quotas, REGION, Settings};
 use crate::tls::{Accepted, Doors, Port, Protocol};
 
 /// How long open connections may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// What every connection shares.
-pub(crate) struct Server {
-    pub(crate) house: Arc<House>,
-    pub(crate) desk: Desk,
-    pub(crate) events: Arc<Events>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// Turns true when the server stops.
-    pub(crate) stopping: watch::Receiver<bool>,
-    doors: Doors,
-    /// Never sent on: it closes when the last connection lets go of the server.
-    _open: watch::Sender<()>,
-}
-
-impl Server {
-    /// Milliseconds since the epoch.
-    #[expect(clippy::unused_self, reason = "the clock is the server's, so that it can be moved one day")]
-    pub(crate) fn now(&self) -> i64 {
-        now_ms()
-    }
-
-    /// Sixteen random bytes.
-    #[expect(clippy::unused_self, reason = "randomness is the server's, as the clock is")]
-    pub(crate) fn entropy(&self) -> u128 {
-        let mut bytes = [0; 16];
-        // The system's generator does not fail once it is seeded; if it ever did, ids would still differ by time.
-        if rand::fill(&mut bytes).is_err() {
-            return u128::from(now_ms().unsigned_abs());
-        }
-        u128::from_le_bytes(bytes)
-    }
-
-    /// A UUID for an HTTP answer.
-    pub(crate) fn request_id(&self) -> String {
-        cloud::uuid(self.entropy())
-    }
-
-    /// The scope of a device that came over HTTPS. One that is not registered is refused here, with an event.
-    pub(crate) fn scope_of(&self, certificate_id: &str, ip: &str) -> Result<Scope, Refusal> {
-        match self.house.scope_of(certificate_id) {
-            Ok(Some(scope)) => Ok(scope),
-            Ok(None) => {
-                let reason = "the certificate is not registered here";
-                self.refused(Refused {
-                    principal: certificate_id.to_owned(),
-                    action: "HTTPS".to_owned(),
-                    decision: "UNKNOWN_CERTIFICATE".to_owned(),
-                    reason: reason.to_owned(),
-                    peer: ip.to_owned(),
-                    ..Refused::default()
-                });
-                Err(Refusal::forbidden(reason))
-            }
-            Err(fault) => {
-                tracing::error!(%fault, "failed to look up a certificate");
-                Err(Refusal::internal_failure("An internal failure occurred; the server's log says more."))
-            }
-        }
-    }
-
-    /// Tells a refusal of somebody whose account is not known.
-    pub(crate) fn refused(&self, refused: Refused) {
-        let kind = Kind::Refusal(refused);
-        self.events.event(Event { at: self.now(), account: String::new(), region: String::new(), kind });
-    }
-}
 
 /// A server that runs.
 pub(crate) struct Running {
@@ -243,11 +176,6 @@ fn raise_descriptor_limit() {
 #[cfg(not(unix))]
 fn raise_descriptor_limit() {}
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// The three ports, bound.
 struct Listeners {
     http: TcpListener,
@@ -339,7 +267,8 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, po
             server.refused(Refused {
                 action: "iot:Connect".to_owned(),
                 decision: "NOT_BUILT".to_owned(),
-                reason: "ALPN mqtt means a custom authorizer, and those are not built yet; use x-amzn-mqtt-ca with a certificate".to_owned(),
+                reason: "ALPN mqtt means a custom authorizer, and those are not built yet; use x-amzn-mqtt-ca and a certificate"
+                    .to_owned(),
                 peer: address.to_string(),
                 ..Refused::default()
             });

@@ -14,11 +14,12 @@ use policy::{Request, Resource};
 
 use super::Connection;
 use crate::events::{Event, Kind, Refused};
-use crate::house::{House, Job, Quotas, Space};
+use crate::house::{House, Job, Space};
 use crate::identity;
 use crate::message;
 use crate::retained;
 use crate::scope::{Context, Read};
+use crate::settings::Quotas;
 
 /// Why a packet is declined.
 struct No {

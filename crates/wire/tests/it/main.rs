@@ -1,4 +1,4 @@
-//! Signatures against botocore: requests it signed (`sigv4.jsonl`, printed by `xtask/src/gen/sigv4_vectors.py`) are
+//! Signatures against botocore: requests it signed (`sigv4.jsonl`, printed by `xtask/src/generate/sigv4_vectors.py`) are
 //! taken as they are and refused when anything signed is changed. It knows the door of `wire::sign` and no more.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
