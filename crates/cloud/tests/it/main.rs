@@ -16,6 +16,7 @@ mod messages;
 mod policies;
 mod principals;
 mod retained;
+mod seeds;
 mod shadows;
 mod thing_types;
 mod things;
