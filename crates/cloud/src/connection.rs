@@ -77,20 +77,22 @@ impl Gate for Grant {
     }
 }
 
-/// Who is connected with which certificate, so that a change reaches them at once.
+/// Who is connected with which certificate, so that a change reaches them at once: by certificate and session, because a
+/// whole fleet may share one certificate.
 #[derive(Default)]
-pub(crate) struct Connections(Mutex<HashMap<String, Vec<Weak<Connection>>>>);
+pub(crate) struct Connections(Mutex<HashMap<String, HashMap<u64, Weak<Connection>>>>);
 
 impl Connections {
     fn add(&self, connection: &Arc<Connection>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(connection.peer.certificate_id.clone()).or_default().push(Arc::downgrade(connection));
+        let same = all.entry(connection.peer.certificate_id.clone()).or_default();
+        same.insert(connection.session.id(), Arc::downgrade(connection));
     }
 
     fn remove(&self, connection: &Connection) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(same) = all.get_mut(&connection.peer.certificate_id) else { return };
-        same.retain(|other| other.upgrade().is_some_and(|other| other.session.id() != connection.session.id()));
+        same.remove(&connection.session.id());
         if same.is_empty() {
             all.remove(&connection.peer.certificate_id);
         }
@@ -98,7 +100,7 @@ impl Connections {
 
     fn of(&self, certificate_id: &str) -> Vec<Arc<Connection>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(certificate_id).into_iter().flatten().filter_map(Weak::upgrade).collect()
+        all.get(certificate_id).into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -133,10 +135,15 @@ impl House {
     /// A principal's certificate, policies or things changed: its connections are asked again at once.
     pub(crate) fn refresh(&self, cx: &Context, certificate_id: &str) {
         for connection in self.space(&cx.scope).connections.of(certificate_id) {
-            if let Err(fault) = self.refresh_one(cx, &connection) {
-                self.tell_fault(cx.now, &fault);
-                connection.session.close(Closed::Forbidden("its policies could not be read".to_owned()));
-            }
+            self.ask_again(cx, &connection);
+        }
+    }
+
+    /// Asks for one connection what was asked when it came, and closes it if the answer is another.
+    fn ask_again(&self, cx: &Context, connection: &Connection) {
+        if let Err(fault) = self.refresh_one(cx, connection) {
+            self.tell_fault(cx.now, &fault);
+            connection.session.close(Closed::Forbidden("its policies could not be read".to_owned()));
         }
     }
 

@@ -79,7 +79,7 @@ impl House {
             Arc::new(Connection { scope, peer, session, grant, variables, connect_values, keep_alive, at_desk, wake });
         space.connections.add(&connection);
         // A change that came between the look at the policies and the entry above would else be missed.
-        self.refresh(&cx, &connection.peer.certificate_id);
+        self.ask_again(&cx, &connection);
         Ok(connection)
     }
 
