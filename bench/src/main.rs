@@ -83,7 +83,7 @@ struct Round {
     mqtt: Rate,
 }
 
-const HEAD: &str = "\
+const HEAD: &str = "
              engine       HTTP               CPU us each       MQTT               CPU us each
 clients   updates/s  updates/s  of engine  ombra  load  updates/s  of engine  ombra  load";
 
