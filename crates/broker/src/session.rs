@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use mqtt::{
-    Ack, Disconnect, Filter, Packet, Publish, PublishFrame, QoS, ReasonCode, Subscribe, Topic, Unsubscribe, Version,
-    Will,
+    Ack, Disconnect, EncodeError, Filter, Packet, Publish, PublishFrame, QoS, ReasonCode, Subscribe, Topic,
+    Unsubscribe, Version, Will,
 };
 
 use crate::Settings;
@@ -85,6 +85,8 @@ pub enum Closed {
     TooSlow,
     /// The server stops.
     ServerStops,
+    /// The server failed at something it owed this client; what, for the log.
+    ServerFault(String),
 }
 
 impl Closed {
@@ -98,6 +100,7 @@ impl Closed {
             Self::Forbidden(_) => Some(ReasonCode::NotAuthorized),
             Self::TooSlow => Some(ReasonCode::QuotaExceeded),
             Self::ServerStops => Some(ReasonCode::ServerShuttingDown),
+            Self::ServerFault(_) => Some(ReasonCode::UnspecifiedError),
         }
     }
 
@@ -296,6 +299,11 @@ impl Session {
         self.wake.wake();
     }
 
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        self.state().closed.is_some()
+    }
+
     /// How the session ended, once it has.
     pub fn closed(&self) -> Option<Closed> {
         self.state().closed.clone()
@@ -392,8 +400,15 @@ impl Session {
         if !self.problem_information {
             packet.strip_diagnostics();
         }
-        // What is longer than the client takes is not sent [MQTT-3.1.2-24]; nothing is left to do about it.
-        let _ = mqtt::encode(&packet, self.version, self.client_maximum_packet_size, &mut state.outgoing);
+        match mqtt::encode(&packet, self.version, self.client_maximum_packet_size, &mut state.outgoing) {
+            // What is longer than the client takes is not sent [MQTT-3.1.2-24].
+            Ok(()) | Err(EncodeError::TooLarge) => {}
+            Err(EncodeError::NotAllowed(why)) => {
+                // An answer that is owed and cannot be written would leave the client waiting for ever.
+                let fault = || Closed::ServerFault(format!("{} was composed wrongly: {why}", packet.name()));
+                state.closed.get_or_insert_with(fault);
+            }
+        }
     }
 
     pub(crate) fn keep_subscription(&self, filter: &Filter, limit: usize) -> Option<bool> {

@@ -4,10 +4,10 @@
 use policy::Request;
 use wire::{Operation, Refusal};
 
-use crate::events::{Event, Kind, Refused};
+use crate::events::Refused;
 use crate::house::House;
 use crate::identity::{self, Standing};
-use crate::operation::{Answer, Started};
+use crate::operation::{Answer, Failure, Started};
 use crate::scope::{Context, Read, Scope};
 
 /// Who calls.
@@ -61,7 +61,7 @@ impl House {
         if !DATA_PLANES.contains(&operation.service) {
             let reason =
                 "a device certificate opens the data plane only; sign control-plane requests with an access key";
-            return self.forbid(cx, Refused { decision: "NOT_DATA_PLANE".into(), reason: reason.into(), ..refused });
+            return forbidden(Refused { decision: "NOT_DATA_PLANE".into(), reason: reason.into(), ..refused });
         }
         let view = self.store.read();
         let db = Read::new(&view, cx);
@@ -69,7 +69,7 @@ impl House {
             Standing::Active(certificate) => certificate,
             other => {
                 let (decision, reason) = (other.decision().into(), other.reason());
-                return self.forbid(cx, Refused { decision, reason, ..refused });
+                return forbidden(Refused { decision, reason, ..refused });
             }
         };
         let mut context = identity::certificate_context(certificate_id, &certificate);
@@ -80,15 +80,14 @@ impl House {
             let decision = set.decide(&request);
             if !decision.is_allowed() {
                 let refused = Refused { action: action.to_owned(), ..refused.clone() };
-                return self.forbid(cx, identity::explained(refused, &set, &request, &decision));
+                return forbidden(identity::explained(refused, &set, &request, &decision));
             }
         }
         Ok(())
     }
+}
 
-    fn forbid(&self, cx: &Context, refused: Refused) -> Answer<()> {
-        let message = format!("{} on {} is not allowed: {}", refused.action, refused.resource, refused.decision);
-        self.witness.event(Event::new(cx.now, &cx.scope, Kind::Refusal(refused)));
-        Err(Refusal::forbidden(message).into())
-    }
+fn forbidden(refused: Refused) -> Answer<()> {
+    let message = format!("{} on {} is not allowed: {}", refused.action, refused.resource, refused.decision);
+    Err(Failure::Told(Box::new((Refusal::forbidden(message), refused))))
 }

@@ -238,5 +238,6 @@ fn lifecycle(closed: &Closed) -> (&'static str, String) {
         Closed::Forbidden(message) => ("FORBIDDEN_ACCESS", message.clone()),
         Closed::TooSlow => ("THROTTLED", "the client did not take what was sent to it".to_owned()),
         Closed::ServerStops => ("SERVER_INITIATED_DISCONNECT", "the server stopped".to_owned()),
+        Closed::ServerFault(context) => ("SERVER_ERROR", context.clone()),
     }
 }

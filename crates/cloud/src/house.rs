@@ -114,7 +114,7 @@ impl House {
         let cx = self.context(&caller.scope, now, entropy);
         match self.try_plan(caller, operation, input, cx) {
             Ok(plan) => plan,
-            Err(failure) => Plan::Done(Err(self.refusal(now, failure))),
+            Err(failure) => Plan::Done(Err(self.refusal(&caller.scope, now, failure))),
         }
     }
 
@@ -143,7 +143,7 @@ impl House {
         }
         for Unit { job, answer, news } in units {
             let answer = match (&written, answer) {
-                (Ok(()), Some(answer)) => answer.map_err(|failure| self.refusal(job.cx.now, failure)),
+                (Ok(()), Some(answer)) => answer.map_err(|failure| self.refusal(&job.cx.scope, job.cx.now, failure)),
                 _ => Err(Refusal::internal_failure("The write could not be made durable.")),
             };
             if answer.is_ok() {
@@ -182,6 +182,10 @@ impl House {
         match news {
             News::Publication(message, from) => self.route(&cx.scope, cx.now, &message, from),
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
+            News::OverQuota(limit) => {
+                let kind = Kind::Quota { client_id: String::new(), limit: limit.to_owned() };
+                self.witness.event(Event::new(cx.now, &cx.scope, kind));
+            }
         }
     }
 
@@ -224,9 +228,14 @@ impl House {
     }
 
     /// What the caller sees of a failure; a fault is told to the witness, and only that it happened to the caller.
-    pub(crate) fn refusal(&self, now: i64, failure: Failure) -> Refusal {
+    pub(crate) fn refusal(&self, scope: &Scope, now: i64, failure: Failure) -> Refusal {
         match failure {
             Failure::Refusal(refusal) => refusal,
+            Failure::Told(both) => {
+                let (refusal, refused) = *both;
+                self.witness.event(Event::new(now, scope, Kind::Refusal(refused)));
+                refusal
+            }
             Failure::Fault(fault) => {
                 self.tell_fault(now, &fault);
                 Refusal::internal_failure("An internal failure occurred; the server's log says more.")

@@ -10,4 +10,6 @@ pub(crate) enum News {
     Publication(Publish, Option<u64>),
     /// Whatever decides what this principal may do has changed: its certificate, policies or things.
     Identity(String),
+    /// AWS would have refused this for the limit in these words.
+    OverQuota(&'static str),
 }

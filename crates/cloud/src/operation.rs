@@ -10,6 +10,7 @@ use store::Fault;
 use wire::{Input, Operation, Output, Refusal, Request};
 
 use crate::authority::{Authority, Issued, NotIssued};
+use crate::events::Refused;
 use crate::scope::{Read, Write};
 
 /// Why a handler did not answer: the caller's doing or ours, never mixed.
@@ -17,6 +18,8 @@ use crate::scope::{Read, Write};
 pub enum Failure {
     /// Goes on the wire with its AWS name.
     Refusal(Refusal),
+    /// The same, and it is told as an event, since it is one a device's owner will ask about.
+    Told(Box<(Refusal, Refused)>),
     /// Logged; the caller sees an internal failure.
     Fault(Fault),
 }

@@ -7,9 +7,12 @@ use mqtt::{Binary, PublishProperties, QoS, Text, Topic};
 use wire::Refusal;
 use wire::iot_data::PublishRequest;
 
+use crate::events::Refused;
 use crate::message;
-use crate::operation::{Answer, Op, ops};
+use crate::news::News;
+use crate::operation::{Answer, Failure, Op, ops};
 use crate::scope::Write;
+use crate::settings::Quotas;
 
 pub(crate) const OPS: &[Op] = ops! {
     write publish on topic(topic) also retain_publish;
@@ -33,7 +36,14 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
     }
     let retain = input.retain().unwrap_or(false);
     if let Err(unsuited) = message::examine(topic.as_str(), retain) {
-        return Err(Refusal::invalid_request(unsuited.reason).into());
+        return Err(refused(db, topic.as_str(), unsuited.decision, &unsuited.reason));
+    }
+    if let Err(limit) = message::within_quota(topic.as_str()) {
+        match db.cx.settings.quotas {
+            Quotas::Off => {}
+            Quotas::Warn => db.tell(News::OverQuota(limit)),
+            Quotas::Aws => return Err(refused(db, topic.as_str(), "QUOTA", limit)),
+        }
     }
     let qos = match input.qos().unwrap_or(0) {
         0 => QoS::AtMostOnce,
@@ -43,6 +53,18 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
     let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
     let message = mqtt::Publish { qos, retain, properties, ..mqtt::Publish::new(topic, input.payload().clone()) };
     message::publish(db, &message, None)
+}
+
+/// A topic that cannot be published on: told as an event, as it is over MQTT.
+fn refused(db: &Write, topic: &str, decision: &str, reason: &str) -> Failure {
+    let told = Refused {
+        action: "iot:Publish".to_owned(),
+        resource: db.view().arn(format_args!("topic/{topic}")),
+        decision: decision.to_owned(),
+        reason: reason.to_owned(),
+        ..Refused::default()
+    };
+    Failure::Told(Box::new((Refusal::invalid_request(reason), told)))
 }
 
 fn topic(name: &str) -> Result<Topic, Refusal> {

@@ -13,7 +13,9 @@ use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, grant_of};
 use crate::events::{Event, Kind, Refused};
 use crate::house::House;
 use crate::identity::{self, Standing};
+use crate::message;
 use crate::scope::{Context, Read, Scope};
+use crate::settings::Quotas;
 
 /// Seconds: AWS takes 30 to 1200 and puts what lies outside at the nearer end, 0 at the far one (mqtt.md §2).
 const KEEP_ALIVE: std::ops::RangeInclusive<u16> = 30..=1200;
@@ -139,8 +141,22 @@ impl House {
         if will.qos == QoS::ExactlyOnce {
             return Err(self.turn_away(arrival, ReasonCode::QoSNotSupported, "NOT_SUPPORTED", "a will of QoS 2"));
         }
+        let topic = will.topic.as_str();
+        if let Err(unsuited) = message::examine(topic, will.retain) {
+            return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, unsuited.decision, &unsuited.reason));
+        }
+        if let Err(limit) = message::within_quota(topic) {
+            match self.settings.quotas {
+                Quotas::Off => {}
+                Quotas::Warn => {
+                    let kind = Kind::Quota { client_id: arrival.client_id.clone(), limit: limit.to_owned() };
+                    self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, kind));
+                }
+                Quotas::Aws => return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, "QUOTA", limit)),
+            }
+        }
         let prefix = arrival.cx.scope.arn(format_args!("topic/"));
-        let resource = Resource::new(&prefix, will.topic.as_str());
+        let resource = Resource::new(&prefix, topic);
         self.ask(arrival, set, &Request::new("iot:Publish", resource, arrival.cx.now))?;
         if will.retain {
             self.ask(arrival, set, &Request::new("iot:RetainPublish", resource, arrival.cx.now))?;

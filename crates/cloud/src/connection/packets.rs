@@ -42,6 +42,10 @@ impl House {
     /// Takes one packet of a connection. What must be written comes back as a job for the desk.
     pub fn receive(&self, connection: &Arc<Connection>, packet: Packet, now: i64, entropy: u128) -> Option<Job> {
         let cx = self.context(&connection.scope, now, entropy);
+        if connection.session.is_closed() {
+            // What was on its way when the connection was closed is not heard any more.
+            return None;
+        }
         match connection.session.receive(packet) {
             Step::Nothing => None,
             Step::Publish(publish) => self.receive_publish(connection, &publish, cx),
@@ -80,7 +84,7 @@ impl House {
         Some(job.then(move |answer| {
             match answer {
                 Ok(_) => succeed(&connection),
-                Err(refusal) => connection.decline(packet_id, No::new(ReasonCode::UnspecifiedError, refusal.message())),
+                Err(failed) => connection.fail(packet_id, failed.message()),
             }
             connection.at_desk.fetch_sub(1, Ordering::Relaxed);
             connection.wake.wake();
@@ -97,14 +101,14 @@ impl House {
             });
             return Err(No::silent());
         }
-        self.topic_quota(connection, topic, cx)?;
+        let resource = Resource::new(&connection.grant.topics, topic);
+        self.quota(connection, cx, "iot:Publish", resource, topic)?;
         if let Err(unsuited) = message::examine(topic, publish.retain) {
             let refused =
                 Refused { decision: unsuited.decision.into(), reason: unsuited.reason.clone(), ..Refused::default() };
-            self.tell_refused(connection, cx, "iot:Publish", format!("{}{topic}", connection.grant.topics), refused);
+            self.tell_refused(connection, cx, "iot:Publish", resource.to_string(), refused);
             return Err(No::new(ReasonCode::TopicNameInvalid, &unsuited.reason));
         }
-        let resource = Resource::new(&connection.grant.topics, topic);
         self.may(connection, cx, "iot:Publish", resource)?;
         if publish.retain {
             self.may(connection, cx, "iot:RetainPublish", resource)?;
@@ -112,20 +116,28 @@ impl House {
         Ok(())
     }
 
-    fn topic_quota(&self, connection: &Connection, topic: &str, cx: &Context) -> Result<(), No> {
+    /// AWS's bounds on a topic or a filter, kept as strictly as the house is set to.
+    fn quota(
+        &self,
+        of: &Connection,
+        cx: &Context,
+        action: &str,
+        resource: Resource<'_>,
+        topic: &str,
+    ) -> Result<(), No> {
         let Err(limit) = message::within_quota(topic) else { return Ok(()) };
-        self.quota(connection, cx, limit)
-    }
-
-    fn quota(&self, connection: &Connection, cx: &Context, limit: &str) -> Result<(), No> {
         match self.settings.quotas {
             Quotas::Off => Ok(()),
             Quotas::Warn => {
-                let kind = Kind::Quota { client_id: connection.client_id().to_owned(), limit: limit.to_owned() };
+                let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
                 self.witness.event(Event::new(cx.now, &cx.scope, kind));
                 Ok(())
             }
-            Quotas::Aws => Err(No::new(ReasonCode::TopicNameInvalid, limit)),
+            Quotas::Aws => {
+                let refused = Refused { decision: "QUOTA".into(), reason: limit.into(), ..Refused::default() };
+                self.tell_refused(of, cx, action, resource.to_string(), refused);
+                Err(No::new(ReasonCode::TopicNameInvalid, limit))
+            }
         }
     }
 
@@ -179,11 +191,11 @@ impl House {
             });
             return (ReasonCode::ProtocolError, false);
         }
-        if let Err(no) = self.topic_quota(connection, filter.pattern(), cx) {
-            return (no.reason, false);
-        }
         // unconfirmed: how policies name a shared subscription; the whole filter, as in AWS's example.
         let resource = Resource::new(&connection.grant.filters, filter.as_str());
+        if self.quota(connection, cx, "iot:Subscribe", resource, filter.pattern()).is_err() {
+            return (ReasonCode::TopicFilterInvalid, false);
+        }
         if let Err(no) = self.may(connection, cx, "iot:Subscribe", resource) {
             return (no.reason, false);
         }
@@ -225,6 +237,16 @@ impl House {
 }
 
 impl Connection {
+    /// Owns up to a PUBLISH that the house could not take: with a reason code, or by closing without an acknowledgement.
+    fn fail(&self, packet_id: Option<NonZeroU16>, context: &str) {
+        match packet_id {
+            Some(id) if self.session.version() == Version::V5 => {
+                self.session.acknowledge(Ack::new(id, ReasonCode::UnspecifiedError));
+            }
+            _ => self.session.close(Closed::ServerFault(context.to_owned())),
+        }
+    }
+
     /// Says no to a PUBLISH: MQTT 5 has words for it, 3.1.1 only the end of the connection (mqtt.md §3).
     fn decline(&self, packet_id: Option<NonZeroU16>, no: No) {
         match packet_id {

@@ -418,12 +418,64 @@ fn filters_are_counted_without_the_prefix_of_their_group() {
         let device = lab.device(&id, Version::V5, "c");
         for (name, within) in topics_at_the_bounds() {
             for filter in [name.clone(), format!("$share/a-group/{name}")] {
-                if within || quotas != Quotas::Aws {
-                    device.listen(&filter);
-                }
+                let granted = within || quotas != Quotas::Aws;
+                assert_eq!(
+                    device.subscribe(&filter),
+                    [if granted { "SUBACK 1 01" } else { "SUBACK 1 8f" }],
+                    "{filter}"
+                );
             }
         }
     }
+}
+
+#[test]
+fn a_will_is_as_bound_to_its_topic_as_a_message() {
+    let cases = [
+        (Quotas::Off, "$aws/rules/r/a", false, Some("NOT_BUILT")),
+        (Quotas::Off, "$SYS/uptime", false, Some("RESERVED_TOPIC")),
+        (Quotas::Off, "$aws/things/t/shadow/update", true, Some("RESERVED_TOPIC")),
+        (Quotas::Off, "$aws/things/t/shadow/update", false, None),
+        (Quotas::Aws, "a/b/c/d/e/f/g/h/i", false, Some("QUOTA")),
+        (Quotas::Warn, "a/b/c/d/e/f/g/h/i", false, None),
+    ];
+    for (quotas, name, retain, decision) in cases {
+        let lab = Lab::over(Store::in_memory(), quotas);
+        let id = lab.identity(everything());
+        let connect = Connect { will: Some(Will { retain, ..will(name) }), ..hello(Version::V5, "c") };
+        let expected = if decision.is_some() { ReasonCode::TopicNameInvalid } else { ReasonCode::Success };
+        assert_eq!(connack(&lab, &id, &connect).reason, expected, "{quotas:?} {name}");
+        let told: Vec<String> = lab.refusals().into_iter().map(|refused| refused.decision).collect();
+        assert_eq!(told, decision.into_iter().collect::<Vec<_>>(), "{quotas:?} {name}");
+    }
+}
+
+#[test]
+fn a_topic_over_http_is_bound_as_over_mqtt() {
+    for quotas in [Quotas::Off, Quotas::Warn, Quotas::Aws] {
+        let lab = Lab::over(Store::in_memory(), quotas);
+        for (name, within) in topics_at_the_bounds() {
+            let answer = lab.call("Publish", json!({ "topic": name }));
+            assert_eq!(answer.is_ok(), within || quotas != Quotas::Aws, "{quotas:?} {name}");
+            let warned = lab.events().iter().any(|kind| matches!(kind, Kind::Quota { .. }));
+            assert_eq!(warned, !within && quotas == Quotas::Warn, "{quotas:?} {name}");
+        }
+        lab.events();
+        assert!(lab.call("Publish", json!({"topic": "$aws/rules/r/a"})).is_err());
+        assert_eq!(lab.refusals().pop().map(|refused| refused.decision).as_deref(), Some("NOT_BUILT"));
+    }
+}
+
+#[test]
+fn a_closed_connection_is_not_heard_any_more() {
+    let lab = Lab::new();
+    let id = lab.identity(everything());
+    let listener = lab.device(&id, Version::V5, "listener");
+    listener.listen("t");
+    let device = lab.device(&id, Version::V5, "c");
+    device.connection().session().close(Closed::ServerStops);
+    device.publish("t", "late");
+    assert!(listener.heard().is_empty());
 }
 
 fn update(id: u16, thing: &str, state: &str) -> Packet {
@@ -511,7 +563,8 @@ fn what_is_not_on_disk_is_neither_acknowledged_nor_told() {
             assert!(!listener.heard().is_empty());
         } else {
             assert_eq!(device.told(), told);
-            assert_eq!(device.closed().is_some(), version == Version::V311, "3.1.1 has no other word for it");
+            let owned_up = matches!(device.closed(), Some(Closed::ServerFault(_)));
+            assert_eq!(owned_up, version == Version::V311, "3.1.1 has no other word for it");
             assert!(listener.told().is_empty());
         }
     }
