@@ -217,8 +217,10 @@ mod tests {
         for (id, filter) in (0..).zip(filters) {
             tree.insert(None, filter, id, id);
         }
-        let by =
-            |topic, parent| matches(&tree, topic, parent).iter().map(|id| filters[*id as usize]).collect::<Vec<_>>();
+        let by = |topic, parent| {
+            let found = matches(&tree, topic, parent);
+            (0..).zip(filters).filter(|(id, _)| found.contains(id)).map(|(_, filter)| filter).collect::<Vec<_>>()
+        };
         assert_eq!(by("a/b", false), ["a/b", "a/+", "a/#", "+/b", "#", "+/+"]);
         assert_eq!(by("a/b", true), ["a/b", "a/+", "a/#", "+/b", "#", "+/+", "a/b/#"]);
         assert_eq!(by("$aws/c", false), ["$aws/#", "$aws/+"]);

@@ -127,11 +127,11 @@ pub(crate) fn broadcast(db: &mut Write, message: &Publish, from: Option<u64>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shadows::AskKind::{Delete, Get, Update};
 
     #[test]
     fn reserved_topics_lead_where_their_table_says() {
         let shadow = |thing, shadow, kind| Lead::Shadow(shadows::Ask { thing, shadow, kind });
-        use shadows::AskKind::{Delete, Get, Update};
         let cases = [
             ("a/b", Lead::Plain),
             ("$aws/things/t/shadow/update", shadow("t", "", Update)),
