@@ -9,7 +9,7 @@ use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, V
 use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
-use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, grant_of};
+use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told, grant_of};
 use crate::events::{Event, Kind, Refused};
 use crate::house::House;
 use crate::identity::{self, Standing};
@@ -76,9 +76,19 @@ impl House {
             protocol,
         };
         self.witness.event(Event::new(now, &scope, kind));
-        let at_desk = AtomicUsize::new(0);
-        let connection =
-            Arc::new(Connection { scope, peer, session, grant, variables, connect_values, keep_alive, at_desk, wake });
+        let (at_desk, told) = (AtomicUsize::new(0), Told::default());
+        let connection = Arc::new(Connection {
+            scope,
+            peer,
+            session,
+            grant,
+            variables,
+            connect_values,
+            keep_alive,
+            at_desk,
+            told,
+            wake,
+        });
         space.connections.add(&connection);
         // A change that came between the look at the policies and the entry above would else be missed.
         self.ask_again(&cx, &connection);

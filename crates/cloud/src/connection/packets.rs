@@ -104,9 +104,11 @@ impl House {
         let resource = Resource::new(&connection.grant.topics, topic);
         self.quota(connection, cx, "iot:Publish", resource, topic)?;
         if let Err(unsuited) = message::examine(topic, publish.retain) {
-            let refused =
-                Refused { decision: unsuited.decision.into(), reason: unsuited.reason.clone(), ..Refused::default() };
-            self.tell_refused(connection, cx, "iot:Publish", resource.to_string(), refused);
+            if connection.told.take(cx.now) {
+                let (decision, reason) = (unsuited.decision.into(), unsuited.reason.clone());
+                let refused = Refused { decision, reason, ..Refused::default() };
+                self.tell_refused(connection, cx, "iot:Publish", resource.to_string(), refused);
+            }
             return Err(No::new(ReasonCode::TopicNameInvalid, &unsuited.reason));
         }
         self.may(connection, cx, "iot:Publish", resource)?;
@@ -129,13 +131,17 @@ impl House {
         match self.settings.quotas {
             Quotas::Off => Ok(()),
             Quotas::Warn => {
-                let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
-                self.witness.event(Event::new(cx.now, &cx.scope, kind));
+                if of.told.take(cx.now) {
+                    let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
+                    self.witness.event(Event::new(cx.now, &cx.scope, kind));
+                }
                 Ok(())
             }
             Quotas::Aws => {
-                let refused = Refused { decision: "QUOTA".into(), reason: limit.into(), ..Refused::default() };
-                self.tell_refused(of, cx, action, resource.to_string(), refused);
+                if of.told.take(cx.now) {
+                    let refused = Refused { decision: "QUOTA".into(), reason: limit.into(), ..Refused::default() };
+                    self.tell_refused(of, cx, action, resource.to_string(), refused);
+                }
                 Err(No::new(ReasonCode::TopicNameInvalid, limit))
             }
         }
@@ -148,10 +154,11 @@ impl House {
         if decision.is_allowed() {
             return Ok(());
         }
-        let refused = identity::explained(Refused::default(), &set, &request, &decision);
-        let arn = format!("{}{}", resource.prefix, resource.name);
-        let short = format!("{action} on {arn} is not allowed: {}", refused.decision);
-        self.tell_refused(connection, cx, action, arn, refused);
+        if connection.told.take(cx.now) {
+            let refused = identity::explained(Refused::default(), &set, &request, &decision);
+            self.tell_refused(connection, cx, action, resource.to_string(), refused);
+        }
+        let short = format!("{action} on {resource} is not allowed: {}", decision.verdict);
         Err(No::new(ReasonCode::NotAuthorized, &short))
     }
 

@@ -746,3 +746,19 @@ fn a_message_a_client_acknowledges_makes_room_for_the_next() {
     assert_eq!(device.told(), ["t q1 2"]);
     assert_eq!(Arc::strong_count(device.connection()), 1, "nothing at the desk holds it");
 }
+
+#[test]
+fn a_client_that_insists_is_told_of_fifty_times_a_second() {
+    let lab = Lab::new();
+    let id = lab.identity(json!([statement("Allow", "iot:Connect", &["*"])]));
+    let device = lab.device(&id, Version::V5, "c");
+    lab.events();
+    for _ in 0..200 {
+        device.give(Packet::Publish(message_1(1, "t", "x")));
+    }
+    assert_eq!(device.told().len(), 200, "every one is answered");
+    assert_eq!(lab.refusals().len(), 50);
+    lab.pass(1000);
+    device.give(Packet::Publish(message_1(1, "t", "x")));
+    assert_eq!(lab.refusals().len(), 1);
+}
