@@ -2,6 +2,7 @@
 //! business of the `shadow` crate; here is where it is kept, what is published about it, and how it is asked for,
 //! over MQTT topics and over HTTP alike.
 
+use bytes::Bytes;
 use mqtt::{Publish, QoS, Topic};
 use shadow::{Document, Limits, Refused};
 use store::{Fault, Table};
@@ -111,7 +112,7 @@ impl<'t> Place<'t> {
     }
 
     /// Tells a payload on one of this shadow's topics: QoS 1, never retained (shadow.md §1).
-    fn tell(self, db: &mut Write, suffix: &str, payload: Vec<u8>) {
+    fn tell(self, db: &mut Write, suffix: &str, payload: impl Into<Bytes>) {
         if let Ok(topic) = Topic::new(self.topic(suffix)) {
             let message = Publish { qos: QoS::AtLeastOnce, ..Publish::new(topic, payload) };
             db.tell(News::Publication(message, None));
@@ -146,12 +147,13 @@ fn decode<'r>(record: Option<&'r [u8]>, place: Place<'_>) -> Result<Option<Docum
     record.map(Document::decode).transpose().map_err(corrupt)
 }
 
-type Outcome = Result<Vec<u8>, Refused>;
+/// The payload of the answer, which is told and, over HTTP, also returned: the same bytes.
+type Outcome = Result<Bytes, Refused>;
 
 fn get(db: Read, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
     let record = stored(db, place)?;
     let document = decode(record.as_deref(), place)?;
-    Ok(shadow::get(document.as_ref(), &place.name(), payload, db.now() / 1000))
+    Ok(shadow::get(document.as_ref(), &place.name(), payload, db.now() / 1000).map(Bytes::from))
 }
 
 /// Applies an update and tells it: delta, documents, accepted, in this order (shadow.md §3.6).
@@ -167,8 +169,9 @@ fn update(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, F
         place.tell(db, "update/delta", delta);
     }
     place.tell(db, "update/documents", updated.documents);
-    place.tell(db, "update/accepted", updated.accepted.clone());
-    Ok(Ok(updated.accepted))
+    let accepted = Bytes::from(updated.accepted);
+    place.tell(db, "update/accepted", accepted.clone());
+    Ok(Ok(accepted))
 }
 
 fn delete(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
@@ -179,8 +182,9 @@ fn delete(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, F
         Err(refused) => return Ok(Err(refused)),
     };
     db.put(&SHADOWS, [place.thing, place.shadow], &deleted.record)?;
-    place.tell(db, "delete/accepted", deleted.accepted.clone());
-    Ok(Ok(deleted.accepted))
+    let accepted = Bytes::from(deleted.accepted);
+    place.tell(db, "delete/accepted", accepted.clone());
+    Ok(Ok(accepted))
 }
 
 /// A refused request as HTTP tells it: the same code and text, and nothing is published (shadow.md §2.3).
