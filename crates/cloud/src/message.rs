@@ -8,6 +8,7 @@ use crate::news::News;
 use crate::operation::Answer;
 use crate::retained;
 use crate::scope::Write;
+use crate::settings::Quotas;
 use crate::shadows;
 
 /// Bytes of payload: AWS's limit, which also ends the connection there (mqtt.md §6).
@@ -91,7 +92,7 @@ pub(crate) fn is_plain(publish: &Publish) -> bool {
 
 /// AWS's bounds on topics and filters: 256 bytes and seven slashes, not counting the prefix of basic ingest
 /// (mqtt.md §6). The error is the limit in words.
-pub(crate) fn within_quota(topic: &str) -> Result<(), &'static str> {
+fn within_quota(topic: &str) -> Result<(), &'static str> {
     let counted = match topic.strip_prefix("$aws/rules/") {
         Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest),
         None => topic,
@@ -103,6 +104,26 @@ pub(crate) fn within_quota(topic: &str) -> Result<(), &'static str> {
         return Err("a topic has at most 7 slashes");
     }
     Ok(())
+}
+
+/// How a topic stands to AWS's bounds in a house that keeps them this strictly; the words are the limit's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Quota {
+    /// Nothing is to be said.
+    Within,
+    /// It goes through, and is told.
+    Warned(&'static str),
+    /// It is refused, as AWS refuses it.
+    Refused(&'static str),
+}
+
+/// Asks how a topic stands, or of a filter without the prefix of its group.
+pub(crate) fn quota(quotas: Quotas, topic: &str) -> Quota {
+    match (quotas, within_quota(topic)) {
+        (Quotas::Off, _) | (_, Ok(())) => Quota::Within,
+        (Quotas::Warn, Err(limit)) => Quota::Warned(limit),
+        (Quotas::Aws, Err(limit)) => Quota::Refused(limit),
+    }
 }
 
 /// Takes a message in: keeps it if it is retained, tells it to its subscribers, and asks the shadow it is for.

@@ -8,11 +8,10 @@ use wire::Refusal;
 use wire::iot_data::PublishRequest;
 
 use crate::events::Refused;
-use crate::message;
+use crate::message::{self, Quota};
 use crate::news::News;
 use crate::operation::{Answer, Failure, Op, ops};
 use crate::scope::Write;
-use crate::settings::Quotas;
 
 pub(crate) const OPS: &[Op] = ops! {
     write publish on topic(topic) also retain_publish;
@@ -38,12 +37,10 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
     if let Err(unsuited) = message::examine(topic.as_str(), retain) {
         return Err(refused(db, topic.as_str(), unsuited.decision, &unsuited.reason));
     }
-    if let Err(limit) = message::within_quota(topic.as_str()) {
-        match db.cx.settings.quotas {
-            Quotas::Off => {}
-            Quotas::Warn => db.tell(News::OverQuota(limit)),
-            Quotas::Aws => return Err(refused(db, topic.as_str(), "QUOTA", limit)),
-        }
+    match message::quota(db.cx.settings.quotas, topic.as_str()) {
+        Quota::Within => {}
+        Quota::Warned(limit) => db.tell(News::OverQuota(limit)),
+        Quota::Refused(limit) => return Err(refused(db, topic.as_str(), "QUOTA", limit)),
     }
     let qos = match input.qos().unwrap_or(0) {
         0 => QoS::AtMostOnce,

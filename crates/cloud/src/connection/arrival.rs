@@ -13,9 +13,8 @@ use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told, grant_of};
 use crate::events::{Event, Kind, Refused};
 use crate::house::House;
 use crate::identity::{self, Standing};
-use crate::message;
+use crate::message::{self, Quota};
 use crate::scope::{Context, Read, Scope};
-use crate::settings::Quotas;
 
 /// Seconds: AWS takes 30 to 1200 and puts what lies outside at the nearer end, 0 at the far one (mqtt.md §2).
 const KEEP_ALIVE: std::ops::RangeInclusive<u16> = 30..=1200;
@@ -155,15 +154,13 @@ impl House {
         if let Err(unsuited) = message::examine(topic, will.retain) {
             return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, unsuited.decision, &unsuited.reason));
         }
-        if let Err(limit) = message::within_quota(topic) {
-            match self.settings.quotas {
-                Quotas::Off => {}
-                Quotas::Warn => {
-                    let kind = Kind::Quota { client_id: arrival.client_id.clone(), limit: limit.to_owned() };
-                    self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, kind));
-                }
-                Quotas::Aws => return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, "QUOTA", limit)),
+        match message::quota(self.settings.quotas, topic) {
+            Quota::Within => {}
+            Quota::Warned(limit) => {
+                let kind = Kind::Quota { client_id: arrival.client_id.clone(), limit: limit.to_owned() };
+                self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, kind));
             }
+            Quota::Refused(limit) => return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, "QUOTA", limit)),
         }
         let prefix = arrival.cx.scope.arn(format_args!("topic/"));
         let resource = Resource::new(&prefix, topic);

@@ -16,10 +16,9 @@ use super::Connection;
 use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job, Space};
 use crate::identity;
-use crate::message;
+use crate::message::{self, Quota};
 use crate::retained;
 use crate::scope::{Context, Read};
-use crate::settings::Quotas;
 
 /// Why a packet is declined.
 struct No {
@@ -127,17 +126,16 @@ impl House {
         resource: Resource<'_>,
         topic: &str,
     ) -> Result<(), No> {
-        let Err(limit) = message::within_quota(topic) else { return Ok(()) };
-        match self.settings.quotas {
-            Quotas::Off => Ok(()),
-            Quotas::Warn => {
+        match message::quota(self.settings.quotas, topic) {
+            Quota::Within => Ok(()),
+            Quota::Warned(limit) => {
                 if of.told.take(cx.now) {
                     let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
                     self.witness.event(Event::new(cx.now, &cx.scope, kind));
                 }
                 Ok(())
             }
-            Quotas::Aws => {
+            Quota::Refused(limit) => {
                 if of.told.take(cx.now) {
                     let refused = Refused { decision: "QUOTA".into(), reason: limit.into(), ..Refused::default() };
                     self.tell_refused(of, cx, action, resource.to_string(), refused);
