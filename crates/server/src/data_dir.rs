@@ -147,6 +147,16 @@ impl Endpoints {
     }
 }
 
+#[cfg(test)]
+impl Endpoints {
+    /// Addresses at which nothing answers, for tests of what is made of them.
+    pub(crate) fn example() -> Self {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let (region, account) = ("us-east-1".to_owned(), "000000000000".to_owned());
+        Self { http: address(4583), mqtts: address(8883), tls: address(8443), pid: 7, region, account }
+    }
+}
+
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secrecy {
@@ -203,17 +213,6 @@ fn read_pid(lock: &mut File) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn endpoints() -> Endpoints {
-        Endpoints {
-            http: "127.0.0.1:4583".parse().unwrap(),
-            mqtts: "127.0.0.1:8883".parse().unwrap(),
-            tls: "[::1]:8443".parse().unwrap(),
-            pid: 7,
-            region: "us-east-1".to_owned(),
-            account: "000000000000".to_owned(),
-        }
-    }
-
     #[test]
     fn a_second_ombra_is_told_which_process_holds_the_directory() {
         let home = tempfile::tempdir().unwrap();
@@ -231,8 +230,9 @@ mod tests {
     fn published_endpoints_are_found_until_they_are_withdrawn() {
         let home = tempfile::tempdir().unwrap();
         let data = DataDir::open(home.path()).unwrap();
-        data.publish(&endpoints()).unwrap();
-        assert_eq!(Endpoints::of(home.path()).unwrap(), endpoints());
+        let endpoints = Endpoints { tls: "[::1]:8443".parse().unwrap(), ..Endpoints::example() };
+        data.publish(&endpoints).unwrap();
+        assert_eq!(Endpoints::of(home.path()).unwrap(), endpoints);
         let text = fs::read_to_string(home.path().join(ENDPOINTS)).unwrap();
         assert_eq!(
             text.trim(),
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_a_killed_ombra_published_is_gone_after_the_next_start() {
         let home = tempfile::tempdir().unwrap();
-        DataDir::open(home.path()).unwrap().publish(&endpoints()).unwrap();
+        DataDir::open(home.path()).unwrap().publish(&Endpoints::example()).unwrap();
         let _again = DataDir::open(home.path()).unwrap();
         assert!(Endpoints::of(home.path()).is_err());
     }

@@ -165,27 +165,16 @@ fn text<'a>(answer: &'a Value, pointer: &str) -> Result<&'a str, Failure> {
 mod tests {
     use super::*;
 
-    fn endpoints() -> Endpoints {
-        Endpoints {
-            http: "127.0.0.1:1".parse().unwrap(),
-            mqtts: "127.0.0.1:8883".parse().unwrap(),
-            tls: "127.0.0.1:1".parse().unwrap(),
-            pid: 1,
-            region: "us-east-1".to_owned(),
-            account: "000000000000".to_owned(),
-        }
-    }
-
     #[test]
     fn the_policy_of_the_longest_name_fits_aws() {
-        let text = policy_document(&endpoints(), &"n".repeat(128)).to_string();
+        let text = policy_document(&Endpoints::example(), &"n".repeat(128)).to_string();
         assert!(text.len() <= 2048, "{}", text.len());
         assert!(text.contains("\"arn:aws:iot:us-east-1:000000000000:client/nnn"));
     }
 
     #[test]
     fn the_policy_grants_nothing_to_everyone() {
-        let policy = policy_document(&endpoints(), "lamp");
+        let policy = policy_document(&Endpoints::example(), "lamp");
         for statement in policy["Statement"].as_array().unwrap() {
             for resource in statement["Resource"].as_array().unwrap_or(&vec![statement["Resource"].clone()]) {
                 assert!(resource.as_str().unwrap().contains("lamp"), "{resource}");
@@ -196,7 +185,9 @@ mod tests {
     #[tokio::test]
     async fn files_that_are_there_are_never_overwritten() {
         let home = tempfile::tempdir().unwrap();
-        let result = make(&endpoints(), home.path(), "lamp", home.path()).await;
+        // Port 1 answers nobody, so that a call would be noticed.
+        let nowhere = Endpoints { http: ([127, 0, 0, 1], 1).into(), ..Endpoints::example() };
+        let result = make(&nowhere, home.path(), "lamp", home.path()).await;
         let Err(Failure::Failed(text)) = result else { panic!() };
         assert!(text.contains("exists already"), "{text}");
     }
@@ -206,7 +197,7 @@ mod tests {
         answers: fn(&str) -> (u16, &'static str),
     ) -> (Endpoints, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoints = Endpoints { http: listener.local_addr().unwrap(), ..endpoints() };
+        let endpoints = Endpoints { http: listener.local_addr().unwrap(), ..Endpoints::example() };
         let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let log = std::sync::Arc::clone(&asked);
         tokio::spawn(async move {
@@ -283,7 +274,7 @@ mod tests {
             certificate_id: "ab".into(),
             certificate_arn: String::new(),
         };
-        let text = lines_to_paste(&endpoints(), "lamp", &made);
+        let text = lines_to_paste(&Endpoints::example(), "lamp", &made);
         assert!(text.contains("-p 8883 -V mqttv5 -i lamp -q 1 -t 'lamp/#' --cafile ./lamp/ca.pem "), "{text}");
     }
 }

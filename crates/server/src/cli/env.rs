@@ -81,20 +81,9 @@ mod tests {
     use super::*;
     use crate::data_dir::DataDir;
 
-    fn endpoints() -> Endpoints {
-        Endpoints {
-            http: "127.0.0.1:4583".parse().unwrap(),
-            mqtts: "127.0.0.1:8883".parse().unwrap(),
-            tls: "127.0.0.1:8443".parse().unwrap(),
-            pid: 1,
-            region: "us-east-1".to_owned(),
-            account: "000000000000".to_owned(),
-        }
-    }
-
     #[test]
     fn the_lines_survive_a_shell() {
-        let lines = text(&variables(&endpoints(), Path::new("/my data")), Output::Table);
+        let lines = text(&variables(&Endpoints::example(), Path::new("/my data")), Output::Table);
         assert!(
             lines.starts_with("unset AWS_SESSION_TOKEN AWS_PROFILE\nexport AWS_ENDPOINT_URL=http://127.0.0.1:4583\n")
         );
@@ -105,7 +94,7 @@ mod tests {
     #[test]
     fn a_program_gets_an_object() {
         let object: Value =
-            serde_json::from_str(&text(&variables(&endpoints(), Path::new("/d")), Output::Json)).unwrap();
+            serde_json::from_str(&text(&variables(&Endpoints::example(), Path::new("/d")), Output::Json)).unwrap();
         assert_eq!(object["OMBRA_CA"], "/d/ca.pem");
         assert_eq!(object["AWS_PROFILE"], Value::Null);
     }
@@ -115,7 +104,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         assert!(matches!(run(home.path(), Output::Json), Err(Failure::Unreachable(_))));
         let data = DataDir::open(home.path()).unwrap();
-        data.publish(&endpoints()).unwrap();
+        data.publish(&Endpoints::example()).unwrap();
         run(home.path(), Output::Json).unwrap();
         let config = std::fs::read_to_string(home.path().join("aws/config")).unwrap();
         assert!(config.contains("region = us-east-1\n") && config.contains("endpoint_url = http://127.0.0.1:4583\n"));
