@@ -215,6 +215,7 @@ def test_the_environment_points_every_client_here(ombra):
     assert told["AWS_REGION"] == told["AWS_DEFAULT_REGION"] == "us-east-1"
     assert told["AWS_ACCESS_KEY_ID"] and told["AWS_SECRET_ACCESS_KEY"]
     assert told["OMBRA_CA"] == str(ombra.ca) and told["OMBRA_MQTTS"] == ombra.endpoints["mqtts"]
+    assert told["OMBRA_DATA"] == str(ombra.data)
     with open(told["AWS_CONFIG_FILE"]) as config:
         text = config.read()
     assert "region = us-east-1" in text and "cli_binary_format = raw-in-base64-out" in text

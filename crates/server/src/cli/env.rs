@@ -60,6 +60,8 @@ fn variables(endpoints: &Endpoints, data: &Path) -> Vec<(&'static str, String)> 
         ("AWS_DEFAULT_REGION", endpoints.region.clone()),
         ("AWS_CONFIG_FILE", path(data.join("aws/config"))),
         ("AWS_SHARED_CREDENTIALS_FILE", path(data.join("aws/credentials"))),
+        // With it `ombra tail` and the like find this server from whatever directory they are typed in.
+        ("OMBRA_DATA", path(data.to_owned())),
         ("OMBRA_CA", path(data.join("ca.pem"))),
         // The server takes these three for its own addresses, so they must stay what it would accept.
         ("OMBRA_HTTP", endpoints.http.to_string()),
@@ -96,6 +98,7 @@ mod tests {
         let object: Value =
             serde_json::from_str(&text(&variables(&Endpoints::example(), Path::new("/d")), Output::Json)).unwrap();
         assert_eq!(object["OMBRA_CA"], "/d/ca.pem");
+        assert_eq!(object["OMBRA_DATA"], "/d");
         assert_eq!(object["AWS_PROFILE"], Value::Null);
     }
 
