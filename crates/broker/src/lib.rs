@@ -87,11 +87,6 @@ impl Broker {
         Self { settings, sessions: Mutex::default(), subscriptions: RwLock::default(), next_id: AtomicU64::new(1) }
     }
 
-    /// How this broker is set up.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// Opens a session. One of the same client identifier that is still open is closed as taken over
     /// [MQTT-3.1.4-3] and returned, so that the caller can name both.
     pub fn connect(

@@ -203,7 +203,7 @@ impl Session {
             Packet::Subscribe(subscribe) => return Step::Subscribe(subscribe),
             Packet::Unsubscribe(unsubscribe) => return Step::Unsubscribe(unsubscribe),
             Packet::PubAck(ack) => self.release(ack.packet_id),
-            Packet::PingReq => self.send(&Packet::PingResp), // [MQTT-3.12.4-1]
+            Packet::PingReq => self.send(Packet::PingResp), // [MQTT-3.12.4-1]
             Packet::Disconnect(disconnect) => {
                 let with_will = disconnect.reason == ReasonCode::DisconnectWithWill;
                 self.close(Closed::ByClient { with_will });
@@ -257,15 +257,10 @@ impl Session {
         self.wake.wake();
     }
 
-    /// How many PUBLISHes still await their acknowledgement.
-    pub fn owed(&self) -> usize {
-        self.state().owed.len()
-    }
-
     /// Sends a packet that is not a PUBLISH.
-    pub fn send(&self, packet: &Packet) {
+    pub fn send(&self, packet: Packet) {
         let mut state = self.state();
-        self.append(&mut state, packet.clone());
+        self.append(&mut state, packet);
         self.wake.wake();
     }
 
@@ -314,11 +309,6 @@ impl Session {
         let mut state = self.state();
         let will = state.will.take();
         will.filter(|_| state.closed.as_ref().is_none_or(Closed::publishes_will))
-    }
-
-    /// The filters this session subscribed to.
-    pub fn subscriptions(&self) -> Vec<Filter> {
-        self.state().subscriptions.iter().cloned().collect()
     }
 
     /// Hands a message over: whether it was let through and taken.

@@ -16,7 +16,7 @@ use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::policies;
 use crate::principals;
-use crate::scope::{Asked, NO_PARTS, Read, Write, date_part};
+use crate::scope::{Asked, NO_PARTS, Read, Write, date_part, paged};
 use crate::x509;
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -233,8 +233,5 @@ fn list_certificates(db: Read, input: &ListCertificatesRequest) -> Answer<ListCe
         listed.push(certificate);
     }
     let answer = ListCertificatesResponse::new().with_certificates(listed);
-    Ok(match page.next {
-        Some(marker) => answer.with_next_marker(marker),
-        None => answer,
-    })
+    Ok(paged(answer, page.next, ListCertificatesResponse::with_next_marker))
 }

@@ -96,11 +96,6 @@ impl House {
         }
     }
 
-    /// The operations that are built, as `(service, operation)`.
-    pub fn built() -> impl Iterator<Item = (&'static str, &'static str)> {
-        operation::built().map(|op| (op.model.service, op.model.name))
-    }
-
     /// Whether an operation is built; asked before its input is looked at, so that the 501 comes first.
     pub fn knows(operation: &Operation) -> Result<(), Refusal> {
         match operation::find(operation) {

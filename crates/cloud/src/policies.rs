@@ -19,7 +19,7 @@ use wire::iot::{
 use crate::certificates;
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Asked, NO_PARTS, Read, Write, date_part};
+use crate::scope::{Asked, NO_PARTS, Read, Write, date_part, paged};
 
 pub(crate) const OPS: &[Op] = ops! {
     write create_policy on policy(policy_name);
@@ -186,10 +186,7 @@ fn list_policies(db: Read, input: &ListPoliciesRequest) -> Answer<ListPoliciesRe
     let page = db.page(&POLICIES_BY_DATE, NO_PARTS, asked, |_, ()| true)?;
     let listed = page.items.iter().map(|(key, ())| Ok(summary(db, key.text_at(3)?)));
     let answer = ListPoliciesResponse::new().with_policies(listed.collect::<Result<Vec<_>, Fault>>()?);
-    Ok(match page.next {
-        Some(marker) => answer.with_next_marker(marker),
-        None => answer,
-    })
+    Ok(paged(answer, page.next, ListPoliciesResponse::with_next_marker))
 }
 
 fn delete_policy(db: &mut Write, input: &DeletePolicyRequest) -> Answer<()> {
@@ -379,37 +376,25 @@ fn in_order(asked: Asked<'_>, ascending: Option<bool>) -> Asked<'_> {
 fn list_attached_policies(db: Read, input: &ListAttachedPoliciesRequest) -> Answer<ListAttachedPoliciesResponse> {
     let (policies, next) = policies_of(db, input.target(), Asked::new(input.marker(), input.page_size()))?;
     let answer = ListAttachedPoliciesResponse::new().with_policies(policies);
-    Ok(match next {
-        Some(marker) => answer.with_next_marker(marker),
-        None => answer,
-    })
+    Ok(paged(answer, next, ListAttachedPoliciesResponse::with_next_marker))
 }
 
 fn list_principal_policies(db: Read, input: &ListPrincipalPoliciesRequest) -> Answer<ListPrincipalPoliciesResponse> {
     let asked = in_order(Asked::new(input.marker(), input.page_size()), input.ascending_order());
     let (policies, next) = policies_of(db, input.principal(), asked)?;
     let answer = ListPrincipalPoliciesResponse::new().with_policies(policies);
-    Ok(match next {
-        Some(marker) => answer.with_next_marker(marker),
-        None => answer,
-    })
+    Ok(paged(answer, next, ListPrincipalPoliciesResponse::with_next_marker))
 }
 
 fn list_targets_for_policy(db: Read, input: &ListTargetsForPolicyRequest) -> Answer<ListTargetsForPolicyResponse> {
     let (targets, next) = targets_of(db, input.policy_name(), Asked::new(input.marker(), input.page_size()))?;
     let answer = ListTargetsForPolicyResponse::new().with_targets(targets);
-    Ok(match next {
-        Some(marker) => answer.with_next_marker(marker),
-        None => answer,
-    })
+    Ok(paged(answer, next, ListTargetsForPolicyResponse::with_next_marker))
 }
 
 fn list_policy_principals(db: Read, input: &ListPolicyPrincipalsRequest) -> Answer<ListPolicyPrincipalsResponse> {
     let asked = in_order(Asked::new(input.marker(), input.page_size()), input.ascending_order());
     let (principals, next) = targets_of(db, input.policy_name(), asked)?;
     let answer = ListPolicyPrincipalsResponse::new().with_principals(principals);
-    Ok(match next {
-        Some(marker) => answer.with_next_marker(marker),
-        None => answer,
-    })
+    Ok(paged(answer, next, ListPolicyPrincipalsResponse::with_next_marker))
 }

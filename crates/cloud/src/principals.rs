@@ -15,7 +15,7 @@ use wire::iot::{
 use crate::certificates;
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Asked, Read, Write};
+use crate::scope::{Asked, Read, Write, paged};
 use crate::things::{self, THINGS};
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -171,10 +171,7 @@ fn list_thing_principals(db: Read, input: &ListThingPrincipalsRequest) -> Answer
     let asked = Asked::new(input.next_token(), input.max_results());
     let (names, next) = Side::of_thing(db, input.thing_name(), asked, None)?.into_names();
     let answer = ListThingPrincipalsResponse::new().with_principals(names);
-    Ok(match next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, next, ListThingPrincipalsResponse::with_next_token))
 }
 
 fn list_thing_principals_v2(db: Read, input: &ListThingPrincipalsV2Request) -> Answer<ListThingPrincipalsV2Response> {
@@ -184,20 +181,14 @@ fn list_thing_principals_v2(db: Read, input: &ListThingPrincipalsV2Request) -> A
         ThingPrincipalObject::new().with_principal(name).with_thing_principal_type(attachment.name())
     };
     let answer = ListThingPrincipalsV2Response::new().with_thing_principal_objects(side.names.into_iter().map(object));
-    Ok(match side.next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, side.next, ListThingPrincipalsV2Response::with_next_token))
 }
 
 fn list_principal_things(db: Read, input: &ListPrincipalThingsRequest) -> Answer<ListPrincipalThingsResponse> {
     let asked = Asked::new(input.next_token(), input.max_results());
     let (names, next) = Side::of_principal(db, input.principal(), asked, None)?.into_names();
     let answer = ListPrincipalThingsResponse::new().with_things(names);
-    Ok(match next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, next, ListPrincipalThingsResponse::with_next_token))
 }
 
 fn list_principal_things_v2(db: Read, input: &ListPrincipalThingsV2Request) -> Answer<ListPrincipalThingsV2Response> {
@@ -207,8 +198,5 @@ fn list_principal_things_v2(db: Read, input: &ListPrincipalThingsV2Request) -> A
         PrincipalThingObject::new().with_thing_name(name).with_thing_principal_type(attachment.name())
     };
     let answer = ListPrincipalThingsV2Response::new().with_principal_thing_objects(side.names.into_iter().map(object));
-    Ok(match side.next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, side.next, ListPrincipalThingsV2Response::with_next_token))
 }

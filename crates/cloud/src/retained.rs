@@ -15,7 +15,7 @@ use wire::iot_data::{
 };
 
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Asked, NO_PARTS, Read, Write};
+use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
 
 pub(crate) const OPS: &[Op] = ops! {
     read get_retained_message on topic(topic);
@@ -134,8 +134,5 @@ fn list_retained_messages(db: Read, input: &ListRetainedMessagesRequest) -> Answ
         topics.push(summary);
     }
     let answer = ListRetainedMessagesResponse::new().with_retained_topics(topics);
-    Ok(match page.next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, page.next, ListRetainedMessagesResponse::with_next_token))
 }

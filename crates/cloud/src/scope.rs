@@ -211,6 +211,14 @@ impl<'a> Read<'a> {
     }
 }
 
+/// Puts the token of the next page into an answer, if there is a next page.
+pub(crate) fn paged<A>(answer: A, next: Option<String>, put: impl FnOnce(A, String) -> A) -> A {
+    match next {
+        Some(token) => put(answer, token),
+        None => answer,
+    }
+}
+
 /// The key parts of a whole table of a scope.
 pub(crate) const NO_PARTS: [&str; 0] = [];
 

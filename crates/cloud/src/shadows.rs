@@ -15,7 +15,7 @@ use wire::iot_data::{
 
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Asked, Read, Write};
+use crate::scope::{Asked, Read, Write, paged};
 
 pub(crate) const OPS: &[Op] = ops! {
     read  get_thing_shadow on shadow(thing_name, shadow_name);
@@ -231,8 +231,5 @@ fn list_named_shadows_for_thing(
     })?;
     let names: Result<Vec<String>, Fault> = page.items.iter().map(|(key, _)| key.text_at(3)).collect();
     let listed = ListNamedShadowsForThingResponse::new().with_results(names?).with_timestamp(db.now() / 1000);
-    Ok(match page.next {
-        Some(token) => listed.with_next_token(token),
-        None => listed,
-    })
+    Ok(paged(listed, page.next, ListNamedShadowsForThingResponse::with_next_token))
 }

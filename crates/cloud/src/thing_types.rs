@@ -12,7 +12,7 @@ use wire::iot::{
 };
 
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Asked, NO_PARTS, Read, Write};
+use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
 use crate::things::THINGS_BY_TYPE;
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -144,10 +144,7 @@ fn list_thing_types(db: Read, input: &ListThingTypesRequest) -> Answer<ListThing
             .with_thing_type_metadata(type_.metadata()))
     });
     let answer = ListThingTypesResponse::new().with_thing_types(listed.collect::<Result<Vec<_>, Fault>>()?);
-    Ok(match page.next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, page.next, ListThingTypesResponse::with_next_token))
 }
 
 /// Deprecates, or takes it back. unconfirmed: deprecating twice keeps the first date.

@@ -15,7 +15,7 @@ use wire::iot::{
 
 use crate::operation::{Answer, Op, ops};
 use crate::principals;
-use crate::scope::{Asked, NO_PARTS, Page, Read, Write};
+use crate::scope::{Asked, NO_PARTS, Page, Read, Write, paged};
 use crate::thing_types;
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -249,10 +249,7 @@ fn list_things(db: Read, input: &ListThingsRequest) -> Answer<ListThingsResponse
     let things: Result<Vec<_>, Fault> =
         page.items.iter().map(|(key, thing)| Ok(listed(db, &key.text_at(name_at)?, thing))).collect();
     let answer = ListThingsResponse::new().with_things(things?);
-    Ok(match page.next {
-        Some(token) => answer.with_next_token(token),
-        None => answer,
-    })
+    Ok(paged(answer, page.next, ListThingsResponse::with_next_token))
 }
 
 /// The same from the index by type, so that a rare type costs no walk through all things.

@@ -104,7 +104,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     let mut silence_ends = Instant::now() + patience;
     loop {
         take_packets(server, line, connection).await;
-        if session.closed().is_some() || !send(line, connection, bell).await {
+        if session.is_closed() || !send(line, connection, bell).await {
             return;
         }
         let reads = !connection.is_busy();
@@ -136,7 +136,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection:
                 }
                 return written.is_ok();
             }
-            () = bell.0.notified() => if session.closed().is_some() { return false },
+            () = bell.0.notified() => if session.is_closed() { return false },
             () = sleep_until(given_up) => {
                 session.close(Closed::TooSlow);
                 return false;
@@ -147,7 +147,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection:
 
 /// Gives the house every packet that has arrived whole.
 async fn take_packets<S>(server: &Server, line: &mut Line<S>, connection: &Arc<Connection>) {
-    while connection.session().closed().is_none() && !connection.is_busy() {
+    while !connection.session().is_closed() && !connection.is_busy() {
         match line.decoder.decode(&mut line.input) {
             Ok(Some(packet)) => {
                 server.metrics.packets.fetch_add(1, Ordering::Relaxed);

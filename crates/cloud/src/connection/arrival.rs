@@ -66,7 +66,7 @@ impl House {
         let (session, _displaced) =
             space.broker.connect(offer(connect, &client_id), Arc::clone(&grant) as Arc<dyn Gate>, Arc::clone(&wake));
         let keep_alive = clamp_keep_alive(connect.keep_alive);
-        session.send(&Packet::ConnAck(Box::new(accepted(connect, &session, keep_alive))));
+        session.send(Packet::ConnAck(Box::new(accepted(connect, &session, keep_alive))));
         let protocol = if connect.version == Version::V5 { "MQTT 5" } else { "MQTT 3.1.1" };
         let kind = Kind::Connected {
             client_id: client_id.clone(),

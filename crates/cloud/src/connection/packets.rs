@@ -174,7 +174,7 @@ impl House {
         let answers: Vec<(ReasonCode, bool)> =
             subscriptions.iter().map(|subscription| self.subscribe(&space, connection, subscription, cx)).collect();
         let reasons = answers.iter().map(|(reason, _)| *reason).collect();
-        connection.session.send(&Packet::SubAck(SubAck { packet_id, reasons, properties: AckProperties::default() }));
+        connection.session.send(Packet::SubAck(SubAck { packet_id, reasons, properties: AckProperties::default() }));
         for (subscription, _) in subscriptions.iter().zip(&answers).filter(|(_, (_, retained))| *retained) {
             self.send_retained(connection, subscription, cx);
         }
@@ -233,7 +233,7 @@ impl House {
         };
         let reasons = unsubscribe.filters.iter().map(reason).collect();
         let packet_id = unsubscribe.packet_id;
-        connection.session.send(&Packet::UnsubAck(UnsubAck {
+        connection.session.send(Packet::UnsubAck(UnsubAck {
             packet_id,
             reasons,
             properties: AckProperties::default(),
