@@ -39,7 +39,7 @@ impl Wake for Bell {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
-    let mut line = Line { stream, input: BytesMut::new(), decoder: Decoder::new(MAXIMUM_PACKET_SIZE) };
+    let mut line = Line::new(stream);
     let bell = Arc::new(Bell(Notify::new()));
     let Some(connection) = let_in(server, &mut line, peer, &bell).await else { return };
     exchange(server, &mut line, &connection, &bell).await;
@@ -122,15 +122,15 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 /// Writes all that waits. A client that does not take it is given up; one that is closed meanwhile need not.
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection: &Connection, bell: &Bell) -> bool {
     let session = connection.session();
-    let mut bytes = session.take_outgoing();
-    if bytes.is_empty() {
+    line.output = session.take_outgoing();
+    if line.output.is_empty() {
         return true;
     }
     let given_up = Instant::now() + STALL;
     loop {
         tokio::select! {
             // Cancelled and called again, this goes on where it was.
-            written = line.write(&mut bytes) => {
+            written = line.write() => {
                 if written.is_err() {
                     session.close(Closed::ConnectionLost);
                 }
@@ -163,14 +163,20 @@ async fn take_packets<S>(server: &Server, line: &mut Line<S>, connection: &Arc<C
     }
 }
 
-/// A stream with what has been read of it.
+/// A stream with what has been read of it and what is still to be written.
 struct Line<S> {
     stream: S,
     input: BytesMut,
+    /// Kept here while it is written, so that a close in the midst of a packet does not lose the rest of it.
+    output: Bytes,
     decoder: Decoder,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, input: BytesMut::new(), output: Bytes::new(), decoder: Decoder::new(MAXIMUM_PACKET_SIZE) }
+    }
+
     /// The next packet; nothing at the end of the stream.
     async fn packet(&mut self) -> Result<Option<Packet>, Malformed> {
         loop {
@@ -188,8 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.stream.read_buf(&mut self.input).await
     }
 
-    async fn write(&mut self, bytes: &mut Bytes) -> std::io::Result<()> {
-        self.stream.write_all_buf(bytes).await?;
+    async fn write(&mut self) -> std::io::Result<()> {
+        self.stream.write_all_buf(&mut self.output).await?;
         self.stream.flush().await
     }
 
@@ -203,16 +209,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    /// Writes the last bytes and says goodbye in TLS.
-    async fn finish(&mut self, mut bytes: Bytes) -> std::io::Result<()> {
-        self.write(&mut bytes).await?;
+    /// Writes what is left, then the last bytes, and says goodbye in TLS.
+    async fn finish(&mut self, last: Bytes) -> std::io::Result<()> {
+        self.write().await?;
+        self.output = last;
+        self.write().await?;
         self.stream.shutdown().await
     }
 }
 
 /// The reason a listener gives that cannot serve MQTT on a connection at all.
 pub(crate) async fn turn_away(stream: impl AsyncRead + AsyncWrite + Unpin, reason: ReasonCode) {
-    let mut line = Line { stream, input: BytesMut::new(), decoder: Decoder::new(MAXIMUM_PACKET_SIZE) };
+    let mut line = Line::new(stream);
     if let Ok(Ok(Some(Packet::Connect(_)))) = timeout(CONNECT, line.packet()).await {
         line.refuse(ConnAck::refusal(reason)).await;
     }
