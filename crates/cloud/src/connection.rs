@@ -14,7 +14,7 @@ use store::Fault;
 
 use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
-use crate::identity::{self, Standing};
+use crate::identity::{self, Principal, Turned};
 use crate::message;
 use crate::scope::{Context, Read, Scope};
 
@@ -35,8 +35,8 @@ pub struct Peer {
     pub address: String,
     /// The host name the client asked for over TLS.
     pub server_name: Option<String>,
-    /// The id of the certificate it proved to hold.
-    pub certificate_id: String,
+    /// Who it proved to be.
+    pub principal: Principal,
 }
 
 /// One connected device.
@@ -107,22 +107,23 @@ pub(crate) struct Connections(Mutex<HashMap<String, HashMap<u64, Weak<Connection
 impl Connections {
     fn add(&self, connection: &Arc<Connection>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = all.entry(connection.peer.certificate_id.clone()).or_default();
+        let same = all.entry(connection.peer.principal.id()).or_default();
         same.insert(connection.session.id(), Arc::downgrade(connection));
     }
 
     fn remove(&self, connection: &Connection) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(same) = all.get_mut(&connection.peer.certificate_id) else { return };
+        let principal = connection.peer.principal.id();
+        let Some(same) = all.get_mut(&principal) else { return };
         same.remove(&connection.session.id());
         if same.is_empty() {
-            all.remove(&connection.peer.certificate_id);
+            all.remove(&principal);
         }
     }
 
-    fn of(&self, certificate_id: &str) -> Vec<Arc<Connection>> {
+    fn of(&self, principal: &str) -> Vec<Arc<Connection>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(certificate_id).into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
+        all.get(principal).into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -141,7 +142,7 @@ impl House {
         let (reason, detail) = lifecycle(&closed);
         let kind = Kind::Disconnected {
             client_id: connection.client_id().to_owned(),
-            principal: connection.peer.certificate_id.clone(),
+            principal: connection.peer.principal.id(),
             reason,
             detail,
         };
@@ -155,8 +156,8 @@ impl House {
     }
 
     /// A principal's certificate, policies or things changed: its connections are asked again at once.
-    pub(crate) fn refresh(&self, cx: &Context, certificate_id: &str) {
-        for connection in self.space(&cx.scope).connections.of(certificate_id) {
+    pub(crate) fn refresh(&self, cx: &Context, principal: &str) {
+        for connection in self.space(&cx.scope).connections.of(principal) {
             self.ask_again(cx, &connection);
         }
     }
@@ -172,17 +173,15 @@ impl House {
     fn refresh_one(&self, cx: &Context, connection: &Connection) -> Result<(), Fault> {
         let view = self.store.read();
         let db = Read::new(&view, cx);
-        let (id, client_id) = (&connection.peer.certificate_id, connection.client_id());
-        let standing = identity::standing(db, id)?;
+        let (principal, client_id) = (&connection.peer.principal, connection.client_id());
         let arn = cx.scope.arn(format_args!("client/{client_id}"));
-        if !matches!(standing, Standing::Active(_)) {
-            let refused =
-                Refused { decision: standing.decision().into(), reason: standing.reason(), ..Refused::default() };
+        if let Err(Turned { decision, reason }) = principal.standing(db)? {
+            let refused = Refused { decision, reason: reason.clone(), ..Refused::default() };
             self.tell_refused(connection, cx, "iot:Connect", arn, refused);
-            connection.session.close(Closed::Forbidden(standing.reason()));
+            connection.session.close(Closed::Forbidden(reason));
             return Ok(());
         }
-        let set = grant_of(db, id, client_id, connection.variables.clone())?;
+        let set = principal.grant(db, client_id, connection.variables.clone())?;
         let request = Request::new("iot:Connect", Resource::new("", &arn), cx.now).with(&connection.connect_values);
         let decision = set.decide(&request);
         if !decision.is_allowed() {
@@ -197,7 +196,7 @@ impl House {
     fn tell_refused(&self, connection: &Connection, cx: &Context, action: &str, resource: String, refused: Refused) {
         let refused = Refused {
             client_id: connection.client_id().to_owned(),
-            principal: connection.peer.certificate_id.clone(),
+            principal: connection.peer.principal.id(),
             action: action.to_owned(),
             resource,
             peer: connection.peer.address.clone(),
@@ -241,12 +240,6 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         self.at_desk.load(Ordering::Relaxed) >= 100
     }
-}
-
-fn grant_of(db: Read, certificate_id: &str, client_id: &str, mut variables: Variables) -> Result<PolicySet, Fault> {
-    let thing = identity::thing_of(db, certificate_id, client_id)?;
-    identity::add_thing(&mut variables, thing.as_ref());
-    identity::policy_set(db, certificate_id, variables)
 }
 
 /// AWS's name for how a connection ended (mqtt.md §10), and the same in words.

@@ -1,4 +1,4 @@
-//! Who a certificate is and what it may do: its standing, the variables it brings, the policies that reach it.
+//! Who stands behind a connection and what it may do: its standing, the variables it brings, the policies that reach it.
 //! Knows neither connections nor requests.
 
 use std::sync::Arc;
@@ -12,6 +12,108 @@ use crate::policies;
 use crate::principals;
 use crate::scope::{Read, Scope};
 use crate::things::{self, Thing};
+
+/// Who stands behind a connection, as a door proved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// Whoever holds the key of this certificate; its id.
+    Certificate(String),
+    /// The holder of an access key, who may do on a connection whatever its account may.
+    Key {
+        /// The access key's id.
+        access_key_id: String,
+        /// The account it belongs to and the region it signed for.
+        scope: Scope,
+    },
+    /// Anybody, on a listener of development: may do what one policy says.
+    Anonymous {
+        /// The policy's name.
+        policy: String,
+        /// Where the policy is registered.
+        scope: Scope,
+    },
+}
+
+impl Principal {
+    /// How events name it, and how news of a change find its connections.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Certificate(id) => id.clone(),
+            Self::Key { access_key_id, .. } => access_key_id.clone(),
+            Self::Anonymous { policy, .. } => anonymous(policy),
+        }
+    }
+
+    /// Where it belongs; an unknown certificate belongs nowhere.
+    pub(crate) fn scope(&self, view: &store::Read) -> Result<Option<Scope>, Fault> {
+        match self {
+            Self::Certificate(id) => scope_of(view, id),
+            Self::Key { scope, .. } | Self::Anonymous { scope, .. } => Ok(Some(scope.clone())),
+        }
+    }
+
+    /// Whether it may come in at all, and if so the variables it brings.
+    pub(crate) fn standing(&self, db: Read) -> Result<Result<Context, Turned>, Fault> {
+        match self {
+            Self::Certificate(id) => Ok(match standing(db, id)? {
+                Standing::Active(certificate) => Ok(certificate_context(id, &certificate)),
+                other => Err(Turned { decision: other.decision().to_owned(), reason: other.reason() }),
+            }),
+            Self::Key { .. } => Ok(Ok(Context::new())),
+            Self::Anonymous { policy, .. } => Ok(match policies::document(db, policy)? {
+                Some(_) => Ok(Context::new()),
+                None => Err(Turned {
+                    decision: "UNKNOWN_POLICY".to_owned(),
+                    reason: format!(
+                        "the policy {policy} does not exist; `aws iot create-policy --policy-name {policy} …` lets \
+                        anonymous clients in"
+                    ),
+                }),
+            }),
+        }
+    }
+
+    /// What it may do on a connection of this client id.
+    pub(crate) fn grant(&self, db: Read, client_id: &str, mut variables: Context) -> Result<PolicySet, Fault> {
+        match self {
+            Self::Certificate(id) => {
+                add_thing(&mut variables, thing_of(db, id, client_id)?.as_ref());
+                policy_set(db, id, variables)
+            }
+            Self::Key { .. } => {
+                let everything = parse("the access key", EVERYTHING)?;
+                Ok(PolicySet::compile([("the access key", everything)], variables))
+            }
+            Self::Anonymous { policy, .. } => {
+                // A policy that has been deleted meanwhile grants nothing.
+                let text = policies::document(db, policy)?;
+                let document = text.map(|text| parse(policy, &text)).transpose()?;
+                Ok(PolicySet::compile(document.map(|document| (policy.as_str(), document)), variables))
+            }
+        }
+    }
+}
+
+/// What an access key may do on a connection: nothing narrows it yet.
+const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
+
+/// Why somebody is turned away before any policy is asked.
+pub(crate) struct Turned {
+    /// The word of the refusal event.
+    pub(crate) decision: String,
+    /// Why, and what would help.
+    pub(crate) reason: String,
+}
+
+/// The name of whoever comes without credentials and is held to this policy.
+pub(crate) fn anonymous(policy: &str) -> String {
+    format!("anonymous/{policy}")
+}
+
+fn parse(name: &str, text: &str) -> Result<Arc<Document>, Fault> {
+    // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
+    Document::parse(text).map(Arc::new).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))
+}
 
 /// What a certificate is to us.
 pub(crate) enum Standing {
@@ -95,9 +197,8 @@ pub(crate) fn policy_set(db: Read, certificate_id: &str, context: Context) -> Re
     let arn = db.arn(format_args!("cert/{certificate_id}"));
     let mut documents: Vec<(Arc<str>, Arc<Document>)> = Vec::new();
     for (name, text) in policies::effective(db, &arn)? {
-        // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
-        let document = Document::parse(&text).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))?;
-        documents.push((name.into(), Arc::new(document)));
+        let document = parse(&name, &text)?;
+        documents.push((name.into(), document));
     }
     Ok(PolicySet::compile(documents, context))
 }

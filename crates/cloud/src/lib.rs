@@ -38,6 +38,7 @@ pub use caller::{Caller, Identity};
 pub use connection::{Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use events::{Event, Kind, Refused, Witness};
 pub use house::{House, Job, Plan};
+pub use identity::Principal;
 pub use operation::Failure;
 pub use scope::{Scope, uuid};
 pub use settings::{Quotas, Settings};

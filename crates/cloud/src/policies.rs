@@ -17,6 +17,7 @@ use wire::iot::{
 };
 
 use crate::certificates;
+use crate::identity;
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, NO_PARTS, Read, Write, date_part, paged};
@@ -97,13 +98,18 @@ pub(crate) fn effective(db: Read, target_arn: &str) -> Result<Vec<(String, Strin
     let mut found = Vec::new();
     for (key, ()) in db.all(&TARGET_POLICIES, [target_arn])? {
         let name = key.text_at(3)?;
-        let Some(policy) = db.get(&POLICIES, [&name])? else { continue };
-        let version = version_part(policy.default_version);
-        if let Some(version) = db.get(&POLICY_VERSIONS, [&name, &version])? {
-            found.push((name, version.document));
+        if let Some(document) = document(db, &name)? {
+            found.push((name, document));
         }
     }
     Ok(found)
+}
+
+/// The document of a policy's default version.
+pub(crate) fn document(db: Read, name: &str) -> Result<Option<String>, Fault> {
+    let Some(policy) = db.get(&POLICIES, [name])? else { return Ok(None) };
+    let version = db.get(&POLICY_VERSIONS, [name, &version_part(policy.default_version)])?;
+    Ok(version.map(|version| version.document))
 }
 
 /// Whether any policy is attached to a target.
@@ -121,8 +127,9 @@ pub(crate) fn detach_all(db: &mut Write, target_arn: &str) -> Result<(), Fault> 
     Ok(())
 }
 
-/// What a policy grants has changed: tells every certificate it is attached to.
+/// What a policy grants has changed: tells every certificate it is attached to, and whoever is held to it without one.
 fn tell_targets(db: &mut Write, name: &str) -> Result<(), Fault> {
+    db.tell(News::Identity(identity::anonymous(name)));
     for (key, ()) in db.view().all(&POLICY_TARGETS, [name])? {
         let target = key.text_at(3)?;
         if let Some(id) = certificates::id_of_arn(db.view(), &target) {
@@ -205,6 +212,7 @@ fn delete_policy(db: &mut Write, input: &DeletePolicyRequest) -> Answer<()> {
     db.delete(&POLICY_VERSIONS, [name, &version_part(policy.default_version)])?;
     db.delete(&POLICIES_BY_DATE, [&*date_part(policy.created), name])?;
     db.delete(&POLICIES, [name])?;
+    tell_targets(db, name)?;
     Ok(())
 }
 

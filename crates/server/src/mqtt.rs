@@ -83,7 +83,7 @@ async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
 
 fn unreadable(peer: &Peer, reason: &str) -> Refused {
     Refused {
-        principal: peer.certificate_id.clone(),
+        principal: peer.principal.id(),
         action: "iot:Connect".to_owned(),
         decision: "CLIENT_ERROR".to_owned(),
         reason: reason.to_owned(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cloud::{House, Peer, Refused};
+use cloud::{House, Peer, Principal, Refused};
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -260,7 +260,8 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, po
     let certificate_id = certificate.as_ref().map(|der| cloud::certificate_id(der));
     match (protocol, certificate_id) {
         (Protocol::Mqtt, Some(certificate_id)) => {
-            let peer = Peer { ip, address: address.to_string(), server_name, certificate_id };
+            let principal = Principal::Certificate(certificate_id);
+            let peer = Peer { ip, address: address.to_string(), server_name, principal };
             mqtt::serve(&server, stream, peer).await;
         }
         (Protocol::Mqtt, None) => {

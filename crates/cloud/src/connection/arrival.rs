@@ -9,10 +9,10 @@ use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, V
 use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
-use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told, grant_of};
+use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
 use crate::events::{Event, Kind, Refused};
 use crate::house::House;
-use crate::identity::{self, Standing};
+use crate::identity;
 use crate::message::{self, Quota};
 use crate::scope::{Context, Read, Scope};
 
@@ -46,7 +46,7 @@ impl House {
         now: i64,
         entropy: u128,
     ) -> Result<Arc<Connection>, NotConnected> {
-        let scope = self.scope_of(&peer.certificate_id).unwrap_or_else(|fault| {
+        let scope = peer.principal.scope(&self.store.read()).unwrap_or_else(|fault| {
             self.tell_fault(now, &fault);
             None
         });
@@ -70,7 +70,7 @@ impl House {
         let protocol = if connect.version == Version::V5 { "MQTT 5" } else { "MQTT 3.1.1" };
         let kind = Kind::Connected {
             client_id: client_id.clone(),
-            principal: peer.certificate_id.clone(),
+            principal: peer.principal.id(),
             peer: peer.address.clone(),
             protocol,
         };
@@ -99,24 +99,22 @@ impl House {
         let (cx, peer) = (arrival.cx, arrival.peer);
         let view = self.store.read();
         let db = Read::new(&view, cx);
-        let standing = identity::standing(db, &peer.certificate_id).map_err(|fault| self.not_now(cx.now, &fault))?;
-        let certificate = match standing {
-            Standing::Active(certificate) => certificate,
-            other => return Err(self.turn_away(arrival, ReasonCode::NotAuthorized, other.decision(), &other.reason())),
+        let mut variables = match peer.principal.standing(db).map_err(|fault| self.not_now(cx.now, &fault))? {
+            Ok(variables) => variables,
+            Err(no) => return Err(self.turn_away(arrival, ReasonCode::NotAuthorized, &no.decision, &no.reason)),
         };
         self.examine_client_id(arrival)?;
         if arrival.connect.properties.authentication_method.is_some() {
             let reason = "enhanced authentication is not supported";
             return Err(self.turn_away(arrival, ReasonCode::BadAuthenticationMethod, "NOT_SUPPORTED", reason));
         }
-        let mut variables = identity::certificate_context(&peer.certificate_id, &certificate);
         variables.set(keys::CLIENT_ID, &arrival.client_id);
         variables.set(keys::SOURCE_IP, &peer.ip);
         if let Some(name) = &peer.server_name {
             variables.set(keys::DOMAIN_NAME, name);
         }
-        let set = grant_of(db, &peer.certificate_id, &arrival.client_id, variables.clone())
-            .map_err(|fault| self.not_now(cx.now, &fault))?;
+        let set = peer.principal.grant(db, &arrival.client_id, variables.clone());
+        let set = set.map_err(|fault| self.not_now(cx.now, &fault))?;
         let values = connect_values(&cx.scope, arrival.connect);
         self.examine_connect(arrival, &set, &values)?;
         self.examine_will(arrival, &set)?;
@@ -178,7 +176,7 @@ impl House {
         }
         let refused = Refused {
             client_id: arrival.client_id.clone(),
-            principal: arrival.peer.certificate_id.clone(),
+            principal: arrival.peer.principal.id(),
             action: request.action.to_owned(),
             resource: format!("{}{}", request.resource.prefix, request.resource.name),
             peer: arrival.peer.address.clone(),
@@ -193,7 +191,7 @@ impl House {
     fn turn_away(&self, arrival: &Arrival<'_>, code: ReasonCode, decision: &str, reason: &str) -> NotConnected {
         let refused = Refused {
             client_id: arrival.client_id.clone(),
-            principal: arrival.peer.certificate_id.clone(),
+            principal: arrival.peer.principal.id(),
             action: "iot:Connect".to_owned(),
             resource: arrival.cx.scope.arn(format_args!("client/{}", arrival.client_id)),
             decision: decision.to_owned(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cloud::{
     Authority, Caller, Connection, Event, House, Identity, Issued, Job, KeyPair, Kind, NotConnected, NotIssued, Peer,
-    Quotas, Refused, Scope, Settings, Witness,
+    Principal, Quotas, Refused, Scope, Settings, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -175,7 +175,7 @@ impl Lab {
             ip: "192.0.2.1".to_owned(),
             address: "192.0.2.1:50000".to_owned(),
             server_name: None,
-            certificate_id: certificate_id.to_owned(),
+            principal: Principal::Certificate(certificate_id.to_owned()),
         };
         self.house.connect(peer, connect, Arc::new(Asleep), self.now(), self.entropy())
     }
