@@ -133,9 +133,10 @@ fn used(manifest: &Table, kinds: &[&str], names: &BTreeSet<&str>) -> BTreeSet<St
     tables.flat_map(Table::keys).filter(|name| names.contains(name.as_str())).cloned().collect()
 }
 
-/// The manifests of the workspace's members.
+/// The manifests of the workspace's members; one that opens a workspace of its own is none.
 fn members(tree: &Tree) -> impl Iterator<Item = &File> {
-    tree.files().filter(|file| file.path.ends_with("/Cargo.toml"))
+    let is_apart = |file: &File| file.text.lines().any(|line| line.trim() == "[workspace]");
+    tree.files().filter(move |file| file.path.ends_with("/Cargo.toml") && !is_apart(file))
 }
 
 #[cfg(test)]
@@ -158,6 +159,7 @@ mod tests {
             (format!("{GOOD}[dev-dependencies]\nbytes = {{ version = \"1\" }}\n"), 1),
             (format!("{GOOD}[dependencies]\nbytes = {{ workspace = true, features = [\"x\"] }}\n"), 0),
             ("[package".to_owned(), 1),
+            ("[package]\nversion = \"1\"\n[workspace]\n".to_owned(), 0),
         ] {
             assert_eq!(found(inherited, &[("crates/a/Cargo.toml", &manifest)]).len(), expected, "{manifest}");
         }

@@ -1,103 +1,62 @@
-//! Arbitrary and mangled bytes: the decoder neither panics nor reads on for ever, and what it accepts can be sent.
+//! Arbitrary and mangled bytes: what the fuzz targets look for at length, looked for a moment in every run.
 
 use bytes::BytesMut;
-use mqtt::{Decoder, Packet, Version};
+use mqtt::{Decoder, ReasonCode, Version};
 use proptest::prelude::*;
 
 use crate::arbitrary::{config, packets};
 use crate::encode;
 
-const LIMIT: usize = 2048;
+mod bodies;
+#[path = "../../../../fuzz/smoke.rs"]
+mod smoke;
 
-/// Decodes until the bytes end or are refused; whatever was accepted must come out the same a second time.
-fn feed(mut decoder: Decoder, bytes: &[u8]) {
-    let mut buffer = BytesMut::from(bytes);
-    loop {
-        let before = buffer.len();
-        match decoder.decode(&mut buffer) {
-            Ok(Some(packet)) => {
-                assert!(buffer.len() < before, "a packet without bytes");
-                again(&packet, decoder.version().unwrap());
-            }
-            Ok(None) => {
-                assert!(before == 0 || before < LIMIT, "waits for more than a packet may have");
-                return;
-            }
-            Err(_) => return,
-        }
-    }
-}
-
-fn again(packet: &Packet, version: Version) {
-    let bytes = encode(packet, version);
-    assert_eq!(crate::decode(version, &bytes).as_ref(), Ok(packet));
-}
-
-fn feed_to_all(bytes: &[u8]) {
-    feed(Decoder::new(LIMIT), bytes);
-    feed(Decoder::for_version(Version::V311, LIMIT), bytes);
-    feed(Decoder::for_version(Version::V5, LIMIT), bytes);
-}
-
-/// A tiny generator of the xorshift kind: the same numbers in every run.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
-    }
+/// One packet of each kind and more, behind the byte that says who reads it.
+fn seeds() -> Vec<Vec<u8>> {
+    let seeds = |version: Version| {
+        let mut runner = proptest::test_runner::TestRunner::new(config(0));
+        let strategy = packets(version);
+        (0..60_u8)
+            .map(|number| {
+                let packet = strategy.new_tree(&mut runner).unwrap().current();
+                let bytes = encode(&packet, version);
+                let reader = match (bytes[0] >> 4, version) {
+                    (1, _) => 0,
+                    (_, Version::V311) => 1,
+                    (_, Version::V5) => 2,
+                };
+                [vec![number / 3 * 3 + reader], bytes].concat()
+            })
+            .collect::<Vec<_>>()
+    };
+    [seeds(Version::V311), seeds(Version::V5)].concat()
 }
 
 #[test]
-fn noise_is_survived() {
-    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..30_000 {
-        let length = noise.below(48);
-        let mut bytes: Vec<u8> = (0..length).map(|_| noise.next().to_le_bytes()[3]).collect();
-        feed_to_all(&bytes);
-        // The same with a fixed header that holds, so that the body is looked at.
-        if length > 2 {
-            const FIRST: [u8; 15] =
-                [0x10, 0x20, 0x30, 0x32, 0x40, 0x50, 0x62, 0x70, 0x82, 0x90, 0xa2, 0xb0, 0xe0, 0xf0, 0x3d];
-            bytes[0] = FIRST[noise.below(FIRST.len())];
-            bytes[1] = u8::try_from(length - 2).unwrap();
-            feed_to_all(&bytes);
-        }
-    }
+fn no_bytes_are_too_odd_for_the_decoder() {
+    smoke::smoke(bodies::packets, &seeds(), 20_000);
 }
 
-proptest! {
-    #![proptest_config(config(600))]
+#[test]
+fn no_bytes_are_too_odd_for_filters_and_topics() {
+    let seeds = ["sport/+/player1/#\0sport/tennis/player1", "$share/g/a/+\0a/b", "#\0$SYS/x", "/a//\0/a//", "é/+\0é/ü"];
+    smoke::smoke(bodies::filters, &seeds.map(|seed| seed.as_bytes().to_vec()), 20_000);
+}
 
-    #[test]
-    fn mangled_packets_are_survived(
-        old in any::<bool>(),
-        packet in packets(Version::V5),
-        older in packets(Version::V311),
-        seed in 1..u64::MAX,
-    ) {
-        let bytes = if old { encode(&older, Version::V311) } else { encode(&packet, Version::V5) };
-        let mut noise = Noise(seed);
-        for _ in 0..8 {
-            let mut mangled = bytes.clone();
-            for _ in 0..=noise.below(3) {
-                let at = noise.below(mangled.len());
-                match noise.below(4) {
-                    0 => mangled[at] = noise.next().to_le_bytes()[2],
-                    1 => mangled[at] ^= 1 << noise.below(8),
-                    2 => mangled.insert(at, noise.next().to_le_bytes()[2]),
-                    _ if mangled.len() > 1 => drop(mangled.remove(at)),
-                    _ => {}
-                }
-            }
-            feed_to_all(&mangled);
+/// The fixed header alone decides: the body of an oversized packet is not waited for.
+#[test]
+fn an_oversized_packet_is_refused_before_its_body() {
+    for (announced, is_taken) in
+        [(&b"\x30\xfd\x0f"[..], true), (b"\x30\xfe\x0f", false), (b"\x30\xff\xff\xff\x7f", false)]
+    {
+        for version in [Version::V311, Version::V5] {
+            let mut buffer = BytesMut::from(announced);
+            let found = Decoder::for_version(version, bodies::LIMIT).decode(&mut buffer);
+            assert_eq!(found.map_err(|malformed| malformed.reason).is_ok(), is_taken, "{announced:02x?}");
         }
+        let mut connect = BytesMut::from(announced);
+        connect[0] = 0x10;
+        let found = Decoder::new(bodies::LIMIT).decode(&mut connect).map_err(|malformed| malformed.reason);
+        assert_eq!(found, if is_taken { Ok(None) } else { Err(ReasonCode::PacketTooLarge) });
     }
 }

@@ -5,4 +5,5 @@
 
 mod decisions;
 mod explanations;
+mod fuzz;
 mod laws;

@@ -1,0 +1,35 @@
+//! What must hold of any bytes that come as a policy document, shared by the tests of this crate and the fuzz targets in
+//! `fuzz/`: nothing panics, and the short answer and the long one agree.
+
+use std::sync::Arc;
+
+use policy::{Context, Document, PolicySet, Request, Verdict, keys, lint};
+
+/// A document, asked about actions and resources that documents like to name.
+pub(crate) fn documents(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let document = match Document::parse(text) {
+        Ok(document) => Arc::new(document),
+        Err(malformed) => {
+            let _ = malformed.to_string();
+            return;
+        }
+    };
+    let _ = lint(&document);
+    let mut context = Context::new();
+    context.set(keys::CLIENT_ID, "a*b");
+    context.set(keys::SOURCE_IP, "192.0.2.1");
+    context.set_all(keys::CONNECT_ATTRIBUTES, ["LastWill", "PersistentConnect"]);
+    let set = PolicySet::compile([("p", document)], context);
+    for action in ["iot:Publish", "iot:Connect", ""] {
+        for resource in
+            ["arn:aws:iot:us-east-1:000000000000:topic/a/b", "arn:aws:iot:us-east-1:000000000000:client/a*b", ""]
+        {
+            let request = Request::new(action, resource, 1_700_000_000_000);
+            let (decision, explanation) = (set.decide(&request), set.explain(&request));
+            assert_eq!(decision.verdict, explanation.verdict);
+            assert_eq!(explanation.deciding_policies().is_empty(), decision.verdict == Verdict::ImplicitDeny);
+            let _ = explanation.to_string();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What must hold of any bytes that come as an HTTP request, shared by the tests of this crate and the fuzz targets in
+//! `fuzz/`: nothing panics, what is refused can be answered, and nobody's signature is ours by chance.
+
+use bytes::Bytes;
+use wire::sign::{Rejected, Signable, credential, verify};
+use wire::{Arrived, Input, MAX_BODY_BYTES, Output, Refusal, bind, query, reply, route, services_for};
+
+/// The parts of a request, as the door splits them.
+struct Parts<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: &'a str,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+/// `METHOD path?query`, lines of headers, an empty line, the body.
+fn parts(input: &[u8]) -> Option<Parts<'_>> {
+    let end = input.windows(2).position(|pair| pair == b"\n\n").unwrap_or(input.len());
+    let (head, body) = input.split_at(end);
+    let mut lines = std::str::from_utf8(head).ok()?.lines();
+    let (method, target) = lines.next()?.split_once(' ')?;
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let headers = lines.filter_map(header).collect();
+    Some(Parts { method, path, query, headers, body: Bytes::copy_from_slice(body.get(2..).unwrap_or_default()) })
+}
+
+/// From a request to an operation's input, whoever it says it is for.
+pub(crate) fn requests(input: &[u8]) {
+    let Some(Parts { method, path, query, headers, body }) = parts(input) else { return };
+    for service in [None, Some("iotdata"), Some("iot-jobs-data")] {
+        let found = match route(&services_for(service), method, path) {
+            Ok(found) => found,
+            Err(refusal) => {
+                answered(None, Err(refusal));
+                continue;
+            }
+        };
+        let operation = found.operation;
+        let bound: Result<Input, Refusal> = bind(found, &Arrived { query, headers: &headers, body: &body });
+        match bound {
+            Ok(_) => assert!(body.len() <= MAX_BODY_BYTES),
+            Err(refusal) => answered(Some(operation), Err(refusal)),
+        }
+    }
+}
+
+fn answered(operation: Option<&'static wire::Operation>, answer: Result<Output, Refusal>) {
+    let reply = reply(operation, answer, "00000000-0000-0000-0000-000000000000");
+    assert!((400..500).contains(&reply.status), "{}", reply.status);
+}
+
+/// Whose request it says it is, and that this is not proved.
+pub(crate) fn signatures(input: &[u8]) {
+    let Some(Parts { method, path, query, headers, body }) = parts(input) else { return };
+    let request = Signable { method, path, query, headers: &headers, payload: &body };
+    let rejected = match credential(&request) {
+        Ok(None) => return,
+        Ok(Some(found)) => {
+            let _ = found.check_scope("us-east-1", &["iot"]);
+            let _ = format!("{found:?}");
+            verify(&request, &found, "a secret that signed none of these", 1_773_500_966)
+        }
+        Err(rejected) => Err(rejected),
+    };
+    let Rejected { error, .. } = rejected.expect_err("nobody signed it");
+    assert!(error.ends_with("Exception"));
+}
+
+/// The form of an older service, and its answer whatever the value that is sent back.
+pub(crate) fn forms(input: &[u8]) {
+    for name in ["Action", "Version", "RoleArn", ""] {
+        let Some(value) = query::parameter(input, name) else { continue };
+        let ok = query::reply("Act", "urn:x", Ok(vec![("Value", value.clone())]), "id");
+        assert_eq!(ok.status, 200);
+        let refused = query::reply("Act", "urn:x", Err(Refusal::new("InvalidRequestException", value)), "id");
+        assert!((400..500).contains(&refused.status));
+        for body in [ok.body, refused.body] {
+            let text = std::str::from_utf8(&body).expect("XML is text");
+            // What came from outside closes no element and opens none.
+            let tags = |mark: &str| text.matches(mark).count();
+            assert_eq!(tags("<"), tags(">"), "{text}");
+            assert_eq!(tags("<"), 2 * tags("</"), "{text}");
+        }
+    }
+}
