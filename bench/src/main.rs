@@ -1,47 +1,58 @@
-//! Durable shadow updates per second of a whole ombra, beside what its engine can do on the same disk at the same
-//! time. `cargo xtask bench updates` builds and runs it:
+//! The loads that `cargo xtask bench` puts on ombra, and the small servers it is compared with. The first word says
+//! which; see the file of that name.
 //!
 //! ```text
-//! bench OMBRA DIRECTORY [ROUNDS]
+//! bench updates OMBRA DIRECTORY [ROUNDS]
+//! bench broker OMBRA DIRECTORY [--rows A,B] [--all] [--rounds N] [--seconds S] [--brokers A,B] [--workers N]
+//! bench connects OMBRA DIRECTORY [--rounds N] [--seconds S]
+//! bench relay
+//! bench handshakes DATA
 //! ```
-//!
-//! Each round measures the engine alone, then HTTP, then MQTT, and a ratio is taken within its round, so that a noisy
-//! machine disturbs both of its sides. What is printed is the median of the rounds.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use crate::load::{Load, Rate};
-use crate::ombra::Ombra;
-
-mod device;
-mod documents;
-mod engine;
+mod broker;
+mod brokers;
+mod connects;
+mod handshakes;
 mod http;
-mod load;
+mod identity;
+mod link;
 mod ombra;
-
-/// Clients at a time, and records of one commit of the engine.
-const SIZES: [usize; 3] = [1, 16, 128];
-
-/// How long each side of each round is counted.
-const COUNTED: Duration = Duration::from_secs(3);
+mod packets;
+mod poll;
+mod process;
+mod relay;
+mod rows;
+mod swarm;
+mod traffic;
+mod updates;
+mod words;
 
 /// Anything that goes wrong ends the run; whoever started it reads why.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What takes the binary of ombra, a directory to work in, and words of its own.
+type Measure = fn(&Path, &Path, &[&str]) -> Result<(), Failure>;
+
+const MEASURES: [(&str, Measure); 3] =
+    [("broker", broker::run), ("connects", connects::run), ("updates", updates::run)];
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let rounds = |word: &str| word.parse().ok().filter(|rounds| (1..=99).contains(rounds));
     let outcome = match words[..] {
-        [ombra, directory] => run(Path::new(ombra), Path::new(directory), 3),
-        [ombra, directory, word] if rounds(word).is_some() => {
-            run(Path::new(ombra), Path::new(directory), rounds(word).unwrap_or(3))
+        ["relay"] => relay::run().map_err(Failure::from),
+        ["handshakes", data] => handshakes::run(Path::new(data)),
+        [measure, ombra, directory, ref further @ ..] => {
+            MEASURES.iter().find(|(name, _)| *name == measure).map_or_else(
+                || Err(format!("`{measure}` is no measure").into()),
+                |(_, run)| run(Path::new(ombra), Path::new(directory), further),
+            )
         }
-        _ => Err("usage: bench OMBRA DIRECTORY [ROUNDS]".into()),
+        _ => Err("usage: bench MEASURE OMBRA DIRECTORY [WORDS]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,74 +63,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(binary: &Path, directory: &Path, rounds: usize) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let most = SIZES.into_iter().max().unwrap_or(1);
-    let ombra = Ombra::start(binary, &directory.join("ombra"))?;
-    let engine = engine::Engine::open(&directory.join("engine"), most)?;
-    say(format_args!("stored shadow: {} bytes; update: {} bytes", engine.record_bytes(), documents::REPORTS[0].len()))?;
-    runtime.block_on(async {
-        let clients = http::prepare(&ombra, most).await?;
-        let fleet = device::prepare(&ombra, most).await?;
-        say(format_args!("{HEAD}"))?;
-        for size in SIZES {
-            let mut measured = Vec::with_capacity(rounds);
-            for _ in 0..rounds {
-                let engine = engine.updates_per_second(size, COUNTED)?;
-                let http = Load::over(clients.connect(size).await?).run(&ombra, COUNTED).await?;
-                let mqtt = Load::over(fleet.connect(size).await?).run(&ombra, COUNTED).await?;
-                measured.push(Round { engine, http, mqtt });
-            }
-            say(format_args!("{}", line(size, &measured)))?;
-        }
-        Ok(())
-    })
-}
-
-/// One round: updates per second of each side.
-struct Round {
-    engine: f64,
-    http: Rate,
-    mqtt: Rate,
-}
-
-const HEAD: &str = "
-             engine       HTTP               CPU us each       MQTT               CPU us each
-clients   updates/s  updates/s  of engine  ombra  load  updates/s  of engine  ombra  load";
-
-fn line(size: usize, rounds: &[Round]) -> String {
-    let columns = |rate: fn(&Round) -> &Rate| {
-        let per_second = median(rounds, |round| rate(round).per_second);
-        let ratio = median(rounds, |round| 100.0 * rate(round).per_second / round.engine);
-        let server = median(rounds, |round| rate(round).server_us);
-        let load = median(rounds, |round| rate(round).load_us);
-        format!("  {per_second:>9.0}  {ratio:>7.0} %  {server:>5.0}  {load:>4.0}")
-    };
-    let engine = median(rounds, |round| round.engine);
-    format!("{size:>7}  {engine:>10.0}{}{}", columns(|round| &round.http), columns(|round| &round.mqtt))
-}
-
-fn median(rounds: &[Round], value: impl Fn(&Round) -> f64) -> f64 {
+fn median<T>(rounds: &[T], value: impl Fn(&T) -> f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn say(text: std::fmt::Arguments) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{text}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_is_taken_within_its_round() {
-        let rate = |per_second| Rate { per_second, server_us: 1.0, load_us: 1.0 };
-        let round = |engine, http| Round { engine, http: rate(http), mqtt: rate(engine) };
-        // The machine slowed down to a tenth in the last two rounds, on all sides alike.
-        let rounds = [round(1000.0, 500.0), round(100.0, 50.0), round(100.0, 50.0)];
-        let line = line(16, &rounds);
-        assert!(line.contains(" 50 %") && line.contains(" 100 %"), "{line}");
-    }
+fn say(text: std::fmt::Arguments) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }

@@ -1,7 +1,6 @@
 //! Clients that each wait for the acknowledgement of one update before they send the next, and the count of what was
 //! acknowledged between two moments. What an update is, and how it is acknowledged, the clients know.
 
-use std::fs;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,12 +10,10 @@ use tokio::time::sleep;
 
 use crate::Failure;
 use crate::ombra::Ombra;
+use crate::process::cpu;
 
 /// How long the clients run before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(300);
-
-/// Ticks of `/proc/PID/stat` per second; Linux tells user space 100 on every machine.
-const TICKS: f64 = 100.0;
 
 /// One side of an update.
 pub(crate) trait Client: Send + 'static {
@@ -52,7 +49,7 @@ impl<C: Client> Load<C> {
             running.push(tokio::spawn(keep_updating(client, Arc::clone(&updates), Arc::clone(&stops))));
         }
         sleep(WARM_UP).await;
-        let look = || (Instant::now(), updates.load(Ordering::Relaxed), cpu(&ombra.pid()), cpu("self"));
+        let look = || (Instant::now(), updates.load(Ordering::Relaxed), cpu(&ombra.process.id()), cpu("self"));
         let before = look();
         sleep(counted).await;
         let after = look();
@@ -80,13 +77,4 @@ async fn keep_updating<C: Client>(
         updates.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
-}
-
-/// Seconds of processor time a process has used, in user space and in the kernel.
-fn cpu(pid: &str) -> Option<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in parentheses that may hold anything; user time is the 14th, system time the 15th.
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / TICKS)
 }

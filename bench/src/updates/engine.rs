@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use shadow::Limits;
 use store::{Fault, Key, Options, Store, Table};
 
+use super::documents::{FIRST, REPORTS, thing};
 use crate::Failure;
-use crate::documents::{FIRST, REPORTS, thing};
 
 const SHADOWS: Table<Vec<u8>> = Table::new("shadows");
 

@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::documents::{REPORTS, thing};
+use super::load::Client;
 use crate::Failure;
-use crate::documents::{REPORTS, thing};
 use crate::http::{Line, request};
-use crate::load::Client;
 use crate::ombra::Ombra;
 
 const POLICY: &str = "bench";
