@@ -64,7 +64,14 @@ async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
             line.refuse(ConnAck::refusal(malformed.reason)).await;
             return None;
         }
-        Ok(Ok(None)) | Err(_) => return None,
+        Ok(Ok(None)) => return None,
+        Err(_elapsed) => {
+            // Who never spoke was not refused.
+            if !line.input.is_empty() {
+                server.refused(unreadable(&peer, &format!("no whole CONNECT within {} s", CONNECT.as_secs())));
+            }
+            return None;
+        }
     };
     // Anything but a CONNECT first is the end of it [MQTT-3.1.0-1].
     let Packet::Connect(connect) = first else {
@@ -103,15 +110,19 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     let patience = Duration::from_secs_f32(connection.patience());
     let mut silence_ends = Instant::now() + patience;
     loop {
-        take_packets(server, line, connection).await;
+        // Part of a packet is no sign of life [MQTT-3.1.2-22].
+        if take_packets(server, line, connection).await {
+            silence_ends = Instant::now() + patience;
+        }
         if session.is_closed() || !send(line, connection, bell).await {
             return;
         }
         let reads = !connection.is_busy();
         tokio::select! {
-            read = line.read(), if reads => match read {
-                Ok(0) | Err(_) => session.close(Closed::ConnectionLost),
-                Ok(_) => silence_ends = Instant::now() + patience,
+            // What arrived while much was written is looked at before its sender is called silent.
+            biased;
+            read = line.read(), if reads => if matches!(read, Ok(0) | Err(_)) {
+                session.close(Closed::ConnectionLost);
             },
             () = bell.0.notified() => {}
             () = sleep_until(silence_ends) => session.close(Closed::KeepAliveTimeout),
@@ -145,22 +156,25 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection:
     }
 }
 
-/// Gives the house every packet that has arrived whole.
-async fn take_packets<S>(server: &Server, line: &mut Line<S>, connection: &Arc<Connection>) {
+/// Gives the house every packet that has arrived whole, and says whether there was one.
+async fn take_packets<S>(server: &Server, line: &mut Line<S>, connection: &Arc<Connection>) -> bool {
+    let mut took = false;
     while !connection.session().is_closed() && !connection.is_busy() {
         match line.decoder.decode(&mut line.input) {
             Ok(Some(packet)) => {
+                took = true;
                 server.metrics.packets.fetch_add(1, Ordering::Relaxed);
                 if let Some(job) = server.house.receive(connection, packet, server.now(), server.entropy()) {
                     server.desk.bring(job).await;
                 }
             }
-            Ok(None) => return,
+            Ok(None) => break,
             Err(Malformed { reason, message }) => {
                 connection.session().close(Closed::ClientError { reason, message: message.to_owned() });
             }
         }
     }
+    took
 }
 
 /// A stream with what has been read of it and what is still to be written.
