@@ -6,6 +6,7 @@ that it does not know, so a malformed answer is a failure and not a shrug.
 """
 
 import itertools
+import select
 import socket
 import ssl
 import struct
@@ -131,9 +132,14 @@ def unsubscribe(identifier: int, filters: list[str], version: int = V311) -> byt
     return packet(UNSUBSCRIBE, body + b"".join(map(binary, filters)), 2)
 
 
+def ack(kind: int, identifier: int) -> bytes:
+    """PUBACK, PUBREC, PUBREL or PUBCOMP with success."""
+    return packet(kind, struct.pack(">H", identifier), 2 if kind == PUBREL else 0)
+
+
 def puback(identifier: int) -> bytes:
     """PUBACK with success."""
-    return packet(PUBACK, struct.pack(">H", identifier))
+    return ack(PUBACK, identifier)
 
 
 def disconnect() -> bytes:
@@ -163,6 +169,11 @@ class Packet:
     def qos(self) -> int:
         """Of a PUBLISH."""
         return self.flags >> 1 & 3
+
+    @property
+    def dup(self) -> bool:
+        """Of a PUBLISH."""
+        return bool(self.flags & 8)
 
     @property
     def retain(self) -> bool:
@@ -229,7 +240,7 @@ def parse(kind: int, flags: int, body: bytes, version: int) -> Packet:
         found.identifier = reader.number(">H") if found.qos else 0
         found.props = reader.properties() if five else {}
         found.payload = reader.rest()
-    elif kind == PUBACK:
+    elif kind in (PUBACK, PUBREC, PUBREL, PUBCOMP):
         found.identifier = reader.number(">H")
         found.reason = reader.number(">B") if reader.more() else 0
         found.props = reader.properties() if reader.more() else {}
@@ -253,7 +264,8 @@ class Wire:
         self.sock, self.version = sock, version
         self.sock.settimeout(patience)
         self.inbox: list[Packet] = []
-        self.numbers = itertools.count(1)
+        self.ahead = bytearray()
+        self.numbers = itertools.cycle(range(1, 65536))
 
     def __enter__(self):
         return self
@@ -284,18 +296,25 @@ class Wire:
         return parse(first >> 4, first & 15, self._exactly(length), self.version)
 
     def _exactly(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
+        while len(self.ahead) < count:
             try:
-                piece = self.sock.recv(count - len(data))
+                piece = self.sock.recv(65536)
             except (ConnectionError, ssl.SSLError) as error:
                 if isinstance(error, TimeoutError):
                     raise
                 raise Closed(repr(error)) from error
             if not piece:
                 raise Closed("end of stream")
-            data += piece
+            self.ahead += piece
+        data = bytes(self.ahead[:count])
+        del self.ahead[:count]
         return data
+
+    def waits(self) -> bool:
+        """Whether bytes are there to be read; over plain TCP only, since TLS keeps some to itself."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(self.ahead) or bool(poll.poll(0))
 
     def expect(self, kind: int) -> Packet:
         """The next packet of this kind; publications before it are kept and acknowledged."""
