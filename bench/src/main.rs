@@ -5,6 +5,9 @@
 //! bench updates OMBRA DIRECTORY [ROUNDS]
 //! bench broker OMBRA DIRECTORY [--rows A,B] [--all] [--rounds N] [--seconds S] [--brokers A,B] [--workers N]
 //! bench connects OMBRA DIRECTORY [--rounds N] [--seconds S]
+//! bench latency OMBRA DIRECTORY [--tls] [--rounds N] [--seconds S]
+//! bench workers OMBRA DIRECTORY [--rows A,B] [--rounds N] [--seconds S]
+//! bench scale OMBRA DIRECTORY [--only connections|retained|subscriptions] [--divide N] [--mosquitto]
 //! bench relay
 //! bench handshakes DATA
 //! ```
@@ -19,6 +22,7 @@ mod connects;
 mod handshakes;
 mod http;
 mod identity;
+mod latency;
 mod link;
 mod ombra;
 mod packets;
@@ -26,10 +30,12 @@ mod poll;
 mod process;
 mod relay;
 mod rows;
+mod scale;
 mod swarm;
 mod traffic;
 mod updates;
 mod words;
+mod workers;
 
 /// Anything that goes wrong ends the run; whoever started it reads why.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -37,8 +43,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What takes the binary of ombra, a directory to work in, and words of its own.
 type Measure = fn(&Path, &Path, &[&str]) -> Result<(), Failure>;
 
-const MEASURES: [(&str, Measure); 3] =
-    [("broker", broker::run), ("connects", connects::run), ("updates", updates::run)];
+const MEASURES: [(&str, Measure); 6] = [
+    ("broker", broker::run),
+    ("connects", connects::run),
+    ("latency", latency::run),
+    ("scale", scale::run),
+    ("updates", updates::run),
+    ("workers", workers::run),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

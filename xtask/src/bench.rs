@@ -16,11 +16,15 @@ mod shadow;
 mod start;
 
 /// What can be measured, and how it is introduced where crate `bench` does it.
-const MEASURES: [(&str, &str); 4] = [
+const MEASURES: [(&str, &str); 8] = [
     ("start", ""),
     ("shadow", ""),
     ("updates", "durable, over HTTP and MQTT against the engine's own rate; aim > 50 % at 128"),
     ("broker", "processor time per delivered message, beside the relay and Mosquitto"),
+    ("connects", "mutual TLS beside the TLS library alone and Mosquitto"),
+    ("scale", "memory per connection, retained message and subscription"),
+    ("latency", "open loop, beside Mosquitto"),
+    ("workers", "two workers beside one"),
 ];
 
 /// Measures what is named, each with the words that follow its name, or everything.

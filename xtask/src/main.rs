@@ -15,7 +15,7 @@ cargo xtask gen            print the tables of crate wire from AWS's service mod
 cargo xtask gen --check    fail when the committed tables are not what gen prints
 cargo xtask tidy           hold the house rules, naming file, line and fix
 cargo xtask test           run every test, installing what they need
-cargo xtask bench          measure everything, or what is named: start, shadow, updates, broker
+cargo xtask bench          measure everything, or what is named: start, shadow, updates, broker, …
 cargo xtask ci             all checks and all tests, as before a merge";
 
 fn main() -> ExitCode {
