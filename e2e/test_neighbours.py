@@ -1,8 +1,8 @@
 """Hostile clients beside well-behaved neighbours: each is bounded, refused or dropped by name, and nobody else suffers.
 
 A pair of neighbours exchanges QoS 1 messages all the while. After each test the pair must have missed nothing and gone
-on, and the server must not have grown beyond a bound. Three that take their time, because the server's patience is long,
-start with the module and are looked at last.
+on, and the server must not have grown beyond a bound. Three that take their time, because the server's patience is
+long, start with the module and are looked at last.
 """
 
 import contextlib
@@ -185,7 +185,7 @@ def test_who_reads_nothing_is_dropped_by_name(ombra, device):
 
 @pytest.mark.parametrize("receive_maximum", [10, None])
 def test_who_never_acknowledges_is_bounded(ombra, device, receive_maximum):
-    """With a receive maximum so many messages come and the rest queues; without one only the server's own bound is left."""
+    """With a receive maximum so many come and the rest queues; without one only the server's own bound is left."""
     name = f"silent-{receive_maximum}"
     with device.wire(V5 if receive_maximum else V311) as wire:
         wire.connect(name, props={"receive_maximum": receive_maximum} if receive_maximum else None)
