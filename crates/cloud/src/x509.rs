@@ -150,7 +150,13 @@ fn ip_address(bytes: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/smoke.rs"]
+mod smoke;
+
+#[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     const RICH: &str = include_str!("../tests/it/data/rich.pem");
@@ -221,5 +227,20 @@ mod tests {
             add_variables(&mut context, bad);
             assert_eq!(context, Context::new(), "{bad}");
         }
+    }
+
+    /// What reads certificates is private here, so that this is all the fuzzing there is.
+    fn is_survived(der: &[u8]) {
+        let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        let (read, mut context) = (facts(&pem), Context::new());
+        add_variables(&mut context, &pem);
+        assert_eq!(read.is_ok(), context != Context::new(), "{read:?}");
+        assert!(read.is_err() || read.is_ok_and(|facts| facts.id == certificate_id(der)));
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd_for_a_certificate() {
+        smoke::smoke(is_survived, &[block(RICH).unwrap().contents], 3_000);
     }
 }
