@@ -1,21 +1,38 @@
 //! The message broker: who is connected, who subscribed to what, what waits for whom.
 //!
 //! A [`Broker`] is one topic space. It is synchronous: bytes come and go at the doors, which decode packets,
-//! give them to [`Session::receive`], do what the [`Step`] says, and write what [`Session::take_outgoing`] holds.
-//! It knows nothing of sockets, certificates, reserved topics, storage or clocks; whether a session may receive a
-//! message is asked of the session's [`Gate`].
+//! give them to [`Link::receive`], do what the [`Step`] says, and write what [`Link::take_outgoing`] holds. A
+//! [`Session`] is what a client has with us whether it is connected or not; a [`Link`] is one connection of it.
+//!
+//! It knows nothing of sockets, certificates, reserved topics, clocks or how anything is stored. What must be stored it
+//! says: a [`Plan`] names the stored sessions that get a message, [`Step::Settle`] that a client has acknowledged.
+//! Whether a connection may receive a message is asked of its [`Gate`].
 
+mod attach;
+mod closed;
+mod frames;
+mod link;
+mod memory;
+mod outbound;
+mod route;
 mod session;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use mqtt::{Filter, Publish, QoS, ReasonCode, Subscription};
+use mqtt::{Filter, QoS, ReasonCode};
 
-use session::Frames;
-pub use session::{Closed, Gate, Offer, Session, Step, Wake};
+pub use attach::{Attached, Detached, Due, Ended, Offer};
+pub use closed::Closed;
+pub use link::{Gate, Link, Step, Wake};
+pub use outbound::{Held, Stage};
+pub use route::{Plan, Planned, Route};
+pub use session::{FOR_EVER, Kept, Restored, Session, Settled};
+
+use memory::Memory;
+use route::Subscriber;
 use tree::Tree;
 
 /// How a broker deviates from the specification, and its bounds.
@@ -23,30 +40,45 @@ use tree::Tree;
 pub struct Settings {
     /// Whether `a/#` matches `a` itself: yes says the specification [MQTT-4.7.1-2], no says AWS.
     pub hash_matches_parent: bool,
-    /// Unacknowledged QoS 1 messages a client may have on their way to us.
+    /// The highest QoS that is granted to a subscription.
+    pub maximum_qos: QoS,
+    /// Unacknowledged QoS 1 and 2 messages a client may have on their way to us.
     pub receive_maximum: u16,
-    /// Topic aliases a client may define.
+    /// The same the other way, where the client does not ask for fewer.
+    pub in_flight: u16,
+    /// Topic aliases in each direction.
     pub topic_alias_maximum: u16,
     /// Subscriptions of one session.
     pub subscriptions: usize,
     /// Bytes that wait for one socket before QoS 0 is dropped and QoS 1 queues.
     pub outgoing_bytes: usize,
-    /// QoS 1 messages that queue behind a slow client before it is disconnected.
+    /// Messages that queue behind a slow client whose session is not stored, before it is disconnected.
     pub queued_messages: usize,
     /// Bytes of payload in that queue, likewise.
     pub queued_bytes: usize,
+    /// Messages that a stored session may be owed; what comes beyond is not queued.
+    pub stored_messages: usize,
+    /// Bytes of them, likewise.
+    pub stored_bytes: usize,
+    /// Bytes of all queues and sockets together, before QoS 0 is dropped and slow clients are disconnected.
+    pub buffered_bytes: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             hash_matches_parent: false,
+            maximum_qos: QoS::ExactlyOnce,
             receive_maximum: 100,
+            in_flight: 100,
             topic_alias_maximum: 8,
             subscriptions: 1_000,
             outgoing_bytes: 1 << 20,
             queued_messages: 1_000,
             queued_bytes: 4 << 20,
+            stored_messages: 10_000,
+            stored_bytes: 64 << 20,
+            buffered_bytes: 512 << 20,
         }
     }
 }
@@ -56,15 +88,12 @@ pub struct Broker {
     settings: Settings,
     sessions: Mutex<HashMap<Box<str>, Arc<Session>>>,
     subscriptions: RwLock<Tree<Subscriber>>,
-    next_id: AtomicU64,
-}
-
-/// What hangs on a filter.
-struct Subscriber {
-    session: Arc<Session>,
-    qos: QoS,
-    no_local: bool,
-    retain_as_published: bool,
+    /// Grows with every change of a subscription: a route that is older may be wrong.
+    generation: AtomicU64,
+    /// When something of a session without a connection is due: its will, or its end.
+    alarms: Mutex<BTreeMap<(i64, u64), Arc<Session>>>,
+    next_number: AtomicU64,
+    memory: Arc<Memory>,
 }
 
 /// The answer to one filter of a SUBSCRIBE.
@@ -77,148 +106,80 @@ pub enum Subscribed {
         /// Whether the filter had been subscribed before [MQTT-3.8.4-3].
         replaced: bool,
     },
-    /// The session has as many subscriptions as it may.
+    /// The session has as many subscriptions as it may, or has ended.
     QuotaExceeded,
 }
 
 impl Broker {
     /// A topic space with nobody in it.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, sessions: Mutex::default(), subscriptions: RwLock::default(), next_id: AtomicU64::new(1) }
-    }
-
-    /// Opens a session. One of the same client identifier that is still open is closed as taken over
-    /// [MQTT-3.1.4-3] and returned, so that the caller can name both.
-    pub fn connect(
-        &self,
-        offer: Offer,
-        gate: Arc<dyn Gate>,
-        wake: Arc<dyn Wake>,
-    ) -> (Arc<Session>, Option<Arc<Session>>) {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(id, offer, &self.settings, gate, wake));
-        let displaced = self.sessions().insert(session.client_id().into(), Arc::clone(&session));
-        if let Some(displaced) = &displaced {
-            displaced.close(Closed::TakenOver);
-        }
-        (session, displaced)
-    }
-
-    /// Forgets a session whose connection has ended. A newer session of the same client stays.
-    pub fn forget(&self, session: &Session) {
-        let filters = session.take_subscriptions();
-        if !filters.is_empty() {
-            let mut tree = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
-            for filter in filters {
-                tree.remove(filter.share_name(), filter.pattern(), session.id());
-            }
-        }
-        let mut sessions = self.sessions();
-        if sessions.get(session.client_id()).is_some_and(|current| current.id() == session.id()) {
-            sessions.remove(session.client_id());
+        let memory = Arc::new(Memory::new(settings.buffered_bytes));
+        Self {
+            settings,
+            sessions: Mutex::default(),
+            subscriptions: RwLock::default(),
+            generation: AtomicU64::new(0),
+            alarms: Mutex::default(),
+            next_number: AtomicU64::new(1),
+            memory,
         }
     }
 
-    /// The open session of this client.
+    /// The session of this client, connected or not.
     pub fn session(&self, client_id: &str) -> Option<Arc<Session>> {
         self.sessions().get(client_id).cloned()
     }
 
-    /// Every open session.
+    /// Every session, connected or not.
     pub fn all_sessions(&self) -> Vec<Arc<Session>> {
         self.sessions().values().cloned().collect()
     }
 
-    /// How many sessions are open.
-    pub fn len(&self) -> usize {
-        self.sessions().len()
-    }
-
-    /// Whether nobody is connected.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Subscribes a session that was allowed to. QoS 2 is granted as QoS 1 [MQTT-3.8.4-7].
-    pub fn subscribe(&self, session: &Arc<Session>, subscription: &Subscription) -> Subscribed {
+    /// Subscribes a session that was allowed to. What was granted is at most the broker's highest QoS [MQTT-3.8.4-7].
+    pub fn subscribe(&self, session: &Arc<Session>, mut kept: Kept) -> Subscribed {
         // Compact, because the filter outlives the read buffer it came in.
-        let filter = subscription.filter.compact();
-        let Some(replaced) = session.keep_subscription(&filter, self.settings.subscriptions) else {
+        let filter = kept.subscription.filter.compact();
+        kept.subscription.filter = filter.clone();
+        kept.subscription.qos = kept.subscription.qos.min(self.settings.maximum_qos);
+        let Some(replaced) = session.keep_subscription(&kept, self.settings.subscriptions) else {
             return Subscribed::QuotaExceeded;
         };
-        let qos = subscription.qos.min(QoS::AtLeastOnce);
-        let subscriber = Subscriber {
-            session: Arc::clone(session),
-            qos,
-            no_local: subscription.no_local,
-            retain_as_published: subscription.retain_as_published,
-        };
-        let mut tree = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
-        tree.insert(filter.share_name(), filter.pattern(), session.id(), subscriber);
-        Subscribed::Granted { qos, replaced }
+        let subscriber = Subscriber::new(session, &kept);
+        self.change(|tree| tree.insert(filter.share_name(), filter.pattern(), session.number(), subscriber));
+        if session.has_ended() {
+            // It ended meanwhile, and whoever ended it did not see this one.
+            self.change(|tree| tree.remove(filter.share_name(), filter.pattern(), session.number()));
+            return Subscribed::QuotaExceeded;
+        }
+        Subscribed::Granted { qos: kept.subscription.qos, replaced }
     }
 
     /// Takes a filter off a session; whether it was there [MQTT-3.10.4-1].
     pub fn unsubscribe(&self, session: &Session, filter: &Filter) -> bool {
-        if !session.drop_subscription(filter) {
-            return false;
-        }
-        let mut tree = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
-        tree.remove(filter.share_name(), filter.pattern(), session.id())
+        session.drop_subscription(filter)
+            && self.change(|tree| tree.remove(filter.share_name(), filter.pattern(), session.number()))
     }
 
-    /// Delivers a message to every session that subscribed to its topic and may receive it, one copy each
-    /// with the highest QoS of its matching filters. `from` is the id of the session that published it, for No Local.
-    /// Returns how many sessions got it.
-    pub fn route(&self, message: &Publish, from: Option<u64>) -> usize {
-        let Some(topic) = &message.topic else { return 0 };
-        let mut matched: Vec<Match> = Vec::new();
-        {
-            let tree = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
-            tree.visit(topic.as_str(), self.settings.hash_matches_parent, &mut |subscriber| {
-                let own = from == Some(subscriber.session.id());
-                if !(subscriber.no_local && own) {
-                    matched.push(Match::new(subscriber));
-                }
-            });
-        }
-        if matched.len() > 1 {
-            merge_overlapping(&mut matched);
-        }
-        let mut frames = Frames::new(message);
-        matched.iter().filter(|found| found.session.deliver(&mut frames, found.qos, found.retain)).count()
+    /// The bounds and deviations it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Tree<Subscriber>) -> T) -> T {
+        let mut tree = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
+        let answer = change(&mut tree);
+        self.generation.fetch_add(1, Ordering::Release);
+        answer
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Session>>> {
         // Every critical section leaves the map whole, so a poisoned lock is still good.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// A session that gets a message, taken out of the tree so that its lock is not held while delivering.
-struct Match {
-    session: Arc<Session>,
-    qos: QoS,
-    retain: bool,
-}
-
-impl Match {
-    fn new(subscriber: &Subscriber) -> Self {
-        Self { session: Arc::clone(&subscriber.session), qos: subscriber.qos, retain: subscriber.retain_as_published }
+    fn number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
-}
-
-/// One copy per session, with the highest QoS among its filters [MQTT-3.3.4-2].
-fn merge_overlapping(matched: &mut Vec<Match>) {
-    matched.sort_unstable_by_key(|found| found.session.id());
-    matched.dedup_by(|next, kept| {
-        let same = next.session.id() == kept.session.id();
-        if same {
-            kept.qos = kept.qos.max(next.qos);
-            kept.retain |= next.retain;
-        }
-        same
-    });
 }
 
 /// The reason a SUBACK gives for what was granted.
@@ -226,7 +187,8 @@ impl From<Subscribed> for ReasonCode {
     fn from(subscribed: Subscribed) -> Self {
         match subscribed {
             Subscribed::Granted { qos: QoS::AtMostOnce, .. } => Self::Success,
-            Subscribed::Granted { .. } => Self::GrantedQoS1,
+            Subscribed::Granted { qos: QoS::AtLeastOnce, .. } => Self::GrantedQoS1,
+            Subscribed::Granted { qos: QoS::ExactlyOnce, .. } => Self::GrantedQoS2,
             Subscribed::QuotaExceeded => Self::QuotaExceeded,
         }
     }

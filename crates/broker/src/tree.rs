@@ -2,6 +2,8 @@
 //! with its levels and its matches, not with the number of filters. Knows nothing of sessions beyond a number.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Filters and what hangs on them. `S` is what a match yields; `id` tells subscribers apart.
 pub(crate) struct Tree<S> {
@@ -20,14 +22,38 @@ struct Node<S> {
 struct Subscribers<S> {
     /// In the order of their ids, so that one is found and taken out by bisection.
     single: Vec<(u64, S)>,
-    groups: Vec<Group<S>>,
+    groups: Vec<Arc<Group<S>>>,
 }
 
-/// The members of `$share/{name}/{filter}`, who take messages in turn.
-struct Group<S> {
+/// The members of `$share/{name}/{filter}`, who take messages in turn. A change makes a new one, so that whoever is
+/// choosing from the old one is not disturbed.
+#[derive(Debug)]
+pub(crate) struct Group<S> {
     name: Box<str>,
     members: Vec<(u64, S)>,
-    turn: std::sync::atomic::AtomicUsize,
+    turn: AtomicUsize,
+}
+
+impl<S> Group<S> {
+    /// Whether any member is like that.
+    pub(crate) fn any(&self, like: impl Fn(&S) -> bool) -> bool {
+        self.members.iter().any(|(_, member)| like(member))
+    }
+
+    /// The members, beginning with the one whose turn it is.
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &S> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len().max(1);
+        let (before, after) = self.members.split_at(turn);
+        after.iter().chain(before).map(|(_, member)| member)
+    }
+}
+
+/// What a topic finds.
+pub(crate) enum Found<'t, S> {
+    /// A subscriber for itself.
+    One(&'t S),
+    /// A group of which one member gets the message.
+    Group(&'t Arc<Group<S>>),
 }
 
 impl<S> Default for Node<S> {
@@ -48,7 +74,7 @@ impl<S> Default for Tree<S> {
     }
 }
 
-impl<S> Tree<S> {
+impl<S: Clone> Tree<S> {
     /// Hangs `subscriber` on `filter` (without its `$share` prefix), in place of what `id` had there.
     /// Returns whether there was something in that place.
     pub(crate) fn insert(&mut self, group: Option<&str>, filter: &str, id: u64, subscriber: S) -> bool {
@@ -79,7 +105,7 @@ impl<S> Tree<S> {
 
     /// Visits each match of `topic`. `parent` says whether `a/#` matches `a` itself: the specification says yes
     /// [MQTT-4.7.1-2], AWS says no. A leading wildcard never matches a leading `$` [MQTT-4.7.2-1].
-    pub(crate) fn visit(&self, topic: &str, parent: bool, visit: &mut impl FnMut(&S)) {
+    pub(crate) fn visit(&self, topic: &str, parent: bool, visit: &mut impl FnMut(Found<'_, S>)) {
         let hidden = topic.starts_with('$');
         if !hidden {
             self.root.below.visit(visit);
@@ -88,7 +114,7 @@ impl<S> Tree<S> {
     }
 }
 
-impl<S> Node<S> {
+impl<S: Clone> Node<S> {
     fn is_empty(&self) -> bool {
         self.children.is_empty() && self.any.is_none() && self.here.is_empty() && self.below.is_empty()
     }
@@ -122,7 +148,7 @@ impl<S> Node<S> {
     }
 
     /// `rest` is what follows this node in the topic; the depth is bounded by the levels of the topic.
-    fn descend(&self, rest: &str, hidden: bool, parent: bool, visit: &mut impl FnMut(&S)) {
+    fn descend(&self, rest: &str, hidden: bool, parent: bool, visit: &mut impl FnMut(Found<'_, S>)) {
         let (level, rest) = match rest.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
             None => (rest, None),
@@ -140,40 +166,53 @@ impl<S> Node<S> {
     }
 }
 
-impl<S> Subscribers<S> {
+impl<S: Clone> Subscribers<S> {
     fn is_empty(&self) -> bool {
         self.single.is_empty() && self.groups.is_empty()
     }
 
     fn insert(&mut self, group: Option<&str>, id: u64, subscriber: S) -> bool {
         let Some(name) = group else { return put(&mut self.single, id, subscriber) };
-        let group = match self.groups.iter().position(|group| *group.name == *name) {
-            Some(at) => &mut self.groups[at],
-            None => self.groups.push_mut(Group { name: name.into(), members: Vec::new(), turn: 0.into() }),
+        let Some(group) = self.groups.iter_mut().find(|group| *group.name == *name) else {
+            let members = vec![(id, subscriber)];
+            self.groups.push(Arc::new(Group { name: name.into(), members, turn: 0.into() }));
+            return false;
         };
-        put(&mut group.members, id, subscriber)
+        group.change(|members| put(members, id, subscriber))
     }
 
     fn remove(&mut self, group: Option<&str>, id: u64) -> bool {
         let Some(name) = group else { return take(&mut self.single, id) };
         let Some(at) = self.groups.iter().position(|group| *group.name == *name) else { return false };
-        let found = take(&mut self.groups[at].members, id);
+        let found = self.groups[at].change(|members| take(members, id));
         if self.groups[at].members.is_empty() {
             self.groups.swap_remove(at);
         }
         found
     }
 
-    fn visit(&self, visit: &mut impl FnMut(&S)) {
+    fn visit(&self, visit: &mut impl FnMut(Found<'_, S>)) {
         for (_, subscriber) in &self.single {
-            visit(subscriber);
+            visit(Found::One(subscriber));
         }
         for group in &self.groups {
-            let turn = group.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if let Some((_, member)) = group.members.get(turn % group.members.len().max(1)) {
-                visit(member);
-            }
+            visit(Found::Group(group));
         }
+    }
+}
+
+/// A group in its place in the tree.
+trait Change<S> {
+    fn change(&mut self, change: impl FnOnce(&mut Vec<(u64, S)>) -> bool) -> bool;
+}
+
+impl<S: Clone> Change<S> for Arc<Group<S>> {
+    fn change(&mut self, change: impl FnOnce(&mut Vec<(u64, S)>) -> bool) -> bool {
+        let mut members = self.members.clone();
+        let answer = change(&mut members);
+        let turn = self.turn.load(Ordering::Relaxed).into();
+        *self = Arc::new(Group { name: self.name.clone(), members, turn });
+        answer
     }
 }
 
@@ -205,7 +244,10 @@ mod tests {
 
     fn matches(tree: &Tree<u64>, topic: &str, parent: bool) -> Vec<u64> {
         let mut found = Vec::new();
-        tree.visit(topic, parent, &mut |id| found.push(*id));
+        tree.visit(topic, parent, &mut |what| match what {
+            Found::One(id) => found.push(*id),
+            Found::Group(group) => found.extend(group.in_turn().next()),
+        });
         found.sort_unstable();
         found
     }

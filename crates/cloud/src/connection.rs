@@ -3,12 +3,12 @@
 //!
 //! The protocol is the broker's affair and the way of a message is `message`'s. Knows nothing of sockets or TLS.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
-use broker::{Closed, Gate, Session, Wake};
-use mqtt::Publish;
+use broker::{Closed, Detached, Due, Ended, Gate, Link, Session, Settled, Wake};
+use mqtt::{Publish, Will};
 use policy::{Context as Variables, PolicySet, Request, Resource};
 use store::Fault;
 
@@ -16,12 +16,19 @@ use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
 use crate::identity::{self, Principal, Turned};
 use crate::message;
+use crate::news::News;
 use crate::scope::{Context, Read, Scope};
+use crate::sessions;
 
 mod arrival;
 mod packets;
+mod paths;
+mod subscribing;
 
-pub use arrival::NotConnected;
+pub use arrival::{Arrived, NotConnected};
+
+use paths::Paths;
+use subscribing::Retained;
 
 /// Bytes of the largest packet we take (mqtt.md §2): 128 KB of payload, and room for the header.
 pub const MAXIMUM_PACKET_SIZE: usize = 149_504;
@@ -43,17 +50,22 @@ pub struct Peer {
 pub struct Connection {
     scope: Scope,
     peer: Peer,
-    session: Arc<Session>,
+    link: Arc<Link>,
     grant: Arc<Grant>,
     /// The variables that do not change while it is connected.
     variables: Variables,
     /// What the CONNECT asked for, so that the same question can be asked again when policies change.
     connect_values: Variables,
     keep_alive: u16,
-    /// Publications that wait at the desk; later ones line up behind them so that order is kept.
+    /// When it was let in, in milliseconds.
+    since: i64,
+    /// Packets whose consequences wait at the desk; later publications line up behind them so that order is kept.
     at_desk: AtomicUsize,
     told: Told,
     wake: Arc<dyn Wake>,
+    /// Subscriptions whose retained messages are still to be sent.
+    retained: Mutex<VecDeque<Retained>>,
+    paths: Mutex<Paths>,
 }
 
 /// How many events of refused packets this second has seen: a client that insists shall not fill the log, nor keep the
@@ -91,6 +103,18 @@ impl Grant {
     }
 }
 
+impl Grant {
+    /// Whether this is the set in force.
+    fn is(&self, set: &Arc<PolicySet>) -> bool {
+        Arc::ptr_eq(&self.set.read().unwrap_or_else(PoisonError::into_inner), set)
+    }
+
+    /// Puts another set in place.
+    fn replace(&self, set: PolicySet) {
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+}
+
 impl Gate for Grant {
     fn may_receive(&self, topic: &str) -> bool {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
@@ -108,17 +132,21 @@ impl Connections {
     fn add(&self, connection: &Arc<Connection>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = all.entry(connection.peer.principal.id()).or_default();
-        same.insert(connection.session.id(), Arc::downgrade(connection));
+        same.insert(connection.link.number(), Arc::downgrade(connection));
     }
 
     fn remove(&self, connection: &Connection) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let principal = connection.peer.principal.id();
         let Some(same) = all.get_mut(&principal) else { return };
-        same.remove(&connection.session.id());
+        same.remove(&connection.link.number());
         if same.is_empty() {
             all.remove(&principal);
         }
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(HashMap::len).sum()
     }
 
     fn of(&self, principal: &str) -> Vec<Arc<Connection>> {
@@ -128,14 +156,14 @@ impl Connections {
 }
 
 impl House {
-    /// Ends a connection whose socket is gone. Its will, if it is due, comes back as a job for the desk.
-    pub fn disconnected(&self, connection: &Connection, now: i64, entropy: u128) -> Option<Job> {
-        let closed = connection.session.closed().unwrap_or(Closed::ConnectionLost);
+    /// Ends a connection whose socket is gone; what is to be written of it comes back for the desk.
+    pub fn disconnected(&self, connection: &Connection, now: i64, entropy: u128) -> Vec<Job> {
+        let closed = connection.link.closed().unwrap_or(Closed::ConnectionLost);
         let space = self.space(&connection.scope);
-        space.broker.forget(&connection.session);
         space.connections.remove(connection);
+        let detached = space.broker.detach(&connection.link, now);
+        let cx = self.context(&connection.scope, now, entropy);
         if let Closed::ClientError { message, .. } = &closed {
-            let cx = self.context(&connection.scope, now, entropy);
             let refused = Refused { decision: "CLIENT_ERROR".into(), reason: message.clone(), ..Refused::default() };
             self.tell_refused(connection, &cx, "MQTT", String::new(), refused);
         }
@@ -147,12 +175,91 @@ impl House {
             detail,
         };
         self.witness.event(Event::new(now, &connection.scope, kind));
-        let will = connection.session.take_will()?;
-        let publish = Publish::from(will);
-        let from = Some(connection.session.id());
-        let cx = self.context(&connection.scope, now, entropy);
-        // A will on a shadow's topic is heard by subscribers and ignored by the shadow (shadow.md §1).
-        Some(Job::new(cx, move |db| message::broadcast(db, &publish, from).map(|()| wire::Output::default())))
+        let mut jobs = self.leave(&cx, detached, Some(connection.link.session().number()));
+        if connection.link.session().is_to_be_settled() {
+            jobs.push(self.settle(&cx, connection.link.session()));
+        }
+        jobs
+    }
+
+    /// What follows when a connection is detached from its session: a will, an end, messages for other members.
+    fn leave(&self, cx: &Context, detached: Detached, from: Option<u64>) -> Vec<Job> {
+        let Detached { will, ended, waits, later, redelivered } = detached;
+        let mut jobs = Vec::new();
+        if let Some(session) = waits {
+            let will = later.map(|(will, _)| will);
+            jobs.push(Job::new(cx.again(), move |db| {
+                sessions::leave(db, &session, will.as_ref())?;
+                Ok(wire::Output::default())
+            }));
+        }
+        jobs.extend(will.map(|will| publish_will(cx, will, from)));
+        jobs.extend(ended.map(|ended| self.end(cx, ended)).unwrap_or_default());
+        for (message, plan) in redelivered {
+            if plan.stores() {
+                let plan = Arc::new(plan);
+                jobs.push(Job::new(cx.again(), move |db| {
+                    db.tell(News::Planned(message.clone(), Arc::clone(&plan)));
+                    Ok(wire::Output::default())
+                }));
+            } else {
+                self.space(&cx.scope).broker.carry_out(&plan, &message, cx.now);
+            }
+        }
+        jobs
+    }
+
+    /// What follows when a session has ended: its record and all that is filed under its key go, its will is published.
+    fn end(&self, cx: &Context, ended: Ended) -> Vec<Job> {
+        let Ended { session, will } = ended;
+        let mut jobs: Vec<Job> = will.map(|will| publish_will(cx, will, None)).into_iter().collect();
+        if let Some(key) = session.stored() {
+            jobs.push(Job::new(cx.again(), move |db| {
+                sessions::end(db, session.client_id(), key)?;
+                while sessions::sweep(db, key)? {}
+                Ok(wire::Output::default())
+            }));
+        }
+        jobs
+    }
+
+    /// What time brings: wills that waited, sessions whose time is over. To be asked every second or so.
+    pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for (scope, space) in self.scopes() {
+            for Due { session, will, ended } in space.broker.due(now) {
+                let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));
+                if ended {
+                    jobs.extend(self.end(&cx, Ended { session, will }));
+                } else if let Some(will) = will {
+                    jobs.push(publish_will(&cx, will, None));
+                    jobs.push(Job::new(cx, move |db| {
+                        sessions::leave(db, &session, None)?;
+                        Ok(wire::Output::default())
+                    }));
+                }
+            }
+        }
+        jobs
+    }
+
+    /// Writes what a client has acknowledged.
+    fn settle(&self, cx: &Context, session: &Arc<Session>) -> Job {
+        let key = session.stored().unwrap_or_default();
+        let taken: Arc<OnceLock<Vec<Settled>>> = Arc::default();
+        let (session, settled) = (Arc::clone(session), Arc::clone(&taken));
+        let source = Arc::clone(&session);
+        let job = Job::new(cx.again(), move |db| {
+            // Taken once, however often this runs.
+            sessions::settle(db, key, settled.get_or_init(|| source.take_settled()))?;
+            Ok(wire::Output::default())
+        });
+        job.after(move |_, _, outcome| {
+            if let (Ok(()), Some(settled)) = (outcome, taken.get()) {
+                session.has_settled(settled);
+            }
+            Vec::new()
+        })
     }
 
     /// A principal's certificate, policies or things changed: its connections are asked again at once.
@@ -166,7 +273,7 @@ impl House {
     fn ask_again(&self, cx: &Context, connection: &Connection) {
         if let Err(fault) = self.refresh_one(cx, connection) {
             self.tell_fault(cx.now, &fault);
-            connection.session.close(Closed::Forbidden("its policies could not be read".to_owned()));
+            connection.link.close(Closed::Forbidden("its policies could not be read".to_owned()));
         }
     }
 
@@ -178,7 +285,7 @@ impl House {
         if let Err(Turned { decision, reason }) = principal.standing(db)? {
             let refused = Refused { decision, reason: reason.clone(), ..Refused::default() };
             self.tell_refused(connection, cx, "iot:Connect", arn, refused);
-            connection.session.close(Closed::Forbidden(reason));
+            connection.link.close(Closed::Forbidden(reason));
             return Ok(());
         }
         let set = principal.grant(db, client_id, connection.variables.clone())?;
@@ -187,9 +294,9 @@ impl House {
         if !decision.is_allowed() {
             let refused = identity::explained(Refused::default(), &set, &request, &decision);
             self.tell_refused(connection, cx, "iot:Connect", arn.clone(), refused);
-            connection.session.close(Closed::Forbidden("its policies no longer allow it to connect".to_owned()));
+            connection.link.close(Closed::Forbidden("its policies no longer allow it to connect".to_owned()));
         }
-        *connection.grant.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        connection.grant.replace(set);
         Ok(())
     }
 
@@ -207,14 +314,16 @@ impl House {
 
     /// How many devices are connected.
     pub fn connected(&self) -> usize {
-        self.spaces().iter().map(|space| space.broker.len()).sum()
+        self.scopes().iter().map(|(_, space)| space.connections.len()).sum()
     }
 
     /// Closes every connection because the server stops.
     pub fn close_all(&self) {
-        for space in self.spaces() {
+        for (_, space) in self.scopes() {
             for session in space.broker.all_sessions() {
-                session.close(Closed::ServerStops);
+                if let Some(link) = session.link() {
+                    link.close(Closed::ServerStops);
+                }
             }
         }
     }
@@ -223,23 +332,29 @@ impl House {
 impl Connection {
     /// The client identifier, given or assigned.
     pub fn client_id(&self) -> &str {
-        self.session.client_id()
+        self.link.session().client_id()
     }
 
-    /// The session: what waits for the socket, and whether it has been closed.
-    pub fn session(&self) -> &Session {
-        &self.session
+    /// The broker's side of it: what waits for the socket, and whether it has been closed.
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
-    /// Seconds of silence after which the door closes the connection [MQTT-3.1.2-22].
-    pub fn patience(&self) -> f32 {
-        f32::from(self.keep_alive) * 1.5
+    /// Seconds of silence after which the door closes the connection [MQTT-3.1.2-22]; nothing if the client promised none.
+    pub fn patience(&self) -> Option<f32> {
+        (self.keep_alive > 0).then(|| f32::from(self.keep_alive) * 1.5)
     }
 
     /// Whether so much waits at the desk that the door should read no further.
     pub fn is_busy(&self) -> bool {
         self.at_desk.load(Ordering::Relaxed) >= 100
     }
+}
+
+/// A will on a shadow's topic is heard by subscribers and ignored by the shadow (shadow.md §1).
+fn publish_will(cx: &Context, will: Will, from: Option<u64>) -> Job {
+    let publish = Publish::from(will);
+    Job::new(cx.again(), move |db| message::broadcast(db, &publish, from).map(|()| wire::Output::default()))
 }
 
 /// AWS's name for how a connection ended (mqtt.md §10), and the same in words.
@@ -252,6 +367,9 @@ fn lifecycle(closed: &Closed) -> (&'static str, String) {
         Closed::TakenOver => ("DUPLICATE_CLIENTID", "another connection took the client id".to_owned()),
         Closed::Forbidden(message) => ("FORBIDDEN_ACCESS", message.clone()),
         Closed::TooSlow => ("THROTTLED", "the client did not take what was sent to it".to_owned()),
+        Closed::Throttled(limit) => ("THROTTLED", limit.clone()),
+        Closed::ByOperator { .. } => ("API_INITIATED_DISCONNECT", "DeleteConnection ended it".to_owned()),
+        Closed::Expired => ("WEBSOCKET_TTL_EXPIRATION", "the credentials of its WebSocket ran out".to_owned()),
         Closed::ServerStops => ("SERVER_INITIATED_DISCONNECT", "the server stopped".to_owned()),
         Closed::ServerFault(context) => ("SERVER_ERROR", context.clone()),
     }

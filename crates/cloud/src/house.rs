@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use broker::Broker;
+use broker::{Broker, Route};
+use mqtt::{Publish, Topic};
 use store::{Fault, Outcome, Store, Work};
 use wire::{Input, Operation, Output, Refusal};
 
@@ -19,6 +20,7 @@ use crate::events::{Event, Kind, Witness};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::scope::{Context, Entropy, Read, Scope, Write};
+use crate::sessions;
 use crate::settings::Settings;
 
 /// The house.
@@ -47,16 +49,28 @@ pub enum Plan {
 
 type Done = Box<dyn FnOnce(Result<Output, Refusal>) + Send>;
 
+/// What the house itself does once a write is on disk, or could not be made: it may lead to further writes.
+type After = Box<dyn FnOnce(&House, Context, Result<(), Refusal>) -> Vec<Job> + Send>;
+
 /// A write on its way to the desk.
 pub struct Job {
     cx: Context,
     run: Writing,
+    after: Option<After>,
     done: Option<Done>,
 }
 
 impl Job {
     pub(crate) fn new(cx: Context, run: impl FnMut(&mut Write) -> Answer<Output> + Send + 'static) -> Self {
-        Self { cx, run: Box::new(run), done: None }
+        Self { cx, run: Box::new(run), after: None, done: None }
+    }
+
+    /// What follows from it inside the house.
+    pub(crate) fn after(
+        self,
+        after: impl FnOnce(&House, Context, Result<(), Refusal>) -> Vec<Job> + Send + 'static,
+    ) -> Self {
+        Self { after: Some(Box::new(after)), ..self }
     }
 
     /// What to do with the answer once it is on disk.
@@ -68,15 +82,42 @@ impl Job {
 /// A job at the desk, and what came of its last run.
 struct Unit {
     job: Job,
+    space: Arc<Space>,
     answer: Option<Answer<Output>>,
     news: Vec<News>,
+}
+
+impl Unit {
+    /// Decides who gets the messages of a transaction, and writes down what stored sessions get, in the same transaction.
+    fn plan(&self, db: &mut Write) -> Result<Vec<News>, Fault> {
+        let mut planned = Vec::new();
+        for news in db.take_news() {
+            let news = match news {
+                News::Publication(message, from) => {
+                    let route = self.space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
+                    let plan = self.space.broker.plan(&route, &message, from);
+                    News::Planned(message, Arc::new(plan))
+                }
+                other => other,
+            };
+            if let News::Planned(message, plan) = &news {
+                sessions::keep(db, plan.recipients.iter(), message)?;
+            }
+            planned.push(news);
+        }
+        Ok(planned)
+    }
 }
 
 impl Work for Unit {
     fn run(&mut self, tx: &mut store::Write) -> Outcome {
         let mut db = Write::new(tx, &self.job.cx);
         let answer = (self.job.run)(&mut db);
-        self.news = db.into_news();
+        let planned = if answer.is_ok() { self.plan(&mut db) } else { Ok(Vec::new()) };
+        let answer = planned.map_err(Failure::Fault).and_then(|news| {
+            self.news = news;
+            answer
+        });
         let outcome = if answer.is_ok() { Outcome::Keep } else { Outcome::Undo };
         self.answer = Some(answer);
         outcome
@@ -121,14 +162,16 @@ impl House {
         self.authorize(caller, op.model, &started, &cx)?;
         match started.run {
             Run::Read(run) => Ok(Plan::Done(Ok(run(Read::new(&self.store.read(), &cx))?))),
-            Run::Write(run) => Ok(Plan::Desk(Job { cx, run, done: None })),
+            Run::Write(run) => Ok(Plan::Desk(Job { cx, run, after: None, done: None })),
         }
     }
 
-    /// One turn of the desk: runs the jobs in order, commits what they kept at once, then tells and answers.
+    /// One turn of the desk: runs the jobs in order, commits what they kept at once, then tells and answers. What follows
+    /// from that is to be brought to the desk as well.
     /// A fault means that nothing of it is durable and everybody was told so; the store may be past writing.
-    pub fn commit(&self, jobs: Vec<Job>) -> Result<(), Fault> {
-        let mut units: Vec<Unit> = jobs.into_iter().map(|job| Unit { job, answer: None, news: Vec::new() }).collect();
+    pub fn commit(&self, jobs: Vec<Job>) -> Result<Vec<Job>, Fault> {
+        let unit = |job: Job| Unit { space: self.space(&job.cx.scope), job, answer: None, news: Vec::new() };
+        let mut units: Vec<Unit> = jobs.into_iter().map(unit).collect();
         let written = {
             let mut group: Vec<&mut dyn Work> = units.iter_mut().map(|unit| unit as &mut dyn Work).collect();
             self.store.write_all(&mut group)
@@ -136,7 +179,8 @@ impl House {
         if let Err(fault) = &written {
             self.tell_fault(self.clock.load(Ordering::Relaxed), fault);
         }
-        for Unit { job, answer, news } in units {
+        let mut follow = Vec::new();
+        for Unit { job, answer, news, .. } in units {
             let answer = match (&written, answer) {
                 (Ok(()), Some(answer)) => answer.map_err(|failure| self.refusal(&job.cx.scope, job.cx.now, failure)),
                 _ => Err(Refusal::internal_failure("The write could not be made durable.")),
@@ -146,11 +190,15 @@ impl House {
                     self.release(&job.cx, news);
                 }
             }
+            if let Some(after) = job.after {
+                let outcome = answer.as_ref().map(|_| ()).map_err(Clone::clone);
+                follow.extend(after(self, job.cx, outcome));
+            }
             if let Some(done) = job.done {
                 done(answer);
             }
         }
-        written
+        written.map(|()| follow)
     }
 
     /// Plans and, if it must be, commits alone: for tests and for callers that are their own desk.
@@ -167,7 +215,12 @@ impl House {
             Plan::Desk(job) => {
                 let (tell, told) = std::sync::mpsc::channel();
                 // A fault is in the answer too; the receiver is right below and outlives the commit.
-                let _ = self.commit(vec![job.then(move |answer| drop(tell.send(answer)))]);
+                let mut jobs = vec![job.then(move |answer| drop(tell.send(answer)))];
+                while let Ok(follow) = self.commit(jobs)
+                    && !follow.is_empty()
+                {
+                    jobs = follow;
+                }
                 told.recv().unwrap_or_else(|_| Err(Refusal::internal_failure("The job was not run.")))
             }
         }
@@ -175,7 +228,17 @@ impl House {
 
     fn release(&self, cx: &Context, news: News) {
         match news {
-            News::Publication(message, from) => self.route(&cx.scope, cx.now, &message, from),
+            News::Publication(message, from) => drop(self.deliver(cx, None, &message, from)),
+            News::Planned(message, plan) => {
+                let delivered = self.space(&cx.scope).broker.carry_out(&plan, &message, cx.now);
+                for full in plan.recipients.iter().filter(|planned| planned.full) {
+                    let client_id = full.session.client_id().to_owned();
+                    let limit = "a session that is not connected keeps no more messages: its queue is full";
+                    let kind = Kind::Quota { client_id, limit: limit.to_owned() };
+                    self.witness.event(Event::new(cx.now, &cx.scope, kind));
+                }
+                self.tell_published(cx, &message, delivered);
+            }
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
             News::OverQuota(limit) => {
                 let kind = Kind::Quota { client_id: String::new(), limit: limit.to_owned() };
@@ -184,16 +247,42 @@ impl House {
         }
     }
 
-    /// Delivers a message to whoever subscribed in this scope.
-    pub(crate) fn route(&self, scope: &Scope, now: i64, message: &mqtt::Publish, from: Option<u64>) {
-        let delivered = self.space(scope).broker.route(message, from);
+    /// Delivers a message to whoever subscribed in this scope, if nothing has to be stored first; whether it was so.
+    /// `route` is the way of its topic, if it is known.
+    pub(crate) fn deliver(&self, cx: &Context, route: Option<&Route>, message: &Publish, from: Option<u64>) -> bool {
+        let space = self.space(&cx.scope);
+        let found;
+        let route = match route {
+            Some(route) => route,
+            None => {
+                found = space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
+                &found
+            }
+        };
+        let Some(delivered) = space.broker.deliver(route, message, from, cx.now) else { return false };
+        self.tell_published(cx, message, delivered);
+        true
+    }
+
+    pub(crate) fn tell_published(&self, cx: &Context, message: &Publish, delivered: usize) {
         if self.witness.follows_publications() {
-            let topic = message.topic.as_ref().map_or("", mqtt::Topic::as_str).to_owned();
+            let topic = message.topic.as_ref().map_or("", Topic::as_str).to_owned();
             let text = std::str::from_utf8(&message.payload).ok().filter(|text| text.len() <= 4096);
             let payload = text.map(str::to_owned);
             let kind = Kind::Published { topic, payload, bytes: message.payload.len(), delivered };
-            self.witness.event(Event::new(now, scope, kind));
+            self.witness.event(Event::new(cx.now, &cx.scope, kind));
         }
+    }
+
+    /// Lets a message of the house's own go out: at once, or by way of the desk if stored sessions get it.
+    pub(crate) fn send_out(&self, cx: Context, message: Publish) -> Option<Job> {
+        if self.deliver(&cx, None, &message, None) {
+            return None;
+        }
+        Some(Job::new(cx, move |db| {
+            db.tell(News::Publication(message.clone(), None));
+            Ok(Output::default())
+        }))
     }
 
     pub(crate) fn space(&self, scope: &Scope) -> Arc<Space> {
@@ -201,19 +290,28 @@ impl House {
         known.unwrap_or_else(|| {
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| {
-                let broker = Broker::new(self.settings.broker.clone());
+                let broker = Broker::new(self.settings.of_brokers());
                 Arc::new(Space { broker, connections: Connections::default() })
             }))
         })
     }
 
     /// Every topic space, for the doors that count or close.
-    pub(crate) fn spaces(&self) -> Vec<Arc<Space>> {
-        self.spaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    pub(crate) fn scopes(&self) -> Vec<(Scope, Arc<Space>)> {
+        let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
+        spaces.iter().map(|(scope, space)| (scope.clone(), Arc::clone(space))).collect()
+    }
+
+    /// The time, for decisions that are made between requests.
+    pub(crate) fn hear_of_time(&self, now: i64) {
+        // Looked at first, because all connections share it and few packets bring another millisecond.
+        if self.clock.load(Ordering::Relaxed) != now {
+            self.clock.store(now, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn context(&self, scope: &Scope, now: i64, entropy: u128) -> Context {
-        self.clock.store(now, Ordering::Relaxed);
+        self.hear_of_time(now);
         Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), settings: Arc::clone(&self.settings) }
     }
 

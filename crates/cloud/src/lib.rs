@@ -22,6 +22,7 @@ mod policies;
 mod principals;
 mod publish;
 mod retained;
+mod sessions;
 mod shadows;
 mod thing_types;
 mod things;
@@ -35,7 +36,7 @@ mod x509;
 
 pub use authority::{Authority, Issued, KeyPair, NotIssued};
 pub use caller::{Caller, Identity};
-pub use connection::{Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
+pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use events::{Event, Kind, Refused, Witness};
 pub use house::{House, Job, Plan};
 pub use identity::Principal;

@@ -1,13 +1,17 @@
 //! What a transaction wants told once it is on disk: messages to route, principals to ask again. It does not know
 //! who listens, nor whether the commit will succeed.
 
+use std::sync::Arc;
+
+use broker::Plan;
 use mqtt::Publish;
 
 /// Released after the commit, in order; never if the transaction was refused or failed.
-#[derive(Clone, Debug)]
 pub(crate) enum News {
     /// A message to route. The session it came from, if it wants none of its own messages back.
     Publication(Publish, Option<u64>),
+    /// A message whose recipients are known: what stored sessions get of it is part of the transaction.
+    Planned(Publish, Arc<Plan>),
     /// Whatever decides what this principal may do has changed: its certificate, policies or things.
     Identity(String),
     /// AWS would have refused this for the limit in these words.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use mqtt::{Publish, PublishProperties, QoS, Text, Topic};
+use mqtt::{Filter, Publish, PublishProperties, QoS, Text, Topic};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Fault, Table, json_record};
@@ -42,6 +42,9 @@ struct Retained {
     is_utf8: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     user_properties: Vec<(String, String)>,
+    /// When it is no longer worth sending, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<i64>,
 }
 json_record!(Retained, version 1);
 
@@ -53,7 +56,9 @@ pub(crate) fn keep(db: &mut Write, message: &Publish) -> Result<(), Fault> {
         return db.delete(&RETAINED_PAYLOADS, [topic]);
     }
     let properties = message.properties.as_deref().cloned().unwrap_or_default();
+    let expiry = properties.message_expiry_interval.map(|seconds| i64::from(seconds).saturating_mul(1000));
     let record = Retained {
+        expires: expiry.map(|milliseconds| db.now().saturating_add(milliseconds)),
         qos: message.qos.number(),
         modified: db.now(),
         size: message.payload.len(),
@@ -71,13 +76,72 @@ pub(crate) fn keep(db: &mut Write, message: &Publish) -> Result<(), Fault> {
     db.put(&RETAINED_PAYLOADS, [topic], &message.payload.to_vec())
 }
 
+/// Some of the retained messages for a filter.
+pub(crate) struct Page {
+    pub(crate) messages: Vec<Publish>,
+    /// The last topic that has been looked at, if there are more.
+    pub(crate) after: Option<String>,
+}
+
+/// Topics that are looked at for one page.
+const PAGE: usize = 100;
+
+/// A page of what is retained for a filter. A filter with wildcards gets messages only where the specification is
+/// followed [MQTT-3.3.1-9]: AWS sends none (mqtt.md §6).
+pub(crate) fn page(db: Read, filter: &Filter, everywhere: bool, after: Option<&str>) -> Result<Page, Fault> {
+    if !filter.has_wildcard() {
+        return Ok(Page { messages: find(db, filter.as_str())?.into_iter().collect(), after: None });
+    }
+    if !everywhere {
+        return Ok(Page { messages: Vec::new(), after: None });
+    }
+    // Topics sort as their bytes do, so those that begin like the filter stand together.
+    let start = filter.as_str().split(['+', '#']).next().unwrap_or_default();
+    let mut messages = Vec::new();
+    if after.is_none() {
+        // The two that the stretch below does not meet: the start itself, and `a` for `a/#` [MQTT-4.7.1-2].
+        for topic in [start, start.trim_end_matches('/')] {
+            messages.extend(find_matching(db, topic, filter)?);
+        }
+        messages.dedup();
+    }
+    let from = after.unwrap_or(start);
+    let found = db.after(&RETAINED, [from], PAGE)?;
+    let more = found.len() == PAGE;
+    let mut last = None;
+    for (key, _) in found {
+        let topic = key.text_at(2)?;
+        if !topic.starts_with(start) {
+            return Ok(Page { messages, after: None });
+        }
+        messages.extend(find_matching(db, &topic, filter)?);
+        last = Some(topic);
+    }
+    Ok(Page { messages, after: last.filter(|_| more) })
+}
+
+fn find_matching(db: Read, topic: &str, filter: &Filter) -> Result<Option<Publish>, Fault> {
+    match Topic::try_from(topic) {
+        Ok(name) if filter.matches(&name) => find(db, topic),
+        _ => Ok(None),
+    }
+}
+
 /// The message kept for exactly this topic, with its retain flag set [MQTT-3.3.1-8].
 pub(crate) fn find(db: Read, topic: &str) -> Result<Option<Publish>, Fault> {
     let (Some(record), Some(payload)) = (db.get(&RETAINED, [topic])?, db.get(&RETAINED_PAYLOADS, [topic])?) else {
         return Ok(None);
     };
+    let left = record.expires.map(|at| (at - db.now()).div_euclid(1000));
+    if left.is_some_and(|seconds| seconds <= 0) {
+        return Ok(None); // [MQTT-3.3.2-5]
+    }
     let Ok(topic) = Topic::try_from(topic) else { return Ok(None) };
-    Ok(Some(Publish { retain: true, ..record.into_message(topic, payload) }))
+    let mut message = Publish { retain: true, ..record.into_message(topic, payload) };
+    if let Some(seconds) = left {
+        message.properties.get_or_insert_default().message_expiry_interval = u32::try_from(seconds).ok();
+    }
+    Ok(Some(message))
 }
 
 impl Retained {

@@ -47,17 +47,33 @@ impl Scope {
 pub(crate) struct Entropy {
     seed: u128,
     taken: Cell<u64>,
+    forks: Cell<u64>,
 }
 
 impl Entropy {
     /// From sixteen random bytes.
     pub(crate) fn new(seed: u128) -> Self {
-        Self { seed, taken: Cell::new(0) }
+        Self { seed, taken: Cell::new(0), forks: Cell::new(0) }
+    }
+
+    /// Randomness of its own for another write of the same request.
+    fn fork(&self) -> Self {
+        self.forks.set(self.forks.get() + 1);
+        Self::new(self.seed ^ u128::from(mix(self.forks.get())) << 64)
     }
 
     /// Starts over: a transaction that runs again draws the same numbers.
     pub(crate) fn rewind(&self) {
         self.taken.set(0);
+    }
+
+    /// A number that no other call of this request gets.
+    pub(crate) fn number(&self) -> u64 {
+        let taken = self.taken.get();
+        self.taken.set(taken + 1);
+        let [high, low] =
+            [self.seed >> 64, self.seed & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default());
+        mix(high ^ mix(low ^ mix(taken)))
     }
 
     /// A UUID that no other call of this request gets.
@@ -95,6 +111,14 @@ pub(crate) struct Context {
     pub entropy: Entropy,
     /// How the house is set up.
     pub settings: Arc<Settings>,
+}
+
+impl Context {
+    /// The same surroundings for another write of the same request.
+    pub(crate) fn again(&self) -> Self {
+        let entropy = self.entropy.fork();
+        Self { scope: self.scope.clone(), now: self.now, entropy, settings: Arc::clone(&self.settings) }
+    }
 }
 
 /// A view of one scope. Small enough to copy; helpers that only read take it by value.
@@ -163,6 +187,27 @@ impl<'a> Read<'a> {
         parts: impl IntoIterator<Item = P>,
     ) -> Result<Vec<(Key, R)>, Fault> {
         self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, usize::MAX)
+    }
+
+    /// The first records under `parts`, at most `limit`.
+    pub(crate) fn some<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+        limit: usize,
+    ) -> Result<Vec<(Key, R)>, Fault> {
+        self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, limit)
+    }
+
+    /// The records of a table that come after `parts`, at most `limit`.
+    pub(crate) fn after<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+        limit: usize,
+    ) -> Result<Vec<(Key, R)>, Fault> {
+        let (all, after) = (self.cx.scope.key(NO_PARTS), self.cx.scope.key(parts));
+        self.view.range(table, &all, Some(&after), Direction::Ascending, limit)
     }
 
     /// The first record under `parts`, if any: the cheap question whether there are any.
@@ -326,8 +371,9 @@ impl<'a> Write<'a> {
         self.news.push(news);
     }
 
-    pub(crate) fn into_news(self) -> Vec<News> {
-        self.news
+    /// Takes what is to be told.
+    pub(crate) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 }
 

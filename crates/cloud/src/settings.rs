@@ -1,6 +1,8 @@
 //! How the house is set up: what differs between two of them that hold the same state. Where the settings come from, and what
 //! else a server has to be told, is unknown here.
 
+use mqtt::QoS;
+
 /// How strictly AWS's quotas are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotas {
@@ -21,4 +23,20 @@ pub struct Settings {
     pub quotas: Quotas,
     /// How the broker deviates from the specification, and its bounds.
     pub broker: broker::Settings,
+}
+
+impl Settings {
+    /// Whether the specification is followed where AWS deviates from it: nobody asked for AWS's limits.
+    pub(crate) fn follows_specification(&self) -> bool {
+        self.quotas == Quotas::Off
+    }
+
+    /// What this means for the brokers.
+    pub(crate) fn of_brokers(&self) -> broker::Settings {
+        broker::Settings {
+            hash_matches_parent: self.broker.hash_matches_parent || self.follows_specification(),
+            maximum_qos: if self.quotas == Quotas::Aws { QoS::AtLeastOnce } else { self.broker.maximum_qos },
+            ..self.broker.clone()
+        }
+    }
 }

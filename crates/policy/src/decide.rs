@@ -136,6 +136,12 @@ impl PolicySet {
         PolicySet { policies, context, denies, allows }
     }
 
+    /// Whether the answers stay the same as time goes by: no statement asks for the time.
+    pub fn is_timeless(&self) -> bool {
+        let clauses = self.denies.iter().chain(&self.allows).flat_map(|rule| &rule.clauses);
+        clauses.into_iter().all(|clause| !is_of_time(&clause.key))
+    }
+
     /// Answers one request.
     pub fn decide<'a>(&'a self, request: &Request<'_>) -> Decision<'a> {
         let first = |rules: &'a [Rule]| rules.iter().find(|rule| rule.matches(request, &self.context));
@@ -202,11 +208,15 @@ pub(crate) fn hold(clauses: &[Bound], request: &Request<'_>, context: &Context) 
 
 /// What a request has under a condition key: the time, else what is known of the request, else of the connection.
 pub(crate) fn actual<'a>(key: &Key, request: &Request<'a>, context: &'a Context) -> Actual<'a> {
-    match &*key.folded {
-        "aws:currenttime" | "aws:epochtime" => Actual::Now(request.now_ms),
-        _ => match request.values.values(key) {
-            [] => Actual::Texts(context.values(key)),
-            found => Actual::Texts(found),
-        },
+    if is_of_time(key) {
+        return Actual::Now(request.now_ms);
     }
+    match request.values.values(key) {
+        [] => Actual::Texts(context.values(key)),
+        found => Actual::Texts(found),
+    }
+}
+
+fn is_of_time(key: &Key) -> bool {
+    matches!(&*key.folded, "aws:currenttime" | "aws:epochtime")
 }

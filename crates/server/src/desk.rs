@@ -27,17 +27,31 @@ impl Desk {
         let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
         let thread = std::thread::Builder::new().name("desk".to_owned()).spawn(move || {
             let mut batch = Vec::with_capacity(TOGETHER);
-            while waiting.blocking_recv_many(&mut batch, TOGETHER) > 0 {
+            while !batch.is_empty() || waiting.blocking_recv_many(&mut batch, TOGETHER) > 0 {
+                while batch.len() < TOGETHER
+                    && let Ok(job) = waiting.try_recv()
+                {
+                    batch.push(job);
+                }
                 let jobs = std::mem::take(&mut batch);
                 // A handler that panics takes its batch with it: those callers see an internal failure, the
                 // transaction was never committed, and the next batch is as good as ever.
-                let turn = catch_unwind(AssertUnwindSafe(|| house.commit(jobs)));
-                if matches!(turn, Ok(Err(_))) {
-                    broken.send_replace(true);
+                match catch_unwind(AssertUnwindSafe(|| house.commit(jobs))) {
+                    // What follows from these jobs goes first, before what others have brought meanwhile.
+                    Ok(Ok(follow)) => batch = follow,
+                    Ok(Err(_)) => drop(broken.send_replace(true)),
+                    Err(_) => {}
                 }
             }
         })?;
         Ok((Self { jobs }, thread))
+    }
+
+    /// Brings several jobs, in order.
+    pub(crate) async fn bring_all(&self, jobs: Vec<Job>) {
+        for job in jobs {
+            self.bring(job).await;
+        }
     }
 
     /// Brings a job, waiting while too many others do. Lost only if the desk has closed, when its caller is gone too.

@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use cloud::{Connection, MAXIMUM_PACKET_SIZE, Peer, Refused};
 use mqtt::{ConnAck, Decoder, Malformed, Packet, ReasonCode, Version};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::server::Server;
 
@@ -44,10 +44,8 @@ pub(crate) async fn serve(server: &Server, stream: impl AsyncRead + AsyncWrite +
     let Some(connection) = let_in(server, &mut line, peer, &bell).await else { return };
     exchange(server, &mut line, &connection, &bell).await;
     // The last bytes are the DISCONNECT that says why, and are worth a moment.
-    let _ = timeout(LAST_WORDS, line.finish(connection.session().take_outgoing())).await;
-    if let Some(will) = server.house.disconnected(&connection, server.now(), server.entropy()) {
-        server.desk.bring(will).await;
-    }
+    let _ = timeout(LAST_WORDS, line.finish(connection.link().take_outgoing())).await;
+    server.desk.bring_all(server.house.disconnected(&connection, server.now(), server.entropy())).await;
 }
 
 /// Takes the CONNECT and asks the house.
@@ -79,12 +77,18 @@ async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
         return None;
     };
     let wake = Arc::clone(bell) as Arc<dyn Wake>;
-    match server.house.connect(peer, &connect, wake, server.now(), server.entropy()) {
-        Ok(connection) => Some(connection),
-        Err(refused) => {
+    let (tell, told) = oneshot::channel();
+    let arrived = Box::new(move |arrived| drop(tell.send(arrived)));
+    let jobs = server.house.connect(peer, *connect, wake, (server.now(), server.entropy()), arrived);
+    server.desk.bring_all(jobs).await;
+    match told.await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(refused)) => {
             line.refuse(*refused.connack).await;
             None
         }
+        // The desk has closed: the server stops.
+        Err(_) => None,
     }
 }
 
@@ -99,82 +103,123 @@ fn unreadable(peer: &Peer, reason: &str) -> Refused {
     }
 }
 
-/// Reads and writes until the session is closed or the stream ends.
+/// Reads and writes until the connection is closed or the stream ends.
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
     line: &mut Line<S>,
     connection: &Arc<Connection>,
     bell: &Bell,
 ) {
-    let session = connection.session();
-    let patience = Duration::from_secs_f32(connection.patience());
-    let mut silence_ends = Instant::now() + patience;
+    let link = connection.link();
+    let patience = connection.patience().map(Duration::from_secs_f32);
+    // A sign of life is a whole packet [MQTT-3.1.2-22]: one that comes a byte at a time is none.
+    let mut heard = Instant::now();
+    let silence_ends = sleep(patience.unwrap_or_default());
+    tokio::pin!(silence_ends);
+    let mut entropy = server.entropy();
     loop {
-        // Part of a packet is no sign of life [MQTT-3.1.2-22].
-        if take_packets(server, line, connection).await {
-            silence_ends = Instant::now() + patience;
+        if take_packets(server, line, connection, &mut entropy).await {
+            heard = Instant::now();
         }
-        if session.is_closed() || !send(line, connection, bell).await {
+        if link.is_closed() || !send_all(server, line, connection, bell, &mut entropy).await {
             return;
         }
         let reads = !connection.is_busy();
         tokio::select! {
             // What arrived while much was written is looked at before its sender is called silent.
             biased;
-            read = line.read(), if reads => if matches!(read, Ok(0) | Err(_)) {
-                session.close(Closed::ConnectionLost);
+            read = line.read(), if reads => match read {
+                Ok(0) | Err(_) => link.close(Closed::ConnectionLost),
+                Ok(_) => link.attend(),
             },
             () = bell.0.notified() => {}
-            () = sleep_until(silence_ends) => session.close(Closed::KeepAliveTimeout),
+            // The timer is set anew only when it runs out: that is rare, and packets are many.
+            () = &mut silence_ends, if patience.is_some() => match heard + patience.unwrap_or_default() {
+                end if end <= Instant::now() => link.close(Closed::KeepAliveTimeout),
+                end => silence_ends.as_mut().reset(end),
+            },
         }
     }
 }
 
-/// Writes all that waits. A client that does not take it is given up; one that is closed meanwhile need not.
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection: &Connection, bell: &Bell) -> bool {
-    let session = connection.session();
-    line.output = session.take_outgoing();
-    if line.output.is_empty() {
-        return true;
+/// Writes all that waits, and what the house has beyond that; whether the connection goes on.
+async fn send_all<S: AsyncRead + AsyncWrite + Unpin>(
+    server: &Server,
+    line: &mut Line<S>,
+    connection: &Arc<Connection>,
+    bell: &Bell,
+    entropy: &mut u128,
+) -> bool {
+    let link = connection.link();
+    loop {
+        if link.wants_more() {
+            *entropy = entropy.wrapping_add(1);
+            server.desk.bring_all(server.house.go_on(connection, server.now(), *entropy)).await;
+        }
+        line.output = link.take_outgoing();
+        if line.output.is_empty() {
+            return true;
+        }
+        if !send(line, connection, bell).await {
+            return false;
+        }
     }
+}
+
+/// Writes what was taken. A client that does not take it is given up; one that is closed meanwhile need not.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection: &Connection, bell: &Bell) -> bool {
+    let link = connection.link();
     let given_up = Instant::now() + STALL;
     loop {
         tokio::select! {
             // Cancelled and called again, this goes on where it was.
             written = line.write() => {
                 if written.is_err() {
-                    session.close(Closed::ConnectionLost);
+                    link.close(Closed::ConnectionLost);
                 }
                 return written.is_ok();
             }
-            () = bell.0.notified() => if session.is_closed() { return false },
+            () = bell.0.notified() => if link.is_closed() { return false },
             () = sleep_until(given_up) => {
-                session.close(Closed::TooSlow);
+                link.close(Closed::TooSlow);
                 return false;
             }
         }
     }
 }
 
-/// Gives the house every packet that has arrived whole, and says whether there was one.
-async fn take_packets<S>(server: &Server, line: &mut Line<S>, connection: &Arc<Connection>) -> bool {
-    let mut took = false;
-    while !connection.session().is_closed() && !connection.is_busy() {
+/// Gives the house every packet that has arrived whole; whether there was one.
+async fn take_packets<S>(
+    server: &Server,
+    line: &mut Line<S>,
+    connection: &Arc<Connection>,
+    entropy: &mut u128,
+) -> bool {
+    let link = connection.link();
+    let now = server.now();
+    let mut taken = 0;
+    while !connection.is_busy() {
         match line.decoder.decode(&mut line.input) {
             Ok(Some(packet)) => {
-                took = true;
-                server.metrics.packets.fetch_add(1, Ordering::Relaxed);
-                if let Some(job) = server.house.receive(connection, packet, server.now(), server.entropy()) {
+                taken += 1;
+                // Unpredictable because where it started is.
+                *entropy = entropy.wrapping_add(1);
+                if let Some(job) = server.house.receive(connection, packet, now, *entropy) {
                     server.desk.bring(job).await;
+                }
+                if link.is_closed() {
+                    break;
                 }
             }
             Ok(None) => break,
             Err(Malformed { reason, message }) => {
-                connection.session().close(Closed::ClientError { reason, message: message.to_owned() });
+                link.close(Closed::ClientError { reason, message: message.to_owned() });
+                break;
             }
         }
     }
-    took
+    server.metrics.packets.fetch_add(taken, Ordering::Relaxed);
+    taken > 0
 }
 
 /// A stream with what has been read of it and what is still to be written.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use cloud::{House, Peer, Principal, Refused};
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::ca::{CaError, CertificateAuthority, server_names};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
@@ -25,6 +26,9 @@ use crate::tls::{Accepted, Doors, Port, Protocol};
 
 /// How long open connections may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often the house is told that time passes.
+const TICK: Duration = Duration::from_millis(500);
 
 /// A server that runs.
 pub(crate) struct Running {
@@ -113,15 +117,29 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let events = Arc::new(Events::new(Arc::clone(&metrics)));
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
     let house = Arc::new(House::new(store, house_settings(settings, &endpoints), Arc::new(ca), witness));
+    let follow = house.restore(now_ms()).map_err(StartError::Store)?;
     let (broken_tx, broken) = watch::channel(false);
     let opened = Desk::open(Arc::clone(&house), broken_tx);
     let (desk, thread) = opened.map_err(|error| StartError::System(format!("start the desk's thread: {error}")))?;
     let (stop, stopping) = watch::channel(false);
     let (open_tx, open) = watch::channel(());
     let server = Arc::new(Server { house: Arc::clone(&house), desk, events, metrics, stopping, doors, _open: open_tx });
+    server.desk.bring_all(follow).await;
+    tokio::spawn(tick(Arc::downgrade(&server)));
     listeners.serve(&server);
     data.publish(&endpoints)?;
     Ok(Running { endpoints, data, stop, broken, open, house, desk: thread })
+}
+
+/// Lets time pass for the house: wills that wait, sessions that end.
+async fn tick(server: Weak<Server>) {
+    let mut seconds = tokio::time::interval(TICK);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        seconds.tick().await;
+        let Some(server) = server.upgrade().filter(|server| !*server.stopping.borrow()) else { return };
+        server.desk.bring_all(server.house.tick(server.now(), server.entropy())).await;
+    }
 }
 
 impl Running {

@@ -1,23 +1,30 @@
 //! How a device is let in: its certificate, its client id, its will, its policies are examined in this order, so that the first
 //! refusal is the most telling one. What happens once it is in is unknown here.
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
-use broker::{Gate, Offer, Session, Wake};
-use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, Version};
+use broker::{Attached, Gate, Link, Offer, Wake};
+use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, Version, Will};
 use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
 use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
 use crate::events::{Event, Kind, Refused};
-use crate::house::House;
+use crate::house::{House, Job};
 use crate::identity;
 use crate::message::{self, Quota};
 use crate::scope::{Context, Read, Scope};
+use crate::sessions;
+use crate::settings::Quotas;
 
 /// Seconds: AWS takes 30 to 1200 and puts what lies outside at the nearer end, 0 at the far one (mqtt.md §2).
 const KEEP_ALIVE: std::ops::RangeInclusive<u16> = 30..=1200;
+
+/// Seconds that AWS keeps the session of a 3.1.1 client, and the most it keeps any (mqtt.md §4).
+const SESSION_EXPIRY: u32 = 3600;
+const SESSION_EXPIRY_MOST: u32 = 604_800;
 
 /// Bytes of a client identifier.
 const CLIENT_ID_BYTES: usize = 128;
@@ -36,16 +43,32 @@ struct Arrival<'a> {
     client_id: String,
 }
 
+/// Told when a device is in, or why it is not.
+pub type Arrived = Box<dyn FnOnce(Result<Arc<Connection>, NotConnected>) + Send>;
+
+/// A device that has been examined and may come in.
+struct Guest {
+    peer: Peer,
+    connect: Connect,
+    offer: Offer,
+    set: PolicySet,
+    variables: Variables,
+    connect_values: Variables,
+    wake: Arc<dyn Wake>,
+    arrived: Arrived,
+}
+
 impl House {
-    /// Lets a device in, or says why not. The CONNACK is already among what waits for the socket.
+    /// Lets a device in, or says why not: `arrived` hears of it, at once or, where a stored session is concerned, when
+    /// what comes back has been to the desk. The CONNACK is then already among what waits for the socket.
     pub fn connect(
         &self,
         peer: Peer,
-        connect: &Connect,
+        connect: Connect,
         wake: Arc<dyn Wake>,
-        now: i64,
-        entropy: u128,
-    ) -> Result<Arc<Connection>, NotConnected> {
+        (now, entropy): (i64, u128),
+        arrived: Arrived,
+    ) -> Vec<Job> {
         let scope = peer.principal.scope(&self.store.read()).unwrap_or_else(|fault| {
             self.tell_fault(now, &fault);
             None
@@ -53,45 +76,110 @@ impl House {
         let scope = scope.unwrap_or_else(|| Scope::new("", ""));
         let cx = self.context(&scope, now, entropy);
         let client_id = connect.client_id.as_str().to_owned();
-        let mut arrival = Arrival { cx: &cx, peer: &peer, connect, client_id };
-        let (set, connect_values, variables) = self.examine(&mut arrival)?;
-        let Arrival { client_id, .. } = arrival;
+        let mut arrival = Arrival { cx: &cx, peer: &peer, connect: &connect, client_id };
+        let (set, connect_values, variables) = match self.examine(&mut arrival) {
+            Ok(examined) => examined,
+            Err(no) => {
+                arrived(Err(no));
+                return Vec::new();
+            }
+        };
+        let offer = self.offer(&cx, &connect, arrival.client_id);
+        let guest = Guest { peer, connect, offer, set, variables, connect_values, wake, arrived };
+        let existing = self.space(&scope).broker.session(&guest.offer.client_id);
+        if guest.offer.expiry == 0 && existing.is_none_or(|session| session.stored().is_none()) {
+            return self.welcome(cx, guest);
+        }
+        vec![self.write_down(&cx, guest)]
+    }
+
+    /// A session that outlives its connection, or one that a client puts an end to, is written down before the CONNACK.
+    fn write_down(&self, cx: &Context, guest: Guest) -> Job {
+        let space = self.space(&cx.scope);
+        let Offer { client_id, clean_start, expiry, stored, will, .. } = guest.offer.clone();
+        let job = Job::new(cx.again(), move |db| {
+            let existing = space.broker.session(&client_id).filter(|session| !clean_start && !session.has_ended());
+            let key = existing.and_then(|session| session.stored()).or(stored);
+            match key {
+                Some(key) => sessions::open(db, &client_id, key, expiry, will.as_ref())?,
+                None => sessions::forget(db, &client_id)?,
+            }
+            Ok(wire::Output::default())
+        });
+        job.after(move |house, cx, outcome| match outcome {
+            Ok(()) => house.welcome(cx, guest),
+            Err(_) => {
+                let connack = Box::new(ConnAck::refusal(ReasonCode::UnspecifiedError));
+                (guest.arrived)(Err(NotConnected { connack }));
+                Vec::new()
+            }
+        })
+    }
+
+    /// Opens the connection of a device that may come in.
+    fn welcome(&self, cx: Context, guest: Guest) -> Vec<Job> {
+        let Guest { peer, connect, offer, set, variables, connect_values, wake, arrived } = guest;
+        let Context { scope, now, .. } = &cx;
         let grant = Arc::new(Grant {
             topics: scope.arn(format_args!("topic/")),
             filters: scope.arn(format_args!("topicfilter/")),
             set: RwLock::new(Arc::new(set)),
             clock: self.clock(),
         });
-        let space = self.space(&scope);
-        let (session, _displaced) =
-            space.broker.connect(offer(connect, &client_id), Arc::clone(&grant) as Arc<dyn Gate>, Arc::clone(&wake));
-        let keep_alive = clamp_keep_alive(connect.keep_alive);
-        session.send(Packet::ConnAck(Box::new(accepted(connect, &session, keep_alive))));
+        let space = self.space(scope);
+        let gate = Arc::clone(&grant) as Arc<dyn Gate>;
+        let will = offer.will.clone();
+        let Attached { link, present, displaced: _, ended } = space.broker.attach(offer, gate, Arc::clone(&wake), *now);
+        let mut jobs = ended.map(|ended| self.end(&cx, ended)).unwrap_or_default();
+        jobs.extend(self.write_down_again(&cx, &link, will));
+        let keep_alive = self.keep_alive(connect.keep_alive);
+        link.send(Packet::ConnAck(Box::new(self.accepted(&connect, &link, present, keep_alive))));
         let protocol = if connect.version == Version::V5 { "MQTT 5" } else { "MQTT 3.1.1" };
         let kind = Kind::Connected {
-            client_id: client_id.clone(),
+            client_id: link.session().client_id().to_owned(),
             principal: peer.principal.id(),
             peer: peer.address.clone(),
             protocol,
         };
-        self.witness.event(Event::new(now, &scope, kind));
-        let (at_desk, told) = (AtomicUsize::new(0), Told::default());
+        self.witness.event(Event::new(*now, scope, kind));
         let connection = Arc::new(Connection {
-            scope,
+            scope: scope.clone(),
             peer,
-            session,
+            link,
             grant,
             variables,
             connect_values,
             keep_alive,
-            at_desk,
-            told,
+            since: *now,
+            at_desk: AtomicUsize::new(0),
+            told: Told::default(),
             wake,
+            retained: Mutex::default(),
+            paths: Mutex::default(),
         });
         space.connections.add(&connection);
+        if present {
+            connection.link.want_more();
+        }
         // A change that came between the look at the policies and the entry above would else be missed.
         self.ask_again(&cx, &connection);
-        Ok(connection)
+        arrived(Ok(connection));
+        jobs
+    }
+
+    /// If two connections of one client met at the desk, the record may name the other's session: it is corrected.
+    fn write_down_again(&self, cx: &Context, link: &Link, will: Option<Will>) -> Option<Job> {
+        let session = Arc::clone(link.session());
+        let key = session.stored()?;
+        let view = self.store.read();
+        let written = sessions::record(Read::new(&view, cx), session.client_id());
+        if written.is_ok_and(|record| record.is_some_and(|record| record.key == key)) {
+            return None;
+        }
+        Some(Job::new(cx.again(), move |db| {
+            sessions::open(db, session.client_id(), key, session.expiry().0, will.as_ref())?;
+            Ok(wire::Output::default())
+        }))
     }
 
     /// Identity, client id, will, policy: in this order, so that the first refusal is the most telling.
@@ -145,8 +233,8 @@ impl House {
 
     fn examine_will(&self, arrival: &Arrival<'_>, set: &PolicySet) -> Result<(), NotConnected> {
         let Some(will) = &arrival.connect.will else { return Ok(()) };
-        if will.qos == QoS::ExactlyOnce {
-            return Err(self.turn_away(arrival, ReasonCode::QoSNotSupported, "NOT_SUPPORTED", "a will of QoS 2"));
+        if will.qos == QoS::ExactlyOnce && self.settings.quotas == Quotas::Aws {
+            return Err(self.turn_away(arrival, ReasonCode::QoSNotSupported, "QUOTA", "AWS has no QoS 2"));
         }
         let topic = will.topic.as_str();
         if let Err(unsuited) = message::examine(topic, will.retain) {
@@ -209,6 +297,68 @@ impl House {
     }
 }
 
+impl House {
+    /// Seconds of silence that are allowed: AWS's bounds, unless nobody asked for them.
+    fn keep_alive(&self, asked: u16) -> u16 {
+        if self.settings.follows_specification() {
+            return asked;
+        }
+        if asked == 0 { *KEEP_ALIVE.end() } else { asked.clamp(*KEEP_ALIVE.start(), *KEEP_ALIVE.end()) }
+    }
+
+    /// Seconds a session outlives its connection: what an MQTT 5 client asks for within AWS's bounds, AWS's default for a
+    /// 3.1.1 client that wants to keep its session.
+    fn expiry(&self, connect: &Connect) -> u32 {
+        let asked = match connect.version {
+            Version::V311 if connect.clean_start => 0,
+            Version::V311 => SESSION_EXPIRY,
+            Version::V5 => connect.properties.session_expiry_interval.unwrap_or(0),
+        };
+        if self.settings.follows_specification() { asked } else { asked.min(SESSION_EXPIRY_MOST) }
+    }
+
+    fn offer(&self, cx: &Context, connect: &Connect, client_id: String) -> Offer {
+        let expiry = self.expiry(connect);
+        Offer {
+            client_id,
+            version: connect.version,
+            clean_start: connect.clean_start,
+            expiry,
+            stored: (expiry > 0).then(|| cx.entropy.number()),
+            receive_maximum: connect.properties.receive_maximum.map_or(u16::MAX, NonZeroU16::get),
+            maximum_packet_size: connect.properties.maximum_packet_size.map_or(usize::MAX, |size| size.get() as usize),
+            topic_alias_maximum: connect.properties.topic_alias_maximum.unwrap_or(0),
+            will: connect.will.clone(),
+            problem_information: connect.properties.request_problem_information.unwrap_or(true),
+        }
+    }
+
+    /// The CONNACK of a client that is in, with the properties AWS sends (mqtt.md §2).
+    fn accepted(&self, connect: &Connect, link: &Link, present: bool, keep_alive: u16) -> ConnAck {
+        let aws = self.settings.quotas == Quotas::Aws;
+        let asked = connect.properties.session_expiry_interval;
+        let broker = &self.settings.broker;
+        let properties = ConnAckProperties {
+            session_expiry_interval: asked.map(|_| link.session().expiry().0),
+            receive_maximum: NonZeroU16::new(broker.receive_maximum),
+            maximum_qos: aws.then_some(QoS::AtLeastOnce),
+            retain_available: Some(true),
+            maximum_packet_size: u32::try_from(MAXIMUM_PACKET_SIZE).ok().and_then(NonZeroU32::new),
+            assigned_client_identifier: connect
+                .client_id
+                .is_empty()
+                .then(|| Text::try_from(link.session().client_id()).unwrap_or_default()),
+            topic_alias_maximum: Some(broker.topic_alias_maximum),
+            wildcard_subscription_available: Some(true),
+            subscription_identifiers_available: Some(!aws),
+            shared_subscription_available: Some(true),
+            server_keep_alive: (keep_alive != connect.keep_alive || aws).then_some(keep_alive),
+            ..ConnAckProperties::default()
+        };
+        ConnAck { session_present: present, reason: ReasonCode::Success, properties }
+    }
+}
+
 /// What a policy can ask about a CONNECT (security.md §3.6).
 fn connect_values(scope: &Scope, connect: &Connect) -> Variables {
     let mut values = Variables::new();
@@ -222,45 +372,6 @@ fn connect_values(scope: &Scope, connect: &Connect) -> Variables {
         values.set(keys::LAST_WILL_TOPIC, &scope.arn(format_args!("topic/{}", will.topic)));
     }
     values
-}
-
-fn clamp_keep_alive(asked: u16) -> u16 {
-    if asked == 0 { *KEEP_ALIVE.end() } else { asked.clamp(*KEEP_ALIVE.start(), *KEEP_ALIVE.end()) }
-}
-
-fn offer(connect: &Connect, client_id: &str) -> Offer {
-    Offer {
-        client_id: client_id.to_owned(),
-        version: connect.version,
-        receive_maximum: connect.properties.receive_maximum.map_or(u16::MAX, std::num::NonZeroU16::get),
-        maximum_packet_size: connect.properties.maximum_packet_size.map_or(usize::MAX, |size| size.get() as usize),
-        will: connect.will.clone(),
-        problem_information: connect.properties.request_problem_information.unwrap_or(true),
-    }
-}
-
-/// The CONNACK of a client that is in, with the properties AWS sends (mqtt.md §2).
-fn accepted(connect: &Connect, session: &Session, keep_alive: u16) -> ConnAck {
-    // Sessions do not outlive their connection yet, and an MQTT 5 client that asked for more is told so.
-    let asked_to_persist = connect.properties.session_expiry_interval.unwrap_or(0) > 0;
-    let properties = ConnAckProperties {
-        session_expiry_interval: asked_to_persist.then_some(0),
-        receive_maximum: std::num::NonZeroU16::new(100),
-        maximum_qos: Some(QoS::AtLeastOnce),
-        retain_available: Some(true),
-        maximum_packet_size: u32::try_from(MAXIMUM_PACKET_SIZE).ok().and_then(std::num::NonZeroU32::new),
-        assigned_client_identifier: connect
-            .client_id
-            .is_empty()
-            .then(|| Text::try_from(session.client_id()).unwrap_or_default()),
-        topic_alias_maximum: Some(8),
-        wildcard_subscription_available: Some(true),
-        subscription_identifiers_available: Some(false),
-        shared_subscription_available: Some(true),
-        server_keep_alive: Some(keep_alive),
-        ..ConnAckProperties::default()
-    };
-    ConnAck { session_present: false, reason: ReasonCode::Success, properties }
 }
 
 fn not_connected(connect: &Connect, reason: ReasonCode, message: &str) -> NotConnected {

@@ -1,28 +1,26 @@
-//! What the packets of a connected device lead to, each asked of its policies first: a publication goes to the broker or to the
-//! desk, a subscription is answered and gets what is retained, and a refusal is told in the words of the version.
+//! What the packets of a connected device lead to: a publication is asked of its policies, then goes to the broker or to the
+//! desk, and a refusal is told in the words of the version. Subscriptions are `subscribing`'s.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use broker::{Closed, Step, Subscribed};
-use mqtt::{
-    Ack, AckProperties, Packet, Publish, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, Text, UnsubAck,
-    Unsubscribe, Version,
-};
+use broker::{Closed, Step};
+use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Text, Version};
 use policy::{Request, Resource};
 
 use super::Connection;
 use crate::events::{Event, Kind, Refused};
-use crate::house::{House, Job, Space};
+use crate::house::{House, Job};
 use crate::identity;
 use crate::message::{self, Quota};
-use crate::retained;
-use crate::scope::{Context, Read};
+use crate::scope::Context;
+use crate::sessions;
+use crate::settings::Quotas;
 
 /// Why a packet is declined.
-struct No {
-    reason: ReasonCode,
+pub(super) struct No {
+    pub(super) reason: ReasonCode,
     message: String,
 }
 
@@ -38,63 +36,83 @@ impl No {
 }
 
 impl House {
-    /// Takes one packet of a connection. What must be written comes back as a job for the desk.
+    /// Takes one packet of a connection; what must be written comes back for the desk. `entropy` is drawn once for each
+    /// packet at most, and only if it is needed.
     pub fn receive(&self, connection: &Arc<Connection>, packet: Packet, now: i64, entropy: u128) -> Option<Job> {
-        let cx = self.context(&connection.scope, now, entropy);
-        if connection.session.is_closed() {
+        if connection.link.is_closed() {
             // What was on its way when the connection was closed is not heard any more.
             return None;
         }
-        match connection.session.receive(packet) {
+        self.hear_of_time(now);
+        match connection.link.receive(packet, now) {
             Step::Nothing => None,
-            Step::Publish(publish) => self.receive_publish(connection, &publish, cx),
+            Step::Publish(publish) => self.receive_publish(connection, &publish, now, entropy),
+            Step::Settle => {
+                let cx = self.context(&connection.scope, now, entropy);
+                Some(self.settle(&cx, connection.link.session()))
+            }
+            Step::Release(packet_id) => Some(self.receive_release(connection, packet_id, now, entropy)),
             Step::Subscribe(subscribe) => {
-                self.receive_subscribe(connection, subscribe, &cx);
-                None
+                self.receive_subscribe(connection, subscribe, self.context(&connection.scope, now, entropy))
             }
             Step::Unsubscribe(unsubscribe) => {
-                self.receive_unsubscribe(connection, &unsubscribe);
-                None
+                self.receive_unsubscribe(connection, unsubscribe, self.context(&connection.scope, now, entropy))
             }
         }
     }
 
-    fn receive_publish(&self, connection: &Arc<Connection>, publish: &Publish, cx: Context) -> Option<Job> {
-        let (packet_id, from) = (publish.packet_id, Some(connection.session.id()));
-        if let Err(no) = self.may_publish(connection, publish, &cx) {
-            connection.decline(packet_id, no);
-            return None;
-        }
-        let succeed = move |connection: &Connection| {
-            if let Some(id) = packet_id {
-                connection.session.acknowledge(Ack::success(id));
-            }
-        };
+    fn receive_publish(&self, connection: &Arc<Connection>, publish: &Publish, now: i64, entropy: u128) -> Option<Job> {
+        let from = Some(connection.link.session().number());
         let waits = connection.at_desk.load(Ordering::Relaxed) > 0;
-        if !waits && message::is_plain(publish) {
-            self.route(&cx.scope, cx.now, publish, from);
-            succeed(connection);
+        let durable = publish.qos == QoS::ExactlyOnce && connection.link.session().stored().is_some();
+        if !waits && !durable && publish.payload.len() <= message::PAYLOAD_BYTES {
+            let delivered =
+                connection.known_path(publish, |space, route| space.broker.deliver(route, publish, from, now));
+            if let Some(Some(delivered)) = delivered {
+                if self.witness.follows_publications() {
+                    self.tell_published(&self.context(&connection.scope, now, entropy), publish, delivered);
+                }
+                connection.succeed(publish);
+                return None;
+            }
+        }
+        let cx = self.context(&connection.scope, now, entropy);
+        if let Err(no) = self.may_publish(connection, publish, &cx) {
+            connection.decline(publish, no);
             return None;
         }
-        connection.at_desk.fetch_add(1, Ordering::Relaxed);
+        let plain = message::is_plain(publish);
+        if plain {
+            connection.learn_path(publish, &self.space(&connection.scope));
+        }
+        if !waits && !durable && plain && self.deliver(&cx, None, publish, from) {
+            connection.succeed(publish);
+            return None;
+        }
+        Some(publish_at_desk(connection, publish.compact(), cx))
+    }
+
+    /// The client lets go of a QoS 2 message that it knows we have.
+    fn receive_release(&self, connection: &Arc<Connection>, packet_id: NonZeroU16, now: i64, entropy: u128) -> Job {
+        let key = connection.link.session().stored().unwrap_or_default();
+        let job = Job::new(self.context(&connection.scope, now, entropy), move |db| {
+            sessions::release(db, key, packet_id)?;
+            Ok(wire::Output::default())
+        });
         let connection = Arc::clone(connection);
-        let publish = publish.compact();
-        let job = Job::new(cx, move |db| message::publish(db, &publish, from).map(|()| wire::Output::default()));
-        Some(job.then(move |answer| {
-            match answer {
-                Ok(_) => succeed(&connection),
-                Err(failed) => connection.fail(packet_id, failed.message()),
+        job.after(move |_, _, outcome| {
+            if outcome.is_ok() {
+                connection.link.complete(packet_id);
             }
-            connection.at_desk.fetch_sub(1, Ordering::Relaxed);
-            connection.wake.wake();
-        }))
+            Vec::new()
+        })
     }
 
     /// Bounds, reserved topics, policy.
     fn may_publish(&self, connection: &Connection, publish: &Publish, cx: &Context) -> Result<(), No> {
         let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
         if publish.payload.len() > message::PAYLOAD_BYTES {
-            connection.session.close(Closed::ClientError {
+            connection.link.close(Closed::ClientError {
                 reason: ReasonCode::PacketTooLarge,
                 message: format!("a payload has at most {} bytes", message::PAYLOAD_BYTES),
             });
@@ -102,6 +120,11 @@ impl House {
         }
         let resource = Resource::new(&connection.grant.topics, topic);
         self.quota(connection, cx, "iot:Publish", resource, topic)?;
+        self.quota_of_qos(connection, cx, publish.qos)?;
+        if !is_as_declared(publish) {
+            // unconfirmed: whether AWS looks; the specification lets a server refuse it so [MQTT-3.3.2-4].
+            return Err(No::new(ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8, though it is said to be"));
+        }
         if let Err(unsuited) = message::examine(topic, publish.retain) {
             if connection.told.take(cx.now) {
                 let (decision, reason) = (unsuited.decision.into(), unsuited.reason.clone());
@@ -118,7 +141,7 @@ impl House {
     }
 
     /// AWS's bounds on a topic or a filter, kept as strictly as the house is set to.
-    fn quota(
+    pub(super) fn quota(
         &self,
         of: &Connection,
         cx: &Context,
@@ -145,7 +168,30 @@ impl House {
         }
     }
 
-    fn may(&self, connection: &Connection, cx: &Context, action: &str, resource: Resource<'_>) -> Result<(), No> {
+    /// AWS has no QoS 2.
+    fn quota_of_qos(&self, of: &Connection, cx: &Context, qos: QoS) -> Result<(), No> {
+        let limit = "AWS has no QoS 2";
+        match self.settings.quotas {
+            _ if qos != QoS::ExactlyOnce => Ok(()),
+            Quotas::Off => Ok(()),
+            Quotas::Warn => {
+                if of.told.take(cx.now) {
+                    let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
+                    self.witness.event(Event::new(cx.now, &cx.scope, kind));
+                }
+                Ok(())
+            }
+            Quotas::Aws => Err(No::new(ReasonCode::QoSNotSupported, limit)),
+        }
+    }
+
+    pub(super) fn may(
+        &self,
+        connection: &Connection,
+        cx: &Context,
+        action: &str,
+        resource: Resource<'_>,
+    ) -> Result<(), No> {
         let set = connection.grant.set();
         let request = Request::new(action, resource, cx.now);
         let decision = set.decide(&request);
@@ -159,109 +205,72 @@ impl House {
         let short = format!("{action} on {resource} is not allowed: {}", decision.verdict);
         Err(No::new(ReasonCode::NotAuthorized, &short))
     }
+}
 
-    fn receive_subscribe(&self, connection: &Connection, subscribe: Subscribe, cx: &Context) {
-        let Subscribe { packet_id, subscriptions, properties } = subscribe;
-        if properties.subscription_identifier.is_some() {
-            // The CONNACK said that there are none.
-            connection.session.close(Closed::ClientError {
-                reason: ReasonCode::SubscriptionIdentifiersNotSupported,
-                message: "subscription identifiers are not supported".to_owned(),
-            });
-            return;
-        }
-        let space = self.space(&connection.scope);
-        let answers: Vec<(ReasonCode, bool)> =
-            subscriptions.iter().map(|subscription| self.subscribe(&space, connection, subscription, cx)).collect();
-        let reasons = answers.iter().map(|(reason, _)| *reason).collect();
-        connection.session.send(Packet::SubAck(SubAck { packet_id, reasons, properties: AckProperties::default() }));
-        for (subscription, _) in subscriptions.iter().zip(&answers).filter(|(_, (_, retained))| *retained) {
-            self.send_retained(connection, subscription, cx);
-        }
-    }
+/// Whether a payload that is declared to be text is [MQTT-3.3.2-4].
+fn is_as_declared(publish: &Publish) -> bool {
+    let declared = publish.properties.as_ref().and_then(|properties| properties.payload_format_indicator);
+    declared != Some(true) || std::str::from_utf8(&publish.payload).is_ok()
+}
 
-    /// The reason code, and whether retained messages follow.
-    fn subscribe(
-        &self,
-        space: &Space,
-        connection: &Connection,
-        subscription: &Subscription,
-        cx: &Context,
-    ) -> (ReasonCode, bool) {
-        let filter = &subscription.filter;
-        if filter.share_name().is_some() && subscription.no_local {
-            connection.session.close(Closed::ClientError {
-                reason: ReasonCode::ProtocolError, // [MQTT-3.8.3-4]
-                message: "no local with a shared subscription".to_owned(),
-            });
-            return (ReasonCode::ProtocolError, false);
+/// A publication that has to be written: retained, for a shadow, for a stored session, or of QoS 2 from one.
+fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) -> Job {
+    connection.at_desk.fetch_add(1, Ordering::Relaxed);
+    let session = Arc::clone(connection.link.session());
+    let from = Some(session.number());
+    let publish = Arc::new(publish);
+    let message = Arc::clone(&publish);
+    let job = Job::new(cx, move |db| {
+        if let (QoS::ExactlyOnce, Some(key), Some(packet_id)) = (message.qos, session.stored(), message.packet_id) {
+            sessions::receive(db, key, packet_id)?;
         }
-        // unconfirmed: how policies name a shared subscription; the whole filter, as in AWS's example.
-        let resource = Resource::new(&connection.grant.filters, filter.as_str());
-        if self.quota(connection, cx, "iot:Subscribe", resource, filter.pattern()).is_err() {
-            return (ReasonCode::TopicFilterInvalid, false);
+        message::publish(db, &message, from).map(|()| wire::Output::default())
+    });
+    let connection = Arc::clone(connection);
+    job.after(move |_, _, outcome| {
+        match outcome {
+            Ok(()) => connection.succeed(&publish),
+            Err(failed) => connection.fail(&publish, failed.message()),
         }
-        if let Err(no) = self.may(connection, cx, "iot:Subscribe", resource) {
-            return (no.reason, false);
-        }
-        let answer = space.broker.subscribe(&connection.session, subscription);
-        let retained = match (answer, subscription.retain_handling) {
-            (Subscribed::QuotaExceeded, _) | (_, RetainHandling::DoNotSend) => false,
-            (Subscribed::Granted { replaced, .. }, RetainHandling::SendIfNew) => !replaced,
-            (Subscribed::Granted { .. }, RetainHandling::Send) => true,
-        };
-        (answer.into(), retained && filter.share_name().is_none() && !filter.has_wildcard())
-    }
-
-    /// A retained message goes to filters that are equal to its topic, and to no wildcard: AWS's rule (mqtt.md §6).
-    fn send_retained(&self, connection: &Connection, subscription: &Subscription, cx: &Context) {
-        let view = self.store.read();
-        match retained::find(Read::new(&view, cx), subscription.filter.as_str()) {
-            Ok(Some(message)) => {
-                connection.session.send_message(&message, subscription.qos);
-            }
-            Ok(None) => {}
-            Err(fault) => self.tell_fault(cx.now, &fault),
-        }
-    }
-
-    fn receive_unsubscribe(&self, connection: &Connection, unsubscribe: &Unsubscribe) {
-        let space = self.space(&connection.scope);
-        let reason = |filter| {
-            let found = space.broker.unsubscribe(&connection.session, filter);
-            if found { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
-        };
-        let reasons = unsubscribe.filters.iter().map(reason).collect();
-        let packet_id = unsubscribe.packet_id;
-        connection.session.send(Packet::UnsubAck(UnsubAck {
-            packet_id,
-            reasons,
-            properties: AckProperties::default(),
-        }));
-    }
+        connection.is_back_from_desk();
+        Vec::new()
+    })
 }
 
 impl Connection {
+    /// Something that waited at the desk is done.
+    pub(super) fn is_back_from_desk(&self) {
+        self.at_desk.fetch_sub(1, Ordering::Relaxed);
+        self.wake.wake();
+    }
+
+    /// A PUBLISH has been taken in.
+    fn succeed(&self, publish: &Publish) {
+        if let Some(id) = publish.packet_id {
+            self.link.acknowledge(Ack::success(id));
+        }
+    }
+
     /// Owns up to a PUBLISH that the house could not take: with a reason code, or by closing without an acknowledgement.
-    fn fail(&self, packet_id: Option<NonZeroU16>, context: &str) {
-        match packet_id {
-            Some(id) if self.session.version() == Version::V5 => {
-                self.session.acknowledge(Ack::new(id, ReasonCode::UnspecifiedError));
+    fn fail(&self, publish: &Publish, context: &str) {
+        match publish.packet_id {
+            Some(id) if self.link.version() == Version::V5 => {
+                self.link.acknowledge(Ack::new(id, ReasonCode::UnspecifiedError));
             }
-            _ => self.session.close(Closed::ServerFault(context.to_owned())),
+            _ => self.link.close(Closed::ServerFault(context.to_owned())),
         }
     }
 
     /// Says no to a PUBLISH: MQTT 5 has words for it, 3.1.1 only the end of the connection (mqtt.md §3).
-    fn decline(&self, packet_id: Option<NonZeroU16>, no: No) {
-        match packet_id {
-            Some(id) if self.session.version() == Version::V5 => {
+    fn decline(&self, publish: &Publish, no: No) {
+        match publish.packet_id {
+            Some(id) if self.link.version() == Version::V5 && no.reason != ReasonCode::QoSNotSupported => {
                 let mut ack = Ack::new(id, no.reason);
                 ack.properties.reason_string = Text::try_from(no.message.as_str()).ok();
-                self.session.acknowledge(ack);
+                self.link.acknowledge(ack);
             }
-            _ if no.reason == ReasonCode::NotAuthorized => self.session.close(Closed::Forbidden(no.message)),
-            _ => self.session.close(Closed::ClientError { reason: no.reason, message: no.message }),
+            _ if no.reason == ReasonCode::NotAuthorized => self.link.close(Closed::Forbidden(no.message)),
+            _ => self.link.close(Closed::ClientError { reason: no.reason, message: no.message }),
         }
     }
 }

@@ -72,6 +72,7 @@ impl Device {
 
     /// What waits for the socket, as the client decodes it.
     pub(crate) fn heard(&self) -> Vec<Packet> {
+        self.lab.go_on(&self.connection);
         heard(&self.connection)
     }
 
@@ -92,21 +93,19 @@ impl Device {
     }
 
     pub(crate) fn closed(&self) -> Option<Closed> {
-        self.connection.session().closed()
+        self.connection.link().closed()
     }
 
     /// The socket is gone; the will, if it is due, is published.
     pub(crate) fn vanish(self) {
-        if let Some(job) = self.lab.disconnected(&self.connection) {
-            self.lab.commit([job]).unwrap();
-        }
+        self.lab.commit(self.lab.disconnected(&self.connection)).unwrap();
     }
 }
 
 /// What waits for the socket of a connection, as the client decodes it.
 pub(crate) fn heard(connection: &Connection) -> Vec<Packet> {
-    let mut bytes = BytesMut::from(&connection.session().take_outgoing()[..]);
-    let mut decoder = Decoder::for_version(connection.session().version(), 1 << 20);
+    let mut bytes = BytesMut::from(&connection.link().take_outgoing()[..]);
+    let mut decoder = Decoder::for_version(connection.link().version(), 1 << 20);
     let heard = std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect();
     assert!(bytes.is_empty(), "half a packet");
     heard

@@ -65,7 +65,7 @@ fn what_takes_its_permission_away_disconnects_a_device_at_once() {
         for (operation, input) in steps(&id, &arn) {
             lab.ok(operation, input);
         }
-        assert_eq!(connection.session().closed().is_some(), expected, "{name}");
+        assert_eq!(connection.link().closed().is_some(), expected, "{name}");
     }
 }
 
@@ -78,7 +78,7 @@ fn a_refused_operation_disconnects_nobody() {
     let connection = lab.connect(&id, "c").unwrap();
     assert_eq!(lab.no("DeletePolicy", json!({"policyName": "p"})), "DeleteConflict");
     assert_eq!(lab.no("DeleteCertificate", json!({"certificateId": id, "forceDelete": true})), "CertificateState");
-    assert_eq!(connection.session().closed(), None);
+    assert_eq!(connection.link().closed(), None);
 }
 
 /// A certificate that may connect as the room of its thing, which is `lamp` in the `hall`.
@@ -118,12 +118,12 @@ fn a_change_of_its_thing_is_felt_by_a_connection() {
     let (lab, id, arn) = lab_with_lamp(Some("EXCLUSIVE_THING"));
     let connection = lab.connect(&id, "hall").unwrap();
     lab.ok("UpdateThing", attributes("hall"));
-    assert_eq!(connection.session().closed(), None);
+    assert_eq!(connection.link().closed(), None);
     lab.ok("UpdateThing", attributes("attic"));
-    assert!(connection.session().closed().is_some());
+    assert!(connection.link().closed().is_some());
     let connection = lab.connect(&id, "attic").unwrap();
     lab.ok("DetachThingPrincipal", json!({"thingName": "lamp", "principal": arn}));
-    assert!(connection.session().closed().is_some());
+    assert!(connection.link().closed().is_some());
 }
 
 #[test]

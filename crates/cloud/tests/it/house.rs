@@ -166,7 +166,11 @@ impl Lab {
 
     /// Runs what waits at the desk.
     pub(crate) fn commit(&self, jobs: impl IntoIterator<Item = Job>) -> Result<(), Fault> {
-        self.house.commit(jobs.into_iter().collect())
+        let mut jobs: Vec<Job> = jobs.into_iter().collect();
+        while !jobs.is_empty() {
+            jobs = self.house.commit(jobs)?;
+        }
+        Ok(())
     }
 
     /// Lets a device in that proved to hold a certificate, or says why not.
@@ -177,15 +181,32 @@ impl Lab {
             server_name: None,
             principal: Principal::Certificate(certificate_id.to_owned()),
         };
-        self.house.connect(peer, connect, Arc::new(Asleep), self.now(), self.entropy())
+        let (tell, told) = std::sync::mpsc::channel();
+        let arrived = Box::new(move |arrived| tell.send(arrived).unwrap());
+        let moment = (self.now(), self.entropy());
+        let jobs = self.house.connect(peer, connect.clone(), Arc::new(Asleep), moment, arrived);
+        self.commit(jobs).unwrap();
+        told.recv().unwrap()
     }
 
     pub(crate) fn receive(&self, connection: &Arc<Connection>, packet: Packet) -> Option<Job> {
         self.house.receive(connection, packet, self.now(), self.entropy())
     }
 
-    pub(crate) fn disconnected(&self, connection: &Connection) -> Option<Job> {
+    pub(crate) fn disconnected(&self, connection: &Connection) -> Vec<Job> {
         self.house.disconnected(connection, self.now(), self.entropy())
+    }
+
+    /// Sends what is owed beyond what is already there, as the door does at each turn.
+    pub(crate) fn go_on(&self, connection: &Arc<Connection>) {
+        // Bounded, because what waits for room waits until somebody takes what is there.
+        for _ in 0..100 {
+            if !connection.link().wants_more() {
+                return;
+            }
+            let jobs = self.house.go_on(connection, self.now(), self.entropy());
+            self.commit(jobs).unwrap();
+        }
     }
 
     /// What has been told since the last time, but for faults.

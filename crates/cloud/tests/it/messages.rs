@@ -71,7 +71,7 @@ fn given_client_ids_differ() {
     let id = lab.identity(everything());
     let connections = [(); 2].map(|()| lab.arrive(&id, &hello(Version::V311, "")).ok().unwrap());
     assert_ne!(connections[0].client_id(), connections[1].client_id());
-    assert_eq!(connections[0].session().closed(), None);
+    assert_eq!(connections[0].link().closed(), None);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_keep_alive_outside_the_bounds_is_put_at_the_nearer_end_and_none_at_the_far_
     for (asked, given) in cases.into_iter().chain([(u16::MAX, 1200)]) {
         for version in [Version::V5, Version::V311] {
             let connection = lab.arrive(&id, &Connect { keep_alive: asked, ..hello(version, "c") }).ok().unwrap();
-            assert!((connection.patience() - f32::from(given) * 1.5).abs() < 0.01, "{asked}: [MQTT-3.1.2-22]");
+            assert!((connection.patience().unwrap() - f32::from(given) * 1.5).abs() < 0.01, "{asked}: [MQTT-3.1.2-22]");
             let Some(Packet::ConnAck(connack)) = heard(&connection).into_iter().next() else { panic!("no CONNACK") };
             let told = (version == Version::V5).then_some(given);
             assert_eq!(connack.properties.server_keep_alive, told, "{asked}");
@@ -215,11 +215,17 @@ fn conditions_see_whether_a_session_would_persist_and_has_a_will() {
 }
 
 #[test]
-fn a_client_that_asked_to_persist_is_told_that_its_session_does_not() {
+fn a_client_that_asked_to_persist_is_told_for_how_long_and_finds_its_session() {
     let lab = Lab::new();
     let id = lab.identity(everything());
-    let connack = connack(&lab, &id, &persistent(Version::V5));
-    assert_eq!(connack.properties.session_expiry_interval, Some(0));
+    let mut connect = persistent(Version::V5);
+    let first = connack(&lab, &id, &connect);
+    assert_eq!((first.session_present, first.properties.session_expiry_interval), (false, Some(60)));
+    connect.clean_start = false;
+    connect.properties.session_expiry_interval = Some(u32::MAX);
+    let second = connack(&lab, &id, &connect);
+    // AWS keeps no session for more than seven days.
+    assert_eq!((second.session_present, second.properties.session_expiry_interval), (true, Some(604_800)));
 }
 
 #[test]
@@ -473,7 +479,7 @@ fn a_closed_connection_is_not_heard_any_more() {
     let listener = lab.device(&id, Version::V5, "listener");
     listener.listen("t");
     let device = lab.device(&id, Version::V5, "c");
-    device.connection().session().close(Closed::ServerStops);
+    device.connection().link().close(Closed::ServerStops);
     device.publish("t", "late");
     assert!(listener.heard().is_empty());
 }

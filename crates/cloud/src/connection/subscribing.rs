@@ -1,0 +1,258 @@
+//! What a SUBSCRIBE and an UNSUBSCRIBE lead to: each filter is asked of the policies, a stored session's is written down
+//! first, and what is retained for it follows a page at a time, as fast as the client takes it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use broker::{Closed, Kept, Subscribed};
+use mqtt::{
+    AckProperties, Packet, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, SubscriptionId,
+    UnsubAck, Unsubscribe,
+};
+use policy::Resource;
+use store::Fault;
+
+use super::Connection;
+use crate::house::{House, Job};
+use crate::news::News;
+use crate::retained;
+use crate::scope::{Context, Read};
+use crate::sessions;
+use crate::settings::Quotas;
+
+/// Retained messages that are still to be sent for a subscription.
+pub(super) struct Retained {
+    subscription: Subscription,
+    id: Option<SubscriptionId>,
+    /// The last topic that has been looked at.
+    after: Option<String>,
+}
+
+/// A filter of a SUBSCRIBE with the answer of quotas and policies.
+struct Asked {
+    kept: Kept,
+    answer: Result<(), ReasonCode>,
+}
+
+impl House {
+    pub(super) fn receive_subscribe(
+        &self,
+        connection: &Arc<Connection>,
+        subscribe: Subscribe,
+        cx: Context,
+    ) -> Option<Job> {
+        let Subscribe { packet_id, subscriptions, properties } = subscribe;
+        let id = properties.subscription_identifier;
+        if id.is_some() && self.settings.quotas == Quotas::Aws {
+            // The CONNACK said that there are none.
+            connection.link.close(Closed::ClientError {
+                reason: ReasonCode::SubscriptionIdentifiersNotSupported,
+                message: "subscription identifiers are not supported".to_owned(),
+            });
+            return None;
+        }
+        if subscriptions.iter().any(|asked| asked.filter.share_name().is_some() && asked.no_local) {
+            connection.link.close(Closed::ClientError {
+                reason: ReasonCode::ProtocolError, // [MQTT-3.8.3-4]
+                message: "no local with a shared subscription".to_owned(),
+            });
+            return None;
+        }
+        let ask = |subscription: Subscription| {
+            let answer = self.may_subscribe(connection, &subscription, &cx);
+            let mut kept = Kept { subscription, id };
+            kept.subscription.filter = kept.subscription.filter.compact();
+            Asked { kept, answer }
+        };
+        let asked: Vec<Asked> = subscriptions.into_iter().map(ask).collect();
+        let Some(key) = connection.link.session().stored() else {
+            self.subscribe(connection, packet_id, asked);
+            return None;
+        };
+        connection.at_desk.fetch_add(1, Ordering::Relaxed);
+        let asked = Arc::new(asked);
+        let granted = Arc::clone(&asked);
+        let job = Job::new(cx, move |db| {
+            for asked in granted.iter().filter(|asked| asked.answer.is_ok()) {
+                sessions::subscribe(db, key, &asked.kept)?;
+            }
+            Ok(wire::Output::default())
+        });
+        let connection = Arc::clone(connection);
+        Some(job.after(move |house, _, outcome| {
+            match outcome {
+                Ok(()) => house.subscribe(&connection, packet_id, Arc::into_inner(asked).unwrap_or_default()),
+                Err(failed) => connection.link.close(Closed::ServerFault(failed.message().to_owned())),
+            }
+            connection.is_back_from_desk();
+            Vec::new()
+        }))
+    }
+
+    /// Quotas, room and policies.
+    fn may_subscribe(
+        &self,
+        connection: &Connection,
+        subscription: &Subscription,
+        cx: &Context,
+    ) -> Result<(), ReasonCode> {
+        let filter = &subscription.filter;
+        // unconfirmed: how policies name a shared subscription; the whole filter, as in AWS's example.
+        let resource = Resource::new(&connection.grant.filters, filter.as_str());
+        if self.quota(connection, cx, "iot:Subscribe", resource, filter.pattern()).is_err() {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        self.may(connection, cx, "iot:Subscribe", resource).map_err(|no| no.reason)?;
+        let limit = self.settings.broker.subscriptions;
+        let room = connection.link.session().has_room_for(filter, limit);
+        if room { Ok(()) } else { Err(ReasonCode::QuotaExceeded) }
+    }
+
+    /// Subscribes to what was granted, answers, and notes what is retained for it.
+    fn subscribe(&self, connection: &Connection, packet_id: std::num::NonZeroU16, asked: Vec<Asked>) {
+        let space = self.space(&connection.scope);
+        let mut reasons = Vec::with_capacity(asked.len());
+        let mut retained = Vec::new();
+        for Asked { kept, answer } in asked {
+            let Err(reason) = answer else {
+                let subscribed = space.broker.subscribe(connection.link.session(), kept.clone());
+                reasons.push(subscribed.into());
+                if is_retained_due(&kept.subscription, subscribed) {
+                    retained.push(Retained { subscription: kept.subscription, id: kept.id, after: None });
+                }
+                continue;
+            };
+            reasons.push(reason);
+        }
+        let properties = AckProperties::default();
+        connection.link.send(Packet::SubAck(SubAck { packet_id, reasons, properties }));
+        if !retained.is_empty() {
+            connection.retained.lock().unwrap_or_else(PoisonError::into_inner).extend(retained);
+            connection.link.want_more();
+        }
+    }
+
+    /// Sends more of what a connection is owed, now that it has room: messages that wait in its session, then retained
+    /// ones. What must be written comes back for the desk.
+    pub fn go_on(&self, connection: &Arc<Connection>, now: i64, entropy: u128) -> Vec<Job> {
+        let session = connection.link.session();
+        let cx = self.context(&connection.scope, now, entropy);
+        let fetch = |wanted: &[u64]| {
+            let view = self.store.read();
+            sessions::fetch(Read::new(&view, &cx), session.stored().unwrap_or_default(), wanted)
+        };
+        let mut jobs = Vec::new();
+        let more = session.refill(now, fetch).and_then(|()| self.send_retained(connection, &cx));
+        match more {
+            Ok(job) => jobs.extend(job),
+            Err(fault) => {
+                self.tell_fault(now, &fault);
+                connection.link.close(Closed::ServerFault("what it is owed could not be read".to_owned()));
+            }
+        }
+        if session.is_to_be_settled() {
+            jobs.push(self.settle(&cx, session));
+        }
+        jobs
+    }
+
+    /// Sends one page of retained messages, if the client has taken the last one.
+    fn send_retained(&self, connection: &Arc<Connection>, cx: &Context) -> Result<Option<Job>, Fault> {
+        let mut waiting = connection.retained.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(next) = waiting.front_mut() else { return Ok(None) };
+        let session = connection.link.session();
+        if !connection.link.is_drained() {
+            connection.link.want_more();
+            return Ok(None);
+        }
+        let view = self.store.read();
+        let everywhere = self.settings.follows_specification();
+        let filter = &next.subscription.filter;
+        let page = retained::page(Read::new(&view, cx), filter, everywhere, next.after.as_deref())?;
+        let (terms, id) = ((next.subscription.qos, true, next.id), page.after.clone());
+        match id {
+            Some(after) => next.after = Some(after),
+            None => drop(waiting.pop_front()),
+        }
+        let more = !waiting.is_empty();
+        drop(waiting);
+        let broker = &self.space(&cx.scope).broker;
+        let durable = session.stored().is_some() && terms.0 > QoS::AtMostOnce;
+        let (stored, direct): (Vec<Publish>, Vec<Publish>) =
+            page.messages.into_iter().partition(|message| durable && message.qos > QoS::AtMostOnce);
+        for message in direct {
+            broker.carry_out(&broker.plan_for(session, &message, terms), &message, cx.now);
+        }
+        if stored.is_empty() {
+            if more {
+                connection.link.want_more();
+            }
+            return Ok(None);
+        }
+        let (space, session, connection) = (self.space(&cx.scope), Arc::clone(session), Arc::clone(connection));
+        let job = Job::new(cx.again(), move |db| {
+            for message in &stored {
+                let plan = Arc::new(space.broker.plan_for(&session, message, terms));
+                db.tell(News::Planned(message.clone(), plan));
+            }
+            Ok(wire::Output::default())
+        });
+        Ok(Some(job.after(move |_, _, _| {
+            if more {
+                connection.link.want_more();
+            }
+            Vec::new()
+        })))
+    }
+
+    pub(super) fn receive_unsubscribe(
+        &self,
+        connection: &Arc<Connection>,
+        unsubscribe: Unsubscribe,
+        cx: Context,
+    ) -> Option<Job> {
+        let Some(key) = connection.link.session().stored() else {
+            self.unsubscribe(connection, &unsubscribe);
+            return None;
+        };
+        connection.at_desk.fetch_add(1, Ordering::Relaxed);
+        let unsubscribe = Arc::new(unsubscribe);
+        let filters = Arc::clone(&unsubscribe);
+        let job = Job::new(cx, move |db| {
+            for filter in &filters.filters {
+                sessions::unsubscribe(db, key, filter)?;
+            }
+            Ok(wire::Output::default())
+        });
+        let connection = Arc::clone(connection);
+        Some(job.after(move |house, _, outcome| {
+            match outcome {
+                Ok(()) => house.unsubscribe(&connection, &unsubscribe),
+                Err(failed) => connection.link.close(Closed::ServerFault(failed.message().to_owned())),
+            }
+            connection.is_back_from_desk();
+            Vec::new()
+        }))
+    }
+
+    fn unsubscribe(&self, connection: &Connection, unsubscribe: &Unsubscribe) {
+        let space = self.space(&connection.scope);
+        let reason = |filter| {
+            let found = space.broker.unsubscribe(connection.link.session(), filter);
+            if found { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
+        };
+        let reasons = unsubscribe.filters.iter().map(reason).collect();
+        let (packet_id, properties) = (unsubscribe.packet_id, AckProperties::default());
+        connection.link.send(Packet::UnsubAck(UnsubAck { packet_id, reasons, properties }));
+    }
+}
+
+/// Whether retained messages follow a subscription: never for a shared one, else as the client asked.
+fn is_retained_due(subscription: &Subscription, subscribed: Subscribed) -> bool {
+    let asked = match (subscribed, subscription.retain_handling) {
+        (Subscribed::QuotaExceeded, _) | (_, RetainHandling::DoNotSend) => false,
+        (Subscribed::Granted { replaced, .. }, RetainHandling::SendIfNew) => !replaced,
+        (Subscribed::Granted { .. }, RetainHandling::Send) => true,
+    };
+    asked && subscription.filter.share_name().is_none()
+}
