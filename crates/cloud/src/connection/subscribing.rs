@@ -66,7 +66,7 @@ impl House {
         };
         let asked: Vec<Asked> = subscriptions.into_iter().map(ask).collect();
         let Some(key) = connection.link.session().stored() else {
-            self.subscribe(connection, packet_id, asked);
+            self.subscribe(connection, packet_id, &asked);
             return None;
         };
         connection.at_desk.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl House {
         let connection = Arc::clone(connection);
         Some(job.after(move |house, _, outcome| {
             match outcome {
-                Ok(()) => house.subscribe(&connection, packet_id, Arc::into_inner(asked).unwrap_or_default()),
+                Ok(()) => house.subscribe(&connection, packet_id, &asked),
                 Err(failed) => connection.link.close(Closed::ServerFault(failed.message().to_owned())),
             }
             connection.is_back_from_desk();
@@ -109,20 +109,20 @@ impl House {
     }
 
     /// Subscribes to what was granted, answers, and notes what is retained for it.
-    fn subscribe(&self, connection: &Connection, packet_id: std::num::NonZeroU16, asked: Vec<Asked>) {
+    fn subscribe(&self, connection: &Connection, packet_id: std::num::NonZeroU16, asked: &[Asked]) {
         let space = self.space(&connection.scope);
         let mut reasons = Vec::with_capacity(asked.len());
         let mut retained = Vec::new();
         for Asked { kept, answer } in asked {
-            let Err(reason) = answer else {
-                let subscribed = space.broker.subscribe(connection.link.session(), kept.clone());
-                reasons.push(subscribed.into());
-                if is_retained_due(&kept.subscription, subscribed) {
-                    retained.push(Retained { subscription: kept.subscription, id: kept.id, after: None });
-                }
+            if let Err(reason) = answer {
+                reasons.push(*reason);
                 continue;
-            };
-            reasons.push(reason);
+            }
+            let subscribed = space.broker.subscribe(connection.link.session(), kept.clone());
+            reasons.push(subscribed.into());
+            if is_retained_due(&kept.subscription, subscribed) {
+                retained.push(Retained { subscription: kept.subscription.clone(), id: kept.id, after: None });
+            }
         }
         let properties = AckProperties::default();
         connection.link.send(Packet::SubAck(SubAck { packet_id, reasons, properties }));
