@@ -90,6 +90,12 @@ pub(crate) fn is_plain(publish: &Publish) -> bool {
     !publish.retain && publish.topic.as_ref().is_some_and(|topic| lead(topic.as_str()) == Lead::Plain)
 }
 
+/// Whether a payload that is declared to be text is [MQTT-3.3.2-4].
+pub(crate) fn is_as_declared(publish: &Publish) -> bool {
+    let declared = publish.properties.as_ref().and_then(|properties| properties.payload_format_indicator);
+    declared != Some(true) || std::str::from_utf8(&publish.payload).is_ok()
+}
+
 /// AWS's bounds on topics and filters: 256 bytes and seven slashes, not counting the prefix of basic ingest
 /// (mqtt.md §6). The error is the limit in words.
 fn within_quota(topic: &str) -> Result<(), &'static str> {

@@ -49,7 +49,16 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
     let properties = properties(input)?;
     let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
     let message = mqtt::Publish { qos, retain, properties, ..mqtt::Publish::new(topic, input.payload().clone()) };
+    must_be_as_declared(&message)?;
     message::publish(db, &message, None)
+}
+
+/// A payload that is declared to be text must be [MQTT-3.3.2-4]; unconfirmed, as over MQTT.
+fn must_be_as_declared(message: &mqtt::Publish) -> Result<(), Refusal> {
+    if message::is_as_declared(message) {
+        return Ok(());
+    }
+    Err(Refusal::invalid_request("Invalid payload: payloadFormatIndicator is UTF8_DATA, and it is not UTF-8"))
 }
 
 /// A topic that cannot be published on: told as an event, as it is over MQTT.

@@ -132,8 +132,8 @@ pub(crate) fn find(db: Read, topic: &str) -> Result<Option<Publish>, Fault> {
     let (Some(record), Some(payload)) = (db.get(&RETAINED, [topic])?, db.get(&RETAINED_PAYLOADS, [topic])?) else {
         return Ok(None);
     };
-    let left = record.expires.map(|at| (at - db.now()).div_euclid(1000));
-    if left.is_some_and(|seconds| seconds <= 0) {
+    let left = record.seconds_left(db.now());
+    if record.is_over(db.now()) {
         return Ok(None); // [MQTT-3.3.2-5]
     }
     let Ok(topic) = Topic::try_from(topic) else { return Ok(None) };
@@ -145,6 +145,15 @@ pub(crate) fn find(db: Read, topic: &str) -> Result<Option<Publish>, Fault> {
 }
 
 impl Retained {
+    /// Seconds for which it is still worth sending, if they are counted.
+    fn seconds_left(&self, now: i64) -> Option<i64> {
+        self.expires.map(|at| (at - now).div_euclid(1000))
+    }
+
+    fn is_over(&self, now: i64) -> bool {
+        self.seconds_left(now).is_some_and(|seconds| seconds <= 0)
+    }
+
     fn into_message(self, topic: Topic, payload: Vec<u8>) -> Publish {
         let text = |text: String| Text::try_from(text.as_str()).ok();
         let properties = PublishProperties {
@@ -167,7 +176,8 @@ impl Retained {
 
 fn get_retained_message(db: Read, input: &GetRetainedMessageRequest) -> Answer<GetRetainedMessageResponse> {
     let topic = input.topic();
-    let (Some(record), Some(payload)) = (db.get(&RETAINED, [topic])?, db.get(&RETAINED_PAYLOADS, [topic])?) else {
+    let record = db.get(&RETAINED, [topic])?.filter(|record| !record.is_over(db.now()));
+    let (Some(record), Some(payload)) = (record, db.get(&RETAINED_PAYLOADS, [topic])?) else {
         // unconfirmed: the text.
         return Err(Refusal::resource_not_found(format!("No retained message exists for topic: '{topic}'")).into());
     };
@@ -186,7 +196,7 @@ fn get_retained_message(db: Read, input: &GetRetainedMessageRequest) -> Answer<G
 
 fn list_retained_messages(db: Read, input: &ListRetainedMessagesRequest) -> Answer<ListRetainedMessagesResponse> {
     let asked = Asked::new(input.next_token(), input.max_results());
-    let page = db.page(&RETAINED, NO_PARTS, asked, |_, _| true)?;
+    let page = db.page(&RETAINED, NO_PARTS, asked, |_, record| !record.is_over(db.now()))?;
     let mut topics = Vec::with_capacity(page.items.len());
     for (key, record) in page.items {
         let size = i64::try_from(record.size).unwrap_or(i64::MAX);

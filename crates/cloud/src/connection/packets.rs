@@ -121,7 +121,7 @@ impl House {
         let resource = Resource::new(&connection.grant.topics, topic);
         self.quota(connection, cx, "iot:Publish", resource, topic)?;
         self.quota_of_qos(connection, cx, publish.qos)?;
-        if !is_as_declared(publish) {
+        if !message::is_as_declared(publish) {
             // unconfirmed: whether AWS looks; the specification lets a server refuse it so [MQTT-3.3.2-4].
             return Err(No::new(ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8, though it is said to be"));
         }
@@ -205,12 +205,6 @@ impl House {
         let short = format!("{action} on {resource} is not allowed: {}", decision.verdict);
         Err(No::new(ReasonCode::NotAuthorized, &short))
     }
-}
-
-/// Whether a payload that is declared to be text is [MQTT-3.3.2-4].
-fn is_as_declared(publish: &Publish) -> bool {
-    let declared = publish.properties.as_ref().and_then(|properties| properties.payload_format_indicator);
-    declared != Some(true) || std::str::from_utf8(&publish.payload).is_ok()
 }
 
 /// A publication that has to be written: retained, for a shadow, for a stored session, or of QoS 2 from one.

@@ -276,6 +276,46 @@ fn a_message_retained_over_http_keeps_its_mqtt_5_properties() {
 }
 
 #[test]
+fn what_is_retained_over_http_expires_as_over_mqtt() {
+    let (lab, id, _) = lab();
+    let input = json!({"topic": "t", "retain": true, "messageExpiry": 5});
+    lab.call_as(over_http(&id), "Publish", input, b"hello").unwrap();
+    lab.pass(2000);
+    let device = lab.device(&id, Version::V5, "d");
+    device.give(subscribe([subscription("t")]));
+    let heard = device.heard();
+    let [_, Packet::Publish(publish)] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(publish.properties.as_ref().unwrap().message_expiry_interval, Some(3), "[MQTT-3.3.2-6]");
+    lab.pass(3000);
+    assert_eq!(device.subscribe("t"), ["SUBACK 1 01"], "[MQTT-3.3.2-5]");
+    assert_eq!(lab.no("GetRetainedMessage", json!({"topic": "t"})), "ResourceNotFound");
+    assert_eq!(lab.ok("ListRetainedMessages", json!({})), json!({"retainedTopics": []}));
+}
+
+#[test]
+fn http_holds_a_publication_to_the_rules_of_mqtt() {
+    let (lab, id, device) = lab();
+    device.listen("t");
+    let cases: [(Value, &[u8], Option<&str>); 7] = [
+        (json!({"payloadFormatIndicator": "UTF8_DATA"}), b"text", None),
+        (json!({"payloadFormatIndicator": "UNSPECIFIED_BYTES"}), b"\xFF", None),
+        (json!({"payloadFormatIndicator": "UTF8_DATA"}), b"\xFF", Some("payload")), // [MQTT-3.3.2-4]
+        (json!({"responseTopic": "a/b"}), b"", None),
+        (json!({"responseTopic": "a/+"}), b"", Some("topic")), // [MQTT-3.3.2-14]
+        (json!({"responseTopic": "a/#"}), b"", Some("topic")),
+        (json!({"topic": "a/#"}), b"", Some("topic")),
+    ];
+    for (input, payload, refused) in cases {
+        let mut whole = json!({"topic": "t"});
+        whole.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
+        let answer = lab.call_as(over_http(&id), "Publish", whole, payload).map(drop);
+        assert_eq!(answer.as_ref().err().map(|no| no.error()), refused.map(|_| "InvalidRequestException"), "{input}");
+        assert!(refused.is_none_or(|word| answer.unwrap_err().message().contains(word)), "{input}");
+        assert_eq!(device.told().len(), usize::from(refused.is_none()), "{input}");
+    }
+}
+
+#[test]
 fn a_retained_will_is_kept() {
     let (lab, id, watch) = lab();
     let mut connect = crate::house::hello(Version::V5, "d");
