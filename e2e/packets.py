@@ -32,6 +32,23 @@ PROPERTIES = {
     0x28: ("wildcard_subscription_available", "byte"), 0x29: ("subscription_identifiers_available", "byte"),
     0x2A: ("shared_subscription_available", "byte"),
 }
+#: Which of them a server may send in which packet (MQTT 5, section 2.2.2.2).
+_REASONED = {"reason_string", "user_property"}
+FROM_SERVER = {
+    CONNACK: _REASONED | {
+        "session_expiry_interval", "assigned_client_identifier", "server_keep_alive", "authentication_method",
+        "authentication_data", "response_information", "server_reference", "receive_maximum", "topic_alias_maximum",
+        "maximum_qos", "retain_available", "maximum_packet_size", "wildcard_subscription_available",
+        "subscription_identifiers_available", "shared_subscription_available",
+    },
+    PUBLISH: {
+        "payload_format_indicator", "message_expiry_interval", "content_type", "response_topic", "correlation_data",
+        "subscription_identifier", "topic_alias", "user_property",
+    },
+    PUBACK: _REASONED, PUBREC: _REASONED, PUBREL: _REASONED, PUBCOMP: _REASONED, SUBACK: _REASONED,
+    UNSUBACK: _REASONED, DISCONNECT: _REASONED | {"server_reference"},
+    AUTH: _REASONED | {"authentication_method", "authentication_data"},
+}
 IDENTIFIERS = {name: (identifier, kind) for identifier, (name, kind) in PROPERTIES.items()}
 WIDTHS = {"byte": ">B", "two": ">H", "four": ">I"}
 
@@ -63,10 +80,15 @@ def properties(values: dict) -> bytes:
     """A property list with its length; `user_property` takes a list of pairs."""
     out = b""
     for name, value in values.items():
-        identifier, kind = IDENTIFIERS[name]
-        for one in value if kind == "pair" else [value]:
-            out += varint(identifier) + _property(kind, one)
+        for one in value if name == "user_property" else [value]:
+            out += single(name, one)
     return varint(len(out)) + out
+
+
+def single(name: str, value) -> bytes:
+    """One property without the length of a list."""
+    identifier, kind = IDENTIFIERS[name]
+    return varint(identifier) + _property(kind, value)
 
 
 def _property(kind: str, value) -> bytes:
@@ -92,19 +114,22 @@ class Will:
     payload: bytes = b""
     qos: int = 0
     retain: bool = False
+    props: dict = field(default_factory=dict)
 
 
-def connect(client_id: str, version: int = V311, *, clean=True, keep_alive=1200, will: Will | None = None,
-            username: str | None = None, password: bytes | None = None, props: dict | None = None) -> bytes:
-    """CONNECT."""
+def connect(client_id: str | bytes, version: int = V311, *, clean=True, keep_alive=1200, will: Will | None = None,
+            username: str | bytes | None = None, password: bytes | None = None, props: dict | None = None,
+            protocol: str | bytes = "MQTT", level: int | None = None, reserved=0) -> bytes:
+    """CONNECT; `protocol`, `level` and the bits of the flags `reserved` are for who wants it refused."""
     flags = (0x02 if clean else 0) | (0x80 if username is not None else 0) | (0x40 if password is not None else 0)
     if will:
         flags |= 0x04 | will.qos << 3 | (0x20 if will.retain else 0)
-    body = binary("MQTT") + bytes([version, flags]) + struct.pack(">H", keep_alive)
+    level = version if level is None else level
+    body = binary(protocol) + bytes([level, flags | reserved]) + struct.pack(">H", keep_alive)
     body += properties(props or {}) if version == V5 else b""
     body += binary(client_id)
     if will:
-        body += (properties({}) if version == V5 else b"") + binary(will.topic) + binary(will.payload)
+        body += (properties(will.props) if version == V5 else b"") + binary(will.topic) + binary(will.payload)
     body += b"" if username is None else binary(username)
     body += b"" if password is None else binary(password)
     return packet(CONNECT, body)
@@ -126,15 +151,16 @@ def subscribe(identifier: int, filters: list[tuple[str, int]], version: int = V3
     return packet(SUBSCRIBE, body, 2)
 
 
-def unsubscribe(identifier: int, filters: list[str], version: int = V311) -> bytes:
+def unsubscribe(identifier: int, filters: list[str], version: int = V311, props: dict | None = None) -> bytes:
     """UNSUBSCRIBE."""
-    body = struct.pack(">H", identifier) + (properties({}) if version == V5 else b"")
+    body = struct.pack(">H", identifier) + (properties(props or {}) if version == V5 else b"")
     return packet(UNSUBSCRIBE, body + b"".join(map(binary, filters)), 2)
 
 
-def ack(kind: int, identifier: int) -> bytes:
-    """PUBACK, PUBREC, PUBREL or PUBCOMP with success."""
-    return packet(kind, struct.pack(">H", identifier), 2 if kind == PUBREL else 0)
+def ack(kind: int, identifier: int, reason=0, props: dict | None = None) -> bytes:
+    """PUBACK, PUBREC, PUBREL or PUBCOMP; success without properties is written alike by both versions."""
+    tail = bytes([reason]) + properties(props) if props else bytes([reason]) if reason else b""
+    return packet(kind, struct.pack(">H", identifier) + tail, 2 if kind == PUBREL else 0)
 
 
 def puback(identifier: int) -> bytes:
@@ -142,9 +168,9 @@ def puback(identifier: int) -> bytes:
     return ack(PUBACK, identifier)
 
 
-def disconnect() -> bytes:
-    """DISCONNECT with reason 0, which both versions write alike."""
-    return packet(DISCONNECT)
+def disconnect(reason=0, props: dict | None = None) -> bytes:
+    """DISCONNECT; reason 0 without properties is written alike by both versions."""
+    return packet(DISCONNECT, bytes([reason]) + properties(props) if props else bytes([reason]) if reason else b"")
 
 
 # Reading.
@@ -163,6 +189,7 @@ class Packet:
     reason: int = 0
     reasons: list[int] = field(default_factory=list)
     session_present: bool = False
+    size: int = 0
     props: dict = field(default_factory=dict)
 
     @property
@@ -212,18 +239,20 @@ class _Reader:
     def more(self) -> bool:
         return self.at < len(self.data)
 
-    def properties(self) -> dict:
+    def properties(self, packet_kind: int) -> dict:
         inner, values = _Reader(self.take(self.varint())), {}
         while inner.more():
             name, kind = PROPERTIES[inner.varint()]
+            assert name in FROM_SERVER[packet_kind], f"{name} in a packet of kind {packet_kind}"
             if kind == "pair":
                 values.setdefault(name, []).append((inner.binary().decode(), inner.binary().decode()))
+                continue
+            if kind == "varint":
+                values.setdefault(name, []).append(inner.varint())
                 continue
             assert name not in values, f"{name} twice"
             if kind in WIDTHS:
                 values[name] = inner.number(WIDTHS[kind])
-            elif kind == "varint":
-                values[name] = inner.varint()
             else:
                 values[name] = inner.binary().decode() if kind == "text" else inner.binary()
         return values
@@ -232,29 +261,37 @@ class _Reader:
 def parse(kind: int, flags: int, body: bytes, version: int) -> Packet:
     """Read what a server may send."""
     found, reader, five = Packet(kind, flags, body), _Reader(body), version == V5
+    assert kind == PUBLISH or flags == (2 if kind == PUBREL else 0), f"reserved flags in {found}"
     if kind == CONNACK:
-        found.session_present, found.reason = bool(reader.number(">B")), reader.number(">B")
-        found.props = reader.properties() if five else {}
+        present, found.reason = reader.number(">B"), reader.number(">B")
+        assert present <= 1, f"reserved flags in {found}"
+        found.session_present, found.props = bool(present), reader.properties(kind) if five else {}
     elif kind == PUBLISH:
+        assert found.qos < 3, f"both bits of the QoS in {found}"
         found.topic = reader.binary().decode()
         found.identifier = reader.number(">H") if found.qos else 0
-        found.props = reader.properties() if five else {}
+        found.props = reader.properties(kind) if five else {}
         found.payload = reader.rest()
     elif kind in (PUBACK, PUBREC, PUBREL, PUBCOMP):
         found.identifier = reader.number(">H")
-        found.reason = reader.number(">B") if reader.more() else 0
-        found.props = reader.properties() if reader.more() else {}
+        _reason(found, reader, five)
     elif kind in (SUBACK, UNSUBACK):
         found.identifier = reader.number(">H")
-        found.props = reader.properties() if five else {}
+        found.props = reader.properties(kind) if five else {}
         found.reasons = list(reader.rest())
-    elif kind == DISCONNECT and five:
-        found.reason = reader.number(">B") if reader.more() else 0
-        found.props = reader.properties() if reader.more() else {}
+    elif kind in (DISCONNECT, AUTH) and five:
+        _reason(found, reader, five)
     else:
         assert kind == PINGRESP, f"a server does not send packets of kind {kind}"
     assert not reader.more(), f"bytes left over in {found}"
     return found
+
+
+def _reason(found: Packet, reader: _Reader, five: bool) -> None:
+    """The reason and the properties that MQTT 5 may leave out."""
+    if five:
+        found.reason = reader.number(">B") if reader.more() else 0
+        found.props = reader.properties(found.kind) if reader.more() else {}
 
 
 class Wire:
