@@ -186,7 +186,7 @@ def _(lab: Lab):
         (packets.UNSUBACK, packets.unsubscribe(2, [lab.topic("x")], V5)),
         (PUBACK, packets.publish(lab.topic("nobody"), "x", V5, qos=1, identifier=3)),
         (PUBREC, packets.publish(lab.topic(), "x", V5, qos=2, identifier=4)),
-        (PUBCOMP, packets.ack(PUBREL, 4)), (PUBLISH, b""), (PUBCOMP, packets.acknowledgement(PUBREL, 99)),
+        (PUBCOMP, packets.ack(PUBREL, 4)), (PUBLISH, b""), (PUBCOMP, packets.ack(PUBREL, 99)),
         (PINGRESP, packets.packet(packets.PINGREQ)),
     ):
         got = client.send(data).expect(kind)
