@@ -1,6 +1,6 @@
 //! What a connection costs: processor time from the first byte of mutual TLS to the CONNACK, for devices with P-256
-//! and with RSA keys, beside the TLS library alone and Mosquitto; and the memory of one that is idle. Every handshake
-//! is a whole one, and so many are under way at a time that nobody waits for one alone.
+//! and with RSA keys and for those that resume a session, beside the TLS library alone and Mosquitto; and the memory of
+//! one that is idle. So many handshakes are under way at a time that nobody waits for one alone.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -36,6 +36,9 @@ const FIRST: usize = 50;
 /// How long a server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 
+const HEAD: &str = "
+device's key server      CPU us   per s  load's CPU us  resumed   library's CPU as part of its own, aim >= 0.9";
+
 const NAMES: [&str; 3] = ["ombra", "library", "Mosquitto"];
 
 /// What was counted of one server in one round.
@@ -45,6 +48,8 @@ struct Storm {
     /// Microseconds of processor time in the server per connection.
     server_us: f64,
     load_us: f64,
+    /// Part of the sessions that were earlier ones taken up again.
+    resumed: f64,
 }
 
 pub(crate) fn run(ombra: &Path, directory: &Path, words: &[&str]) -> Result<(), Failure> {
@@ -52,11 +57,11 @@ pub(crate) fn run(ombra: &Path, directory: &Path, words: &[&str]) -> Result<(), 
     let rounds: usize = words.number("rounds", 3)?;
     let counted = Duration::try_from_secs_f64(words.number("seconds", 2.0)?)?;
     let yard = Yard::new(ombra, directory, Vec::new())?;
-    say(format_args!(
-        "device's key  {:>10} CPU us  /s  load us   library's CPU as part of ombra's, aim >= 0.9",
-        NAMES.join(", ")
-    ))?;
-    for (key, identity) in [("P-256", &yard.identities.ecdsa), ("RSA 2048", &yard.identities.rsa)] {
+    say(format_args!("{HEAD}"))?;
+    let identities = &yard.identities;
+    for (key, identity) in
+        [("P-256", &identities.ecdsa), ("RSA 2048", &identities.rsa), ("P-256 again", &identities.resuming)]
+    {
         let servers = servers(&yard)?;
         let mut measured = Vec::with_capacity(rounds);
         let mut number = 0;
@@ -67,7 +72,9 @@ pub(crate) fn run(ombra: &Path, directory: &Path, words: &[&str]) -> Result<(), 
             }
             measured.push(round);
         }
-        say(format_args!("{}", line(key, &measured)))?;
+        for (index, name) in NAMES.into_iter().enumerate() {
+            say(format_args!("{key:<12} {name:<10}{}", line(index, &measured)))?;
+        }
     }
     for (server, name) in servers(&yard)?.iter().zip(NAMES) {
         let (bytes, seconds) = held(server, &yard.identities.ecdsa)?;
@@ -84,19 +91,17 @@ fn servers(yard: &Yard) -> Result<[Broker; 3], Failure> {
     Ok([yard.ombra(false, false, &[])?, library, yard.mosquitto()?])
 }
 
-fn line(key: &str, rounds: &[Vec<Storm>]) -> String {
-    let of = |server: usize, value: fn(Storm) -> f64| {
-        median(rounds, |round| round.get(server).map_or(f64::NAN, |storm| value(*storm)))
-    };
-    let columns = (0..NAMES.len()).map(|server| {
-        let (cost, rate) = (of(server, |storm| storm.server_us), of(server, |storm| storm.per_second));
-        format!("{:>8.0} {:>6.0} {:>6.0}  ", cost, rate, of(server, |storm| storm.load_us))
-    });
-    let ratio = median(rounds, |round| match round[..] {
-        [ombra, library, ..] => library.server_us / ombra.server_us,
+/// One server, and how the second of them, the library, stands to it.
+fn line(server: usize, rounds: &[Vec<Storm>]) -> String {
+    let of =
+        |value: fn(Storm) -> f64| median(rounds, |round| round.get(server).map_or(f64::NAN, |storm| value(*storm)));
+    let ratio = median(rounds, |round| match (round.get(server), round.get(1)) {
+        (Some(own), Some(library)) => library.server_us / own.server_us,
         _ => f64::NAN,
     });
-    format!("{key:<12}{} {ratio:>6.2}", columns.collect::<Vec<String>>().concat())
+    let (cost, rate) = (of(|storm| storm.server_us), of(|storm| storm.per_second));
+    let (load, resumed) = (of(|storm| storm.load_us), of(|storm| storm.resumed * 100.0));
+    format!("{cost:>8.0}{rate:>8.0}{load:>15.0}{resumed:>7.0} %  {ratio:>6.2}")
 }
 
 /// Connections one after the other in each of several places, each closed in order once it is welcome.
@@ -108,14 +113,14 @@ fn storm(
 ) -> Result<Storm, Failure> {
     let address = server.tls.ok_or("a server has no TLS")?;
     let target = Target { address, tls: Some(Arc::clone(identity)) };
-    let mut places = Places { poll: Poll::new()?, links: Vec::new(), welcome: 0 };
+    let mut places = Places { poll: Poll::new()?, links: Vec::new(), welcome: 0, resumed: 0 };
     for place in 0..TOGETHER {
         let link = places.open(&target, place, number)?;
         places.links.push(link);
     }
     places.run(&target, number, WARM_UP)?;
     let pid = server.process.id();
-    let look = |places: &Places| (Instant::now(), places.welcome, cpu(&pid), cpu("self"));
+    let look = |places: &Places| (Instant::now(), places.welcome, cpu(&pid), cpu("self"), places.resumed);
     let before = look(&places);
     places.run(&target, number, counted)?;
     let after = look(&places);
@@ -126,6 +131,7 @@ fn storm(
         per_second: connections / after.0.duration_since(before.0).as_secs_f64(),
         server_us: used(before.2, after.2) / connections * 1e6,
         load_us: used(before.3, after.3) / connections * 1e6,
+        resumed: f64::from(after.4 - before.4) / connections,
     })
 }
 
@@ -133,6 +139,8 @@ struct Places {
     poll: Poll,
     links: Vec<Link>,
     welcome: u32,
+    /// Of those who were welcome.
+    resumed: u32,
 }
 
 impl Places {
@@ -162,6 +170,7 @@ impl Places {
                 link.flush(&self.poll)?;
                 if is_welcome {
                     self.welcome += 1;
+                    self.resumed += u32::from(self.links[key].is_resumed());
                     self.links[key] = self.open(target, key, number)?;
                     heard = Instant::now();
                 }

@@ -1,6 +1,6 @@
 //! The TLS library alone: a server that takes connections through mutual TLS, answers CONNECT with CONNACK, and does
 //! nothing else; what a handshake costs at the least. Like ombra it asks only whether the device holds the key of the
-//! certificate it shows, and resumes no session. It runs as a process of its own, until its standard input ends.
+//! certificate it shows, keeps no session, and gives each connection a ticket to resume with. It runs as a process of its own, until its standard input ends.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _, stdin, stdout};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -97,7 +97,8 @@ fn config(data: &Path) -> Result<ServerConfig, Failure> {
         .with_client_cert_verifier(Arc::new(Possession { algorithms }))
         .with_single_cert(chain, PrivateKeyDer::from_pem_file(data.join("server.key"))?)?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    config.ticketer = Ticketer::new()?;
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 

@@ -22,6 +22,9 @@ pub(crate) const EVERYTHING: &str = "everything";
 /// What a fleet's policy usually is.
 pub(crate) const USUAL: &str = "usual";
 
+/// Sessions that may be resumed; all are with one server.
+const SESSIONS: usize = 256;
+
 /// The devices of a run, by what they present.
 pub(crate) struct Identities {
     /// P-256, allowed everything.
@@ -30,6 +33,8 @@ pub(crate) struct Identities {
     pub(crate) usual: Arc<ClientConfig>,
     /// RSA with 2048 bits, allowed everything.
     pub(crate) rsa: Arc<ClientConfig>,
+    /// As the first, but once known it resumes its session. The others begin anew each time.
+    pub(crate) resuming: Arc<ClientConfig>,
 }
 
 impl Identities {
@@ -39,8 +44,12 @@ impl Identities {
             ombra.call("POST", &format!("/policies/{name}"), &json!({ "policyDocument": policy.to_string() }))?;
         }
         let p256 = "ec -pkeyopt ec_paramgen_curve:P-256";
+        let ecdsa = device(ombra, &directory.join("ecdsa"), p256, EVERYTHING)?;
+        let mut resuming = ClientConfig::clone(&ecdsa);
+        resuming.resumption = Resumption::in_memory_sessions(SESSIONS);
         Ok(Self {
-            ecdsa: device(ombra, &directory.join("ecdsa"), p256, EVERYTHING)?,
+            ecdsa,
+            resuming: Arc::new(resuming),
             usual: device(ombra, &directory.join("usual"), p256, USUAL)?,
             rsa: device(ombra, &directory.join("rsa"), "rsa:2048", EVERYTHING)?,
         })
@@ -69,7 +78,6 @@ fn device(ombra: &Ombra, stem: &Path, key: &str, policy: &str) -> Result<Arc<Cli
         .with_root_certificates(roots);
     let certificate = CertificateDer::from_pem_slice(text("certificatePem")?.as_bytes())?;
     let mut config = config.with_client_auth_cert(vec![certificate], PrivateKeyDer::from_pem_file(&key_file)?)?;
-    // Every handshake is a whole one.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
-use rustls::Connection;
+use rustls::{Connection, HandshakeKind};
 
 use crate::poll::Poll;
 
@@ -38,6 +38,11 @@ impl Link {
     /// What will be written by the next `flush`.
     pub(crate) fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
+    }
+
+    /// Whether its TLS session is an earlier one taken up again.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     pub(crate) fn has_output(&self) -> bool {
