@@ -159,7 +159,6 @@ BROKEN = {
     ),
     "length_of_five_bytes": each_version(lambda v: b"\x30\xff\xff\xff\xff\x01"),
     "qos_3": each_version(lambda v: packets.publish("a", b"", v, qos=3, identifier=1)),
-    "qos_2": each_version(lambda v: packets.publish("a", b"", v, qos=2, identifier=1)),
     "packet_identifier_0": each_version(lambda v: packets.publish("a", b"", v, qos=1, identifier=0)),
     "topic_with_wildcard": each_version(lambda v: packets.publish("a/+", b"", v)),
     "topic_with_nul": each_version(lambda v: packets.publish("a\0b", b"", v)),

@@ -227,19 +227,20 @@ def test_the_newer_connection_of_a_client_id_wins(device, other, version):
             assert new.next("message").topic == "takeover/alive"
 
 
-def test_the_connack_tells_the_limits_of_aws(device):
+def test_the_connack_tells_the_limits(device):
     client = Paho(device, mqtt.MQTTv5)
     flags, reason, properties = client.start()
     client.__exit__()
     assert reason == 0 and not flags.session_present
     expected = {
-        "ReceiveMaximum": 100, "MaximumQoS": 1, "RetainAvailable": 1, "MaximumPacketSize": 149504,
-        "TopicAliasMaximum": 8, "WildcardSubscriptionAvailable": 1, "SubscriptionIdentifierAvailable": 0,
+        "ReceiveMaximum": 100, "MaximumQoS": 2, "RetainAvailable": 1, "MaximumPacketSize": 149504,
+        "TopicAliasMaximum": 8, "WildcardSubscriptionAvailable": 1, "SubscriptionIdentifierAvailable": 1,
         "SharedSubscriptionAvailable": 1, "SessionExpiryInterval": 0, "ServerKeepAlive": 60,
     }
     told = properties.json()
     # A value that equals the protocol's default may be left out.
-    defaults = {"RetainAvailable": 1, "WildcardSubscriptionAvailable": 1, "SharedSubscriptionAvailable": 1,
+    # Beyond AWS: QoS 2 and subscription identifiers work unless its quotas are kept.
+    defaults = {"RetainAvailable": 1, "MaximumQoS": 2, "WildcardSubscriptionAvailable": 1, "SharedSubscriptionAvailable": 1,
                 "SessionExpiryInterval": 0}
     assert {name: told.get(name, defaults.get(name)) for name in expected} == expected
     assert "AssignedClientIdentifier" not in told

@@ -352,7 +352,7 @@ impl House {
             wildcard_subscription_available: Some(true),
             subscription_identifiers_available: Some(!aws),
             shared_subscription_available: Some(true),
-            server_keep_alive: (keep_alive != connect.keep_alive || aws).then_some(keep_alive),
+            server_keep_alive: (!self.settings.follows_specification()).then_some(keep_alive),
             ..ConnAckProperties::default()
         };
         ConnAck { session_present: present, reason: ReasonCode::Success, properties }
