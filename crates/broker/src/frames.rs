@@ -4,14 +4,16 @@
 use std::num::NonZeroU16;
 
 use bytes::BytesMut;
-use mqtt::{EncodeError, Packet, Publish, PublishFrame, QoS, SubscriptionId, Topic, TopicAlias, Version};
+use mqtt::{EncodeError, Packet, Publish, PublishForm, PublishFrame, QoS, SubscriptionId, Topic, TopicAlias, Version};
 
 /// A message and the forms made of it so far.
 pub(crate) struct Frames<'m> {
     message: &'m Publish,
     /// Seconds since it came in, which its expiry has already spent [MQTT-3.3.2-6].
     age: u32,
-    made: [Option<PublishFrame>; 12],
+    /// Whether it has so many recipients that making forms for sharing pays.
+    shared: bool,
+    made: Vec<(u8, PublishFrame)>,
 }
 
 /// What is one recipient's own in a message.
@@ -35,14 +37,14 @@ pub(crate) struct Alias {
 }
 
 impl<'m> Frames<'m> {
-    /// A message that has just come in.
-    pub(crate) fn new(message: &'m Publish) -> Self {
-        Self::aged(message, 0)
+    /// A message that has just come in and goes to so many.
+    pub(crate) fn new(message: &'m Publish, recipients: usize) -> Self {
+        Self { message, age: 0, shared: recipients > 1, made: Vec::new() }
     }
 
-    /// A message that came in some seconds ago.
+    /// A message that came in some seconds ago, for one recipient.
     pub(crate) fn aged(message: &'m Publish, age: u32) -> Self {
-        Self { message, age, made: [const { None }; 12] }
+        Self { message, age, shared: false, made: Vec::new() }
     }
 
     pub(crate) fn message(&self) -> &'m Publish {
@@ -58,21 +60,26 @@ impl<'m> Frames<'m> {
         if !form.ids.is_empty() || form.alias.is_some() || self.age > 0 && self.expires() {
             return self.write_alone(form, out);
         }
-        let slot = usize::from(form.version == Version::V5)
-            | usize::from(form.retain) << 1
-            | usize::from(form.qos.number()) << 2;
-        let Some(made) = self.made.get_mut(slot) else { return Ok(()) };
-        let frame = if let Some(frame) = made {
-            frame
-        } else {
-            // Sharing the message's bytes; only what differs from the form at hand is set.
-            let own = Publish { qos: form.qos, retain: form.retain, ..self.message.clone() };
-            made.insert(PublishFrame::new(&own, form.version)?)
+        let Form { version, qos, retain, packet_id, dup, .. } = form;
+        if !self.shared {
+            let own = PublishForm { version, qos, retain, packet_id, dup };
+            return mqtt::encode_publish(self.message, own, form.at_most, out);
+        }
+        let kind = u8::from(version == Version::V5) | u8::from(retain) << 1 | qos.number() << 2;
+        let at = match self.made.iter().position(|(made, _)| *made == kind) {
+            Some(at) => at,
+            None => {
+                // Sharing the message's bytes; only what differs from the form at hand is set.
+                let own = Publish { qos, retain, ..self.message.clone() };
+                self.made.push((kind, PublishFrame::new(&own, version)?));
+                self.made.len() - 1
+            }
         };
+        let frame = &self.made[at].1;
         if frame.len() > form.at_most {
             return Err(EncodeError::TooLarge);
         }
-        frame.write(form.packet_id, form.dup, out)
+        frame.write(packet_id, dup, out)
     }
 
     fn expires(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +20,10 @@ use crate::{Closed, Offer, Settings};
 pub trait Gate: Send + Sync {
     /// May what is published on `topic` be received here?
     fn may_receive(&self, topic: &str) -> bool;
+
+    /// A number that stands for all answers as long as they stay the same, unlike that of any other gate; zero if they
+    /// may change from one moment to the next.
+    fn token(&self) -> u64;
 }
 
 /// Tells the door that there are bytes to write, or that the connection has been closed. Called under a lock: it must
@@ -157,6 +161,21 @@ impl Link {
 
     pub(crate) fn may_receive(&self, topic: &str) -> bool {
         self.gate.may_receive(topic)
+    }
+
+    /// The same, where an earlier answer to the same question may be at hand.
+    pub(crate) fn lets_through(&self, topic: &str, cleared: Option<&AtomicU64>) -> bool {
+        let Some(cleared) = cleared else { return self.may_receive(topic) };
+        // Asked before the question, so that an answer is never filed under a later token.
+        let token = self.gate.token();
+        if token != 0 && cleared.load(Ordering::Relaxed) == token {
+            return true;
+        }
+        let answer = self.may_receive(topic);
+        if answer {
+            cleared.store(token, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// Takes one packet from the client. What breaks the protocol closes the connection and is [`Step::Nothing`].

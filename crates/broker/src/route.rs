@@ -2,7 +2,7 @@
 //! changes. Sessions that are stored are named before they are given anything. Knows nothing of connections.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use mqtt::{Filter, Publish, QoS, SubscriptionId};
@@ -54,6 +54,8 @@ struct Direct {
     no_local: bool,
     retain: bool,
     ids: Vec<SubscriptionId>,
+    /// The gate that let this topic through, as [`crate::Gate::token`] names it.
+    cleared: AtomicU64,
 }
 
 /// Who gets one message, decided before anything is written or sent.
@@ -119,7 +121,7 @@ impl Broker {
         if route.stores && message.qos > QoS::AtMostOnce {
             return None;
         }
-        let mut frames = Frames::new(message);
+        let mut frames = Frames::new(message, route.direct.len() + route.groups.len());
         let mut delivered = 0;
         for direct in &route.direct {
             if direct.no_local && from == Some(direct.session.number()) {
@@ -130,6 +132,7 @@ impl Broker {
                 retain: direct.retain && message.retain,
                 ids: &direct.ids,
                 shared: None,
+                cleared: Some(&direct.cleared),
             };
             delivered += usize::from(direct.session.deliver(&mut frames, terms, None, now));
         }
@@ -164,7 +167,7 @@ impl Broker {
 
     /// Delivers what was planned, once what had to be stored is. How many sessions got it.
     pub fn carry_out(&self, plan: &Plan, message: &Publish, now: i64) -> usize {
-        let mut frames = Frames::new(message);
+        let mut frames = Frames::new(message, plan.recipients.len());
         plan.recipients.iter().filter(|planned| planned.deliver(&mut frames, now)).count()
     }
 
@@ -229,7 +232,8 @@ impl Planned {
     }
 
     fn deliver(&self, frames: &mut Frames<'_>, now: i64) -> bool {
-        let terms = Terms { qos: self.qos, retain: self.retain, ids: &self.ids, shared: self.shared.as_ref() };
+        let terms =
+            Terms { qos: self.qos, retain: self.retain, ids: &self.ids, shared: self.shared.as_ref(), cleared: None };
         self.session.deliver(frames, terms, self.seq, now)
     }
 }
@@ -242,6 +246,7 @@ impl Direct {
             no_local: subscriber.no_local,
             retain: subscriber.retain_as_published,
             ids: subscriber.id.into_iter().collect(),
+            cleared: AtomicU64::new(0),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mqtt::{Ack, Filter, Packet, Publish, QoS, ReasonCode, Subscription, SubscriptionId, Will};
@@ -76,6 +76,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) retain: bool,
     pub(crate) ids: &'a [SubscriptionId],
     pub(crate) shared: Option<&'a Filter>,
+    /// Where it is remembered that the gate has let this topic through.
+    pub(crate) cleared: Option<&'a AtomicU64>,
 }
 
 /// A message in a stored session, as it was found after a restart.
@@ -266,7 +268,8 @@ impl Session {
         let state = &mut *guard;
         if terms.qos == QoS::AtMostOnce {
             let Some(link) = &state.link else { return false };
-            return link.may_receive(frames.topic()) && link.put(frames, terms, None, false) == Put::Written;
+            return link.lets_through(frames.topic(), terms.cleared)
+                && link.put(frames, terms, None, false) == Put::Written;
         }
         if state.ended || (self.stored.is_some() && seq.is_none()) {
             return false;
@@ -299,7 +302,7 @@ impl Session {
         (seq, size): (u64, usize),
         now: i64,
     ) -> bool {
-        let written = if link.may_receive(frames.topic()) {
+        let written = if link.lets_through(frames.topic(), terms.cleared) {
             state.outbound.push(seq, terms.qos, Stage::Waiting, size, None);
             let packet_id = state.outbound.upcoming().map(|entry| entry.packet_id());
             link.put(frames, terms, packet_id, false)
@@ -560,7 +563,7 @@ fn send_held(link: &Link, held: &Held, qos: QoS, packet_id: NonZeroU16, repeated
         return Put::Unsuited; // [MQTT-3.3.2-5]
     }
     let ids = properties.map_or(&[][..], |properties| &properties.subscription_identifiers);
-    let terms = Terms { qos, retain: message.retain, ids, shared: None };
+    let terms = Terms { qos, retain: message.retain, ids, shared: None, cleared: None };
     let mut frames = Frames::aged(message, age);
     if !link.may_receive(frames.topic()) {
         return Put::Unsuited;

@@ -4,7 +4,7 @@
 //! The protocol is the broker's affair and the way of a message is `message`'s. Knows nothing of sockets or TLS.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use broker::{Closed, Detached, Due, Ended, Gate, Link, Session, Settled, Wake};
@@ -94,6 +94,9 @@ struct Grant {
     topics: String,
     filters: String,
     set: RwLock<Arc<PolicySet>>,
+    /// Stands for the set, unlike any other of the house; zero while its answers depend on the time.
+    token: AtomicU64,
+    tokens: Arc<AtomicU64>,
     clock: Arc<AtomicI64>,
 }
 
@@ -104,18 +107,37 @@ impl Grant {
 }
 
 impl Grant {
-    /// Whether this is the set in force.
-    fn is(&self, set: &Arc<PolicySet>) -> bool {
-        Arc::ptr_eq(&self.set.read().unwrap_or_else(PoisonError::into_inner), set)
+    fn new(scope: &Scope, set: PolicySet, tokens: Arc<AtomicU64>, clock: Arc<AtomicI64>) -> Self {
+        let token = AtomicU64::new(token_of(&set, &tokens));
+        Self {
+            topics: scope.arn(format_args!("topic/")),
+            filters: scope.arn(format_args!("topicfilter/")),
+            set: RwLock::new(Arc::new(set)),
+            token,
+            tokens,
+            clock,
+        }
     }
 
     /// Puts another set in place.
     fn replace(&self, set: PolicySet) {
+        let token = token_of(&set, &self.tokens);
+        // First the token goes, then the set comes: an answer of the old one is never filed under the new.
+        self.token.store(0, Ordering::Release);
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        self.token.store(token, Ordering::Release);
     }
 }
 
+fn token_of(set: &PolicySet, tokens: &AtomicU64) -> u64 {
+    if set.is_timeless() { tokens.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 }
+}
+
 impl Gate for Grant {
+    fn token(&self) -> u64 {
+        self.token.load(Ordering::Acquire)
+    }
+
     fn may_receive(&self, topic: &str) -> bool {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.load(Ordering::Relaxed);

@@ -5,7 +5,7 @@
 //! It owns no thread, socket or clock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use broker::{Broker, Route};
@@ -31,6 +31,8 @@ pub struct House {
     authority: Arc<dyn Authority>,
     spaces: RwLock<HashMap<Scope, Arc<Space>>>,
     clock: Arc<AtomicI64>,
+    /// Numbers for sets of policies, each used once.
+    tokens: Arc<AtomicU64>,
 }
 
 /// The topic space of a scope and who is connected to it.
@@ -134,6 +136,7 @@ impl House {
             authority,
             spaces: RwLock::default(),
             clock: Arc::default(),
+            tokens: Arc::default(),
         }
     }
 
@@ -313,6 +316,11 @@ impl House {
     pub(crate) fn context(&self, scope: &Scope, now: i64, entropy: u128) -> Context {
         self.hear_of_time(now);
         Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), settings: Arc::clone(&self.settings) }
+    }
+
+    /// Where numbers for sets of policies come from.
+    pub(crate) fn tokens(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.tokens)
     }
 
     /// The time as last heard from a door, for what happens between two requests.

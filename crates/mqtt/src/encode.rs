@@ -296,6 +296,66 @@ fn write_auth(auth: &Auth, sink: &mut impl Sink) {
     auth.properties.write(sink);
 }
 
+/// What one recipient's PUBLISH has of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishForm {
+    /// The recipient's version.
+    pub version: Version,
+    /// The QoS of the delivery.
+    pub qos: QoS,
+    /// The retain flag of the delivery.
+    pub retain: bool,
+    /// The packet identifier: with QoS 1 and 2 [MQTT-2.2.1-4].
+    pub packet_id: Option<NonZeroU16>,
+    /// Whether it is a repetition.
+    pub dup: bool,
+}
+
+/// Appends a message in a form of at most `max_packet` bytes, without a packet being made of it first: for a message that
+/// has one recipient. The message's own flags and packet identifier are ignored.
+pub fn encode_publish(
+    message: &Publish,
+    form: PublishForm,
+    max_packet: usize,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let topic = message.topic.as_ref().ok_or(EncodeError::NotAllowed("a message without a topic"))?;
+    let packet_id = match (form.qos, form.packet_id) {
+        (QoS::AtMostOnce, _) => None,
+        (_, None) => return Err(EncodeError::NotAllowed("no packet identifier with QoS 1 or 2")),
+        (_, id) => id,
+    };
+    let properties = match (form.version, &message.properties) {
+        (Version::V311, _) => 0,
+        (Version::V5, None) => 1,
+        (Version::V5, Some(_)) => {
+            let mut count = Count::default();
+            write_publish_properties(message, form.version, &mut count);
+            count.0
+        }
+    };
+    let id = if packet_id.is_some() { 2 } else { 0 };
+    let remaining = 2 + topic.as_bytes().len() + id + properties + message.payload.len();
+    if !fits(remaining, max_packet) {
+        return Err(EncodeError::TooLarge);
+    }
+    out.reserve(5 + remaining);
+    let dup = if form.dup && packet_id.is_some() { DUP } else { 0 };
+    out.byte(0x30 | dup | form.qos.number() << 1 | u8::from(form.retain));
+    out.varint(remaining);
+    out.prefixed(topic.as_bytes());
+    if let Some(id) = packet_id {
+        out.two(id.get());
+    }
+    match properties {
+        0 => {}
+        1 => out.byte(0),
+        _ => write_publish_properties(message, form.version, out),
+    }
+    out.slice(&message.payload);
+    Ok(())
+}
+
 /// A message encoded once, to be written to any number of recipients of the same version, QoS, retain flag and
 /// properties. Only the packet identifier and the DUP flag differ between them.
 #[derive(Debug, Clone)]

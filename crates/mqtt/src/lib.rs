@@ -29,7 +29,7 @@ mod encode;
 mod sink;
 
 pub use decode::Decoder;
-pub use encode::{EncodeError, PublishFrame, encode, encoded_len};
+pub use encode::{EncodeError, PublishForm, PublishFrame, encode, encode_publish, encoded_len};
 pub use packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling, SubAck, Subscribe, Subscription,
     UnsubAck, Unsubscribe, Version, Will,

@@ -3,7 +3,7 @@
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use broker::{Attached, Gate, Link, Offer, Wake};
 use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, Version, Will};
@@ -120,12 +120,7 @@ impl House {
     fn welcome(&self, cx: Context, guest: Guest) -> Vec<Job> {
         let Guest { peer, connect, offer, set, variables, connect_values, wake, arrived } = guest;
         let Context { scope, now, .. } = &cx;
-        let grant = Arc::new(Grant {
-            topics: scope.arn(format_args!("topic/")),
-            filters: scope.arn(format_args!("topicfilter/")),
-            set: RwLock::new(Arc::new(set)),
-            clock: self.clock(),
-        });
+        let grant = Arc::new(Grant::new(scope, set, self.tokens(), self.clock()));
         let space = self.space(scope);
         let gate = Arc::clone(&grant) as Arc<dyn Gate>;
         let will = offer.will.clone();

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use broker::{Closed, Step};
+use broker::{Closed, Gate as _, Step};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Text, Version};
 use policy::{Request, Resource};
 
@@ -77,13 +77,14 @@ impl House {
             }
         }
         let cx = self.context(&connection.scope, now, entropy);
+        let token = connection.grant.token();
         if let Err(no) = self.may_publish(connection, publish, &cx) {
             connection.decline(publish, no);
             return None;
         }
         let plain = message::is_plain(publish);
         if plain {
-            connection.learn_path(publish, &self.space(&connection.scope));
+            connection.learn_path(publish, token, &self.space(&connection.scope));
         }
         if !waits && !durable && plain && self.deliver(&cx, None, publish, from) {
             connection.succeed(publish);

@@ -3,9 +3,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use broker::Route;
+use broker::{Gate as _, Route};
 use mqtt::{Publish, Topic};
-use policy::PolicySet;
 
 use super::Connection;
 use crate::house::Space;
@@ -22,8 +21,8 @@ pub(super) struct Paths {
 
 struct Path {
     topic: Topic,
-    /// The policies that allowed it.
-    set: Arc<PolicySet>,
+    /// Stands for the policies that allowed it.
+    token: u64,
     route: Option<Route>,
 }
 
@@ -38,7 +37,7 @@ impl Connection {
         let Paths { paths, space } = &mut *paths;
         let space = space.as_ref()?;
         let path = paths.iter_mut().rev().find(|path| path.topic == *topic)?;
-        if !self.grant.is(&path.set) {
+        if path.token != self.grant.token() {
             return None;
         }
         let route = match path.route.take().filter(|route| space.broker.is_current(route)) {
@@ -48,16 +47,15 @@ impl Connection {
         Some(go(space, route))
     }
 
-    /// Remembers that a plain message may be published on this topic, unless the answer depends on the time of day.
-    pub(super) fn learn_path(&self, publish: &Publish, space: &Arc<Space>) {
-        let set = self.grant.set();
-        let Some(topic) = publish.topic.as_ref().filter(|_| set.is_timeless()) else { return };
+    /// Remembers that a plain message may be published on this topic by the policies that `token` stands for.
+    pub(super) fn learn_path(&self, publish: &Publish, token: u64, space: &Arc<Space>) {
+        let Some(topic) = publish.topic.as_ref().filter(|_| token != 0) else { return };
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         paths.space.get_or_insert_with(|| Arc::clone(space));
         paths.paths.retain(|path| path.topic != *topic);
         if paths.paths.len() >= AT_HAND {
             paths.paths.remove(0);
         }
-        paths.paths.push(Path { topic: topic.compact(), set, route: None });
+        paths.paths.push(Path { topic: topic.compact(), token, route: None });
     }
 }
