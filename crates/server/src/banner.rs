@@ -18,7 +18,11 @@ pub(crate) fn banner(endpoints: &Endpoints, data: &Path, quotas: Quotas, took: D
     } else {
         format!(" --data {}", quote(&data.to_string_lossy()))
     };
-    let lines = [
+    let plain = endpoints.mqtt_plain.map(|address| {
+        let policy = endpoints.mqtt_plain_policy.as_deref().unwrap_or_default();
+        format!("plain    mqtt://{:<29} no TLS, anybody may what policy {policy} allows", host(address))
+    });
+    let mut lines = vec![
         format!("{title:<64} {ready}"),
         format!("api      http://{http}"),
         format!("mqtt     mqtts://{:<28} X.509 required, policies enforced", host(*mqtts)),
@@ -26,6 +30,9 @@ pub(crate) fn banner(endpoints: &Endpoints, data: &Path, quotas: Quotas, took: D
         format!("data     {:<36} ca {}    quotas {quotas}", data.display(), ca.display()),
         format!("next     eval \"$(ombra env{which})\"    ombra demo    ombra tail{which}"),
     ];
+    if let Some(plain) = plain {
+        lines.insert(3, plain);
+    }
     lines.iter().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
@@ -54,14 +61,7 @@ mod tests {
 
     #[test]
     fn the_banner_names_what_answers() {
-        let endpoints = Endpoints {
-            http: "127.0.0.1:4583".parse().unwrap(),
-            mqtts: "127.0.0.1:8883".parse().unwrap(),
-            tls: "[::1]:8443".parse().unwrap(),
-            pid: 1,
-            region: String::new(),
-            account: String::new(),
-        };
+        let endpoints = Endpoints { tls: "[::1]:8443".parse().unwrap(), ..Endpoints::example() };
         let text = banner(&endpoints, Path::new("./ombra-data"), Quotas::Warn, Duration::from_millis(38));
         for expected in
             ["http://127.0.0.1:4583", "mqtts://localhost:8883 ", "https://[::1]:8443 ", "ready in 38 ms", "quotas warn"]
@@ -69,6 +69,11 @@ mod tests {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
         assert!(text.contains("\"$(ombra env)\""));
+        assert!(!text.contains("mqtt://"), "{text}");
+        let (mqtt_plain, mqtt_plain_policy) = (Some("127.0.0.1:1883".parse().unwrap()), Some("bench".to_owned()));
+        let plain = Endpoints { mqtt_plain, mqtt_plain_policy, ..Endpoints::example() };
+        let text = banner(&plain, Path::new("./ombra-data"), Quotas::Warn, Duration::ZERO);
+        assert!(text.contains("mqtt://localhost:1883 ") && text.contains("policy bench"), "{text}");
         let elsewhere = banner(&endpoints, Path::new("my data"), Quotas::Off, Duration::ZERO);
         assert!(elsewhere.contains("\"$(ombra env --data 'my data')\""), "{elsewhere}");
     }

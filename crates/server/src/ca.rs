@@ -21,6 +21,7 @@ use cloud::{Authority, Issued, KeyPair, NotIssued};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::{
@@ -35,6 +36,10 @@ use x509::{Certificate, Purpose};
 
 pub(crate) mod x509;
 
+const SERVER_PEM: &str = "server.pem";
+const SERVER_KEY: &str = "server.key";
+/// How the common names of our roots begin.
+const ROOT_NAME: &str = "ombra root ";
 const CERTIFICATE: &str = "CERTIFICATE";
 const PRIVATE_KEY: &str = "PRIVATE KEY";
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -72,6 +77,39 @@ pub(crate) struct Identity {
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
+impl Identity {
+    /// What `server.pem` (the chain, the server's certificate first) and `server.key` of a data directory hold, whoever
+    /// issued it.
+    pub(crate) fn read(dir: &Path) -> Result<Self, CaError> {
+        let (certificate_path, key_path) = (dir.join(SERVER_PEM), dir.join(SERVER_KEY));
+        let unusable = |path: &Path, why: &dyn fmt::Display| CaError::Unpresentable {
+            path: path.to_owned(),
+            why: why.to_string(),
+        };
+        let missing = |path: &Path| unusable(path, &"it is missing");
+        let certificates = read(&certificate_path)?.ok_or_else(|| missing(&certificate_path))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
+        let chain = chain.map_err(|error| unusable(&certificate_path, &error))?;
+        if chain.is_empty() {
+            return Err(unusable(&certificate_path, &"it holds no PEM certificate"));
+        }
+        let key = read(&key_path)?.ok_or_else(|| missing(&key_path))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&key_path, &error))?;
+        // Says whether the key is one we can use, and whether it is that of the certificate.
+        CertifiedKey::from_der(chain.clone(), key.clone_key(), &default_provider())
+            .map_err(|error| unusable(&key_path, &error))?;
+        Ok(Self { chain, key })
+    }
+}
+
+/// Whether neither this root nor another of ours has issued the certificate. What cannot be read is nobody's.
+fn is_of_others(pem: &[u8]) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(pem) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
+    let issuer = certificate.issuer();
+    !issuer.iter_common_name().any(|name| name.as_str().is_ok_and(|name| name.starts_with(ROOT_NAME)))
+}
+
 /// Why the authority cannot be used.
 #[derive(Debug)]
 pub(crate) enum CaError {
@@ -83,6 +121,13 @@ pub(crate) enum CaError {
         path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// The server's certificate or its key is there and cannot be presented.
+    Unpresentable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The cryptographic library refused to make or use a key.
     Crypto,
@@ -98,6 +143,13 @@ impl fmt::Display for CaError {
                     f,
                     "failed to use {path}: {why}; restore it from a backup, or remove ca.pem and ca.key to start \
                      with a new authority (devices must then trust the new ca.pem)"
+                )
+            }
+            Self::Unpresentable { path, why } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "failed to use {path}: {why}; put a PEM chain into server.pem and its key into server.key, or remove both"
                 )
             }
             Self::Crypto => f.write_str("failed to make a key: the system's random generator or memory is exhausted"),
@@ -144,9 +196,15 @@ impl CertificateAuthority {
     }
 
     /// The server certificate of a data directory (`server.pem`, `server.key`) for exactly these names and
-    /// addresses, issued anew when the names differ, when it is not ours, or when it ends within a month.
+    /// addresses, issued anew when the names differ, when an earlier root of ours issued it, or when it ends within a
+    /// month. One that somebody else issued is presented as it is.
     pub(crate) fn server_identity(&self, dir: &Path, names: &[String], now_ms: i64) -> Result<Identity, CaError> {
-        let (certificate_path, key_path) = (dir.join("server.pem"), dir.join("server.key"));
+        let (certificate_path, key_path) = (dir.join(SERVER_PEM), dir.join(SERVER_KEY));
+        if let (Some(certificate), Some(_)) = (read(&certificate_path)?, read(&key_path)?)
+            && is_of_others(certificate.as_bytes())
+        {
+            return Identity::read(dir);
+        }
         if let (Some(certificate), Some(key)) = (read(&certificate_path)?, read(&key_path)?)
             && let Ok(certificate) = CertificateDer::from_pem_slice(certificate.as_bytes())
             && let Ok(key_der) = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes())
@@ -198,7 +256,7 @@ impl CertificateAuthority {
         let key_id = x509::key_id(public_key.as_ref())?;
         // The name carries the key: clients that trust the roots of several ombras can tell them apart.
         let [a, b, c, d, ..] = key_id;
-        let subject = x509::name(Some("ombra"), &format!("ombra root {a:02x}{b:02x}{c:02x}{d:02x}"));
+        let subject = x509::name(Some("ombra"), &format!("{ROOT_NAME}{a:02x}{b:02x}{c:02x}{d:02x}"));
         let certificate = Certificate {
             issuer: &subject,
             issuer_key_id: key_id,
@@ -513,6 +571,57 @@ mod tests {
         let before = first.server_identity(home.path(), &names, NOW).unwrap().chain;
         let after = second.server_identity(home.path(), &names, NOW).unwrap().chain;
         assert_ne!(before[0], after[0]);
+    }
+
+    /// A certificate of a root that is not ombra's, as an operator brings it, and its key.
+    fn of_others() -> (String, String) {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let name = x509::name(Some("Plant"), "plant.example");
+        let public_key = key.public_key().as_der().unwrap();
+        let certificate = Certificate {
+            issuer: &name,
+            issuer_key_id: x509::key_id(public_key.as_ref()).unwrap(),
+            subject: &name,
+            public_key: public_key.as_ref(),
+            not_before_ms: NOW,
+            not_after_ms: NOW + DAY_MS,
+            serial: random().unwrap(),
+            purpose: Purpose::Server(&[]),
+        };
+        let pem = x509::pem(CERTIFICATE, &certificate.sign(&key).unwrap());
+        (pem, x509::pem(PRIVATE_KEY, key.to_pkcs8v1().unwrap().as_ref()))
+    }
+
+    #[test]
+    fn a_server_certificate_that_others_issued_is_presented_as_it_is() {
+        let (home, authority) = authority();
+        let (certificate, key) = of_others();
+        fs::write(home.path().join(SERVER_PEM), &certificate).unwrap();
+        fs::write(home.path().join(SERVER_KEY), &key).unwrap();
+        let identity = authority.server_identity(home.path(), &names(&["localhost"]), NOW).unwrap();
+        assert_eq!(identity.chain.iter().map(|der| der.to_vec()).collect::<Vec<_>>(), [der(&certificate)]);
+        assert_eq!(fs::read_to_string(home.path().join(SERVER_PEM)).unwrap(), certificate);
+    }
+
+    #[test]
+    fn an_identity_that_cannot_be_presented_names_the_file() {
+        let (home, _) = authority();
+        let (certificate, key) = of_others();
+        let check = |certificate: Option<&str>, key: Option<&str>, expected: &str| {
+            for (name, content) in [(SERVER_PEM, certificate), (SERVER_KEY, key)] {
+                match content {
+                    Some(content) => fs::write(home.path().join(name), content).unwrap(),
+                    None => drop(fs::remove_file(home.path().join(name))),
+                }
+            }
+            let error = Identity::read(home.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(None, Some(&key), "server.pem: it is missing");
+        check(Some("nothing"), Some(&key), "server.pem: it holds no PEM certificate");
+        check(Some(&certificate), None, "server.key: it is missing");
+        check(Some(&certificate), Some("nothing"), "server.key: ");
+        check(Some(&certificate), Some(&of_others().1), "server.key: ");
     }
 
     #[test]

@@ -50,7 +50,7 @@ enum Output {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run for development: loopback only, any access key accepted, device policies enforced
-    Dev(Flags),
+    Dev(Box<Flags>),
     /// Print shell lines that point AWS clients here: eval "$(ombra env)"
     Env,
     /// Make devices, or play one
@@ -119,7 +119,8 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
     let lookup = |name: &str| std::env::var_os(name);
     let typed = arguments.data.clone();
     let data = settings::data(arguments.data, &lookup);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // A server's connections have threads of their own; what is left for this one is little.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("failed to start threads: {error}")))?;

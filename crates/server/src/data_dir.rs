@@ -29,6 +29,12 @@ pub(crate) struct Endpoints {
     pub(crate) mqtts: SocketAddr,
     /// The TLS port that chooses the protocol by ALPN.
     pub(crate) tls: SocketAddr,
+    /// MQTT without TLS for development, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt_plain: Option<SocketAddr>,
+    /// The IoT policy of whoever comes in there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt_plain_policy: Option<String>,
     /// The process that serves them.
     pub(crate) pid: u32,
     /// The region that `ombra env` tells clients to use.
@@ -153,7 +159,16 @@ impl Endpoints {
     pub(crate) fn example() -> Self {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (region, account) = ("us-east-1".to_owned(), "000000000000".to_owned());
-        Self { http: address(4583), mqtts: address(8883), tls: address(8443), pid: 7, region, account }
+        Self {
+            http: address(4583),
+            mqtts: address(8883),
+            tls: address(8443),
+            mqtt_plain: None,
+            mqtt_plain_policy: None,
+            pid: 7,
+            region,
+            account,
+        }
     }
 }
 
@@ -238,6 +253,10 @@ mod tests {
             text.trim(),
             r#"{"http":"127.0.0.1:4583","mqtts":"127.0.0.1:8883","tls":"[::1]:8443","pid":7,"region":"us-east-1","account":"000000000000"}"#
         );
+        let (address, policy) = ("127.0.0.1:1883".parse().unwrap(), "bench".to_owned());
+        let plain = Endpoints { mqtt_plain: Some(address), mqtt_plain_policy: Some(policy), ..endpoints };
+        data.publish(&plain).unwrap();
+        assert_eq!(Endpoints::of(home.path()).unwrap(), plain);
         data.withdraw();
         let error = Endpoints::of(home.path()).unwrap_err();
         assert!(matches!(error, DataDirError::NotRunning(_)), "{error}");

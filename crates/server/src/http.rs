@@ -12,16 +12,18 @@ use cloud::neighbours::sts;
 use cloud::{Caller, House, Identity, Plan, Scope};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
+use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use wire::sign::{self, Rejected, Signable};
+use wire::sign::{self, Credential, Rejected, Signable};
 use wire::{Operation, Output, Refusal};
 
 use crate::server::Server;
 use crate::settings::ACCOUNT;
+use crate::websocket::{self, Granted};
 
 /// How long the head of a request may take, and how long its body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,53 +31,60 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of the head of a request.
 const HEAD: usize = 64 * 1024;
 
-/// A device on this connection, if it came over TLS with a certificate.
-#[derive(Clone, Debug)]
-pub(crate) struct Device {
-    /// The certificate's id.
-    pub(crate) certificate_id: String,
-}
-
 /// How a connection came in.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// The peer's address without the port.
     pub(crate) ip: String,
-    /// The device at the other end.
-    pub(crate) device: Option<Device>,
+    /// The same with the port, for people.
+    pub(crate) address: String,
+    /// The host name the client asked for over TLS.
+    pub(crate) server_name: Option<String>,
+    /// The id of the certificate of the device at the other end.
+    pub(crate) device: Option<String>,
     /// Whether the server's own pages are shown here: on the API's own listener only.
     pub(crate) pages: bool,
 }
 
 /// Serves one connection until it ends.
-pub(crate) async fn serve(
-    server: Arc<Server>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    entry: Entry,
-) {
+pub(crate) async fn serve<S>(server: Arc<Server>, stream: S, entry: Entry)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let entry = Arc::new(entry);
+    let granted = Arc::new(Granted::default());
     let mut stopping = server.stopping.clone();
-    let service = service_fn(|request| answer(Arc::clone(&server), Arc::clone(&entry), request));
+    let service = service_fn(|request| answer(Arc::clone(&server), Arc::clone(&entry), Arc::clone(&granted), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        // A broken connection has nobody left to tell.
-        _ = connection.as_mut() => return,
-        _ = stopping.wait_for(|stops| *stops) => connection.as_mut().graceful_shutdown(),
+    {
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        tokio::pin!(connection);
+        let stops = tokio::select! {
+            // A broken connection has nobody left to tell.
+            _ = connection.as_mut() => false,
+            _ = stopping.wait_for(|stops| *stops) => true,
+        };
+        if stops {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(PATIENCE, connection).await;
+        }
     }
-    let _ = tokio::time::timeout(PATIENCE, connection).await;
+    websocket::serve::<S>(&server, &granted).await;
 }
 
 async fn answer(
     server: Arc<Server>,
     entry: Arc<Entry>,
-    request: Request<Incoming>,
+    granted: Arc<Granted>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let response = match page(&server, &entry, &request) {
-        Some(response) => response,
-        None => operation(&server, &entry, request).await,
+    let response = if request.uri().path() == websocket::PATH {
+        open_websocket(&server, &entry, &mut request, &granted)
+    } else if let Some(response) = page(&server, &entry, &request) {
+        response
+    } else {
+        operation(&server, &entry, request).await
     };
     server.metrics.answered(response.status().as_u16());
     Ok(response)
@@ -130,6 +139,33 @@ fn events(server: &Server, query: &str) -> Response<Answer> {
     response
 }
 
+/// The answer after which the connection is no longer ours.
+fn open_websocket(
+    server: &Server,
+    entry: &Entry,
+    request: &mut Request<Incoming>,
+    granted: &Granted,
+) -> Response<Answer> {
+    match websocket::open(server, entry, request, granted) {
+        Ok(accept) => {
+            let mut response = Response::new(Answer::Whole(None));
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            set(&mut response, "connection", "Upgrade");
+            set(&mut response, "upgrade", "websocket");
+            set(&mut response, "sec-websocket-accept", &accept);
+            set(&mut response, "sec-websocket-protocol", websocket::SUBPROTOCOL);
+            response
+        }
+        Err(refusal) => {
+            let mut response = replied(wire::reply(None, Err(refusal), &server.request_id()));
+            if response.status() == StatusCode::UPGRADE_REQUIRED {
+                set(&mut response, "sec-websocket-version", "13");
+            }
+            response
+        }
+    }
+}
+
 /// An operation of the API.
 async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
     let request_id = server.request_id();
@@ -144,6 +180,10 @@ async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -
         },
         Err(refusal) => wire::reply(None, Err(refusal), &request_id),
     };
+    replied(reply)
+}
+
+fn replied(reply: wire::Reply) -> Response<Answer> {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Answer::Whole(Some(reply.body)));
     *response.status_mut() = status;
@@ -162,14 +202,18 @@ struct Read {
     body: Bytes,
 }
 
-async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
-    let (head, body) = request.into_parts();
-    let headers = head.headers.iter().map(|(name, value)| {
+/// The headers in the order they came, names in lower case.
+pub(crate) fn text_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, Refusal> {
+    let headers = headers.iter().map(|(name, value)| {
         let value = std::str::from_utf8(value.as_bytes());
         value.map(|value| (name.as_str().to_owned(), value.to_owned()))
     });
-    let headers: Result<Vec<_>, _> = headers.collect();
-    let headers = headers.map_err(|_| Refusal::invalid_request("A header is not UTF-8."))?;
+    headers.collect::<Result<_, _>>().map_err(|_| Refusal::invalid_request("A header is not UTF-8."))
+}
+
+async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
+    let (head, body) = request.into_parts();
+    let headers = text_headers(&head.headers)?;
     let too_large = || Refusal::payload_too_large("The payload exceeds the maximum size allowed");
     // What announces itself as too large is not waited for.
     if body.size_hint().lower() > wire::MAX_BODY_BYTES as u64 {
@@ -245,22 +289,26 @@ fn identify(server: &Server, entry: &Entry, request: &Read) -> Result<(Caller, S
     let signed = Signable { method, path, query, headers, payload: body };
     let credential = sign::credential(&signed).map_err(|rejected| refusal(&rejected))?;
     if let Some(credential) = credential {
-        let key = credential.access_key_id.clone();
-        let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
-        let account = if is_account { key.as_str() } else { ACCOUNT };
-        let scope = Scope::new(account, &credential.region);
-        return Ok((Caller { scope, identity: Identity::Key(key) }, credential.service));
+        let scope = scope_of(&credential);
+        return Ok((Caller { scope, identity: Identity::Key(credential.access_key_id) }, credential.service));
     }
-    let Some(device) = &entry.device else {
+    let Some(certificate_id) = entry.device.clone() else {
         return Err(refusal(&Rejected::missing()));
     };
-    let certificate_id = device.certificate_id.clone();
     let scope = server.scope_of(&certificate_id, &entry.ip)?;
     let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
     Ok((Caller { scope, identity }, "iotdata".to_owned()))
 }
 
-fn refusal(rejected: &Rejected) -> Refusal {
+/// The scope of an access key: one of twelve digits is an account of its own.
+pub(crate) fn scope_of(credential: &Credential) -> Scope {
+    let key = credential.access_key_id.as_str();
+    let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
+    Scope::new(if is_account { key } else { ACCOUNT }, &credential.region)
+}
+
+/// The answer to a claim that is not taken.
+pub(crate) fn refusal(rejected: &Rejected) -> Refusal {
     Refusal::new(rejected.error, rejected.message.clone()).with_status(Rejected::STATUS)
 }
 

@@ -7,13 +7,17 @@ mod data_dir;
 mod desk;
 mod events;
 mod http;
+mod listeners;
 mod log;
 mod metrics;
 mod mqtt;
+mod reload;
 mod serve;
 mod server;
 mod settings;
 mod tls;
+mod websocket;
+mod workers;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -3,7 +3,6 @@
 //! unknown here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Closed, Wake};
@@ -14,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::metrics::Counted;
 use crate::server::Server;
+use crate::websocket::stream::closed;
 
 /// How long a client may take from the end of the handshake to its CONNECT.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl Wake for Bell {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
-    let mut line = Line::new(stream);
+    let mut line = Line::new(Counted::new(stream, &server.metrics));
     let bell = Arc::new(Bell(Notify::new()));
     let Some(connection) = let_in(server, &mut line, peer, &bell).await else { return };
     exchange(server, &mut line, &connection, &bell).await;
@@ -129,7 +130,8 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             // What arrived while much was written is looked at before its sender is called silent.
             biased;
             read = line.read(), if reads => match read {
-                Ok(0) | Err(_) => link.close(Closed::ConnectionLost),
+                Ok(0) => link.close(Closed::ConnectionLost),
+                Err(error) => link.close(closed(&error)),
                 Ok(_) => link.attend(),
             },
             () = bell.0.notified() => {}
@@ -197,11 +199,12 @@ async fn take_packets<S>(
 ) -> bool {
     let link = connection.link();
     let now = server.now();
-    let mut taken = 0;
+    let (mut taken, mut messages) = (0, 0);
     while !connection.is_busy() {
         match line.decoder.decode(&mut line.input) {
             Ok(Some(packet)) => {
                 taken += 1;
+                messages += u64::from(matches!(packet, Packet::Publish(_)));
                 // Unpredictable because where it started is.
                 *entropy = entropy.wrapping_add(1);
                 if let Some(job) = server.house.receive(connection, packet, now, *entropy) {
@@ -218,7 +221,7 @@ async fn take_packets<S>(
             }
         }
     }
-    server.metrics.packets.fetch_add(taken, Ordering::Relaxed);
+    server.metrics.received(taken, messages);
     taken > 0
 }
 

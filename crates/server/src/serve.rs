@@ -1,15 +1,15 @@
-//! The server: opens the data directory and the doors, lets connections in, and closes everything in order.
-//! It knows which door a connection goes to, not what is said there.
+//! The server: opens the data directory, the store and the doors, and closes everything in order. Who comes in through
+//! the doors is unknown here.
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use cloud::{House, Peer, Principal, Refused};
+use cloud::House;
 use store::Store;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -17,12 +17,13 @@ use crate::ca::{CaError, CertificateAuthority, server_names};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::desk::Desk;
 use crate::events::Events;
-use crate::http::{self, Device, Entry};
+use crate::listeners::Listeners;
 use crate::metrics::Metrics;
-use crate::mqtt;
+use crate::reload::Watch;
 use crate::server::{Server, now_ms};
-use crate::settings::{ACCOUNT, Durability, Quotas, REGION, Settings};
-use crate::tls::{Accepted, Doors, Port, Protocol};
+use crate::settings::{Durability, Quotas, Settings};
+use crate::tls::Doors;
+use crate::workers::Workers;
 
 /// How long open connections may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub(crate) struct Running {
     open: watch::Receiver<()>,
     house: Arc<House>,
     desk: JoinHandle<()>,
+    workers: Workers,
 }
 
 /// Why the server did not start, with the way out.
@@ -98,12 +100,13 @@ impl From<CaError> for StartError {
 
 /// Starts everything; when this returns, every door answers and `endpoints.json` says where.
 pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
-    raise_descriptor_limit();
+    let max_connections = affordable(settings.max_connections);
     let data = DataDir::open(&settings.data)?;
     let listeners = Listeners::open(settings).await?;
     let endpoints = listeners.endpoints()?;
     let ca = CertificateAuthority::open(data.path(), now_ms())?;
     let identity = ca.server_identity(data.path(), &server_names(&settings.tls_names), now_ms())?;
+    let watch = Watch::new(data.path());
     let doors = Doors::new(&identity).map_err(|error| StartError::System(format!("prepare TLS: {error}")))?;
     let options = store::Options {
         durability: match settings.durability {
@@ -118,17 +121,30 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
     let house = Arc::new(House::new(store, house_settings(settings, &endpoints), Arc::new(ca), witness));
     let follow = house.restore(now_ms()).map_err(StartError::Store)?;
+    let count = settings.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let workers = Workers::start(count);
+    let workers = workers.map_err(|error| StartError::System(format!("start {count} worker threads: {error}")))?;
     let (broken_tx, broken) = watch::channel(false);
     let opened = Desk::open(Arc::clone(&house), broken_tx);
     let (desk, thread) = opened.map_err(|error| StartError::System(format!("start the desk's thread: {error}")))?;
     let (stop, stopping) = watch::channel(false);
     let (open_tx, open) = watch::channel(());
-    let server = Arc::new(Server { house: Arc::clone(&house), desk, events, metrics, stopping, doors, _open: open_tx });
+    let server = Arc::new(Server {
+        house: Arc::clone(&house),
+        desk,
+        events,
+        metrics,
+        stopping,
+        doors,
+        max_connections,
+        _open: open_tx,
+    });
     server.desk.bring_all(follow).await;
     tokio::spawn(tick(Arc::downgrade(&server)));
-    listeners.serve(&server);
+    listeners.serve(&server, &workers.team());
+    tokio::spawn(watch.run(server));
     data.publish(&endpoints)?;
-    Ok(Running { endpoints, data, stop, broken, open, house, desk: thread })
+    Ok(Running { endpoints, data, stop, broken, open, house, desk: thread, workers })
 }
 
 /// Lets time pass for the house: wills that wait, sessions that end.
@@ -163,7 +179,11 @@ impl Running {
             tracing::warn!("some connections did not end in time");
             return;
         }
-        let joined = tokio::task::spawn_blocking(move || self.desk.join());
+        let (desk, workers) = (self.desk, self.workers);
+        let joined = tokio::task::spawn_blocking(move || {
+            let _ = desk.join();
+            workers.end();
+        });
         if tokio::time::timeout(DRAIN, joined).await.is_err() {
             tracing::warn!("the last commit did not end in time");
         }
@@ -182,120 +202,30 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints) -> cloud::Settings
     cloud::Settings { endpoint, quotas, broker: broker::Settings::default() }
 }
 
-/// A connection is a descriptor, and the soft limit of a shell is far below what devices need. What cannot be had
-/// is done without: accepting then says when it runs out.
+/// Descriptors that are not for connections: the store's files, the listeners, the runtimes.
+const RESERVED: usize = 512;
+
+/// The connections that may be open at a time, at most this many. A connection is a descriptor, and the soft limit of
+/// a shell is far below what devices need, so it is raised as far as it goes.
+fn affordable(wanted: usize) -> usize {
+    let Some(limit) = raise_descriptor_limit() else { return wanted };
+    let room = limit.saturating_sub(RESERVED).max(limit / 2).max(1);
+    if wanted > room {
+        tracing::info!(wanted, room, "the limit of open files allows fewer connections; `ulimit -n` raises it");
+    }
+    wanted.min(room)
+}
+
+/// How many descriptors there may be; none if there is no limit.
 #[cfg(unix)]
-fn raise_descriptor_limit() {
+fn raise_descriptor_limit() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
 }
 
 #[cfg(not(unix))]
-fn raise_descriptor_limit() {}
-
-/// The three ports, bound.
-struct Listeners {
-    http: TcpListener,
-    mqtts: TcpListener,
-    tls: TcpListener,
-}
-
-impl Listeners {
-    async fn open(settings: &Settings) -> Result<Self, StartError> {
-        Ok(Self {
-            http: listen("http", settings.http).await?,
-            mqtts: listen("mqtts", settings.mqtts).await?,
-            tls: listen("tls", settings.tls).await?,
-        })
-    }
-
-    fn endpoints(&self) -> Result<Endpoints, StartError> {
-        let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|error| StartError::System(format!("read a listener's address: {error}")))
-        };
-        Ok(Endpoints {
-            http: address(&self.http)?,
-            mqtts: address(&self.mqtts)?,
-            tls: address(&self.tls)?,
-            pid: std::process::id(),
-            region: REGION.to_owned(),
-            account: ACCOUNT.to_owned(),
-        })
-    }
-
-    fn serve(self, server: &Arc<Server>) {
-        tokio::spawn(accept(self.http, Arc::clone(server), None));
-        tokio::spawn(accept(self.mqtts, Arc::clone(server), Some(Port::Mqtts)));
-        tokio::spawn(accept(self.tls, Arc::clone(server), Some(Port::Tls)));
-    }
-}
-
-async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Port { flag, address, error })
-}
-
-/// Lets connections in until the server stops. `port` is none where there is no TLS.
-async fn accept(listener: TcpListener, server: Arc<Server>, port: Option<Port>) {
-    let mut stopping = server.stopping.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stops| *stops) => return,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let server = Arc::clone(&server);
-                tokio::spawn(receive(server, stream, address, port));
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: those that end make room, and a short rest keeps the log readable.
-                tracing::warn!(%error, "failed to accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Takes one connection to its door.
-async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, port: Option<Port>) {
-    let ip = address.ip().to_string();
-    let Some(port) = port else {
-        // Small answers should not wait for more to send.
-        let _ = stream.set_nodelay(true);
-        return http::serve(server, stream, Entry { ip, device: None, pages: true }).await;
-    };
-    let accepted = match server.doors.accept(stream, port).await {
-        Ok(accepted) => accepted,
-        Err(refused) => {
-            let (reason, peer) = (refused.to_string(), address.to_string());
-            let Some(decision) = refused.decision() else { return tracing::debug!(peer, reason, "no handshake") };
-            let (action, decision) = ("TLS".to_owned(), decision.to_owned());
-            return server.refused(Refused { action, decision, reason, peer, ..Refused::default() });
-        }
-    };
-    let Accepted { stream, protocol, certificate, server_name, .. } = accepted;
-    let certificate_id = certificate.as_ref().map(|der| cloud::certificate_id(der));
-    match (protocol, certificate_id) {
-        (Protocol::Mqtt, Some(certificate_id)) => {
-            let principal = Principal::Certificate(certificate_id);
-            let peer = Peer { ip, address: address.to_string(), server_name, principal };
-            mqtt::serve(&server, stream, peer).await;
-        }
-        (Protocol::Mqtt, None) => {
-            server.refused(Refused {
-                action: "iot:Connect".to_owned(),
-                decision: "NOT_BUILT".to_owned(),
-                reason: "ALPN mqtt means a custom authorizer, and those are not built yet; use x-amzn-mqtt-ca and a certificate"
-                    .to_owned(),
-                peer: address.to_string(),
-                ..Refused::default()
-            });
-            mqtt::turn_away(stream, ::mqtt::ReasonCode::NotAuthorized).await;
-        }
-        (Protocol::Http, certificate_id) => {
-            let device = certificate_id.map(|certificate_id| Device { certificate_id });
-            http::serve(server, stream, Entry { ip, device, pages: false }).await;
-        }
-    }
+fn raise_descriptor_limit() -> Option<usize> {
+    None
 }

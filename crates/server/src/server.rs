@@ -23,6 +23,8 @@ pub(crate) struct Server {
     /// Turns true when the server stops.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) doors: Doors,
+    /// Connections that may be open at a time.
+    pub(crate) max_connections: usize,
     /// Never sent on: it closes when the last connection lets go of the server.
     pub(crate) _open: watch::Sender<()>,
 }

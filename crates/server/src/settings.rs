@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -14,6 +15,9 @@ use crate::ca::is_server_name;
 pub(crate) const ACCOUNT: &str = "000000000000";
 /// The region that `ombra env` tells clients to use.
 pub(crate) const REGION: &str = "us-east-1";
+
+/// Connections that may be open at a time, unless somebody says otherwise.
+const MAX_CONNECTIONS: usize = 100_000;
 
 /// The flags of `ombra dev`, as typed.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,6 +31,18 @@ pub(crate) struct Flags {
     /// Where TLS answers that chooses MQTT or HTTPS by ALPN [default: 127.0.0.1:8443] [env: OMBRA_TLS]
     #[arg(long, value_name = "ADDR")]
     pub(crate) tls: Option<String>,
+    /// Where MQTT without TLS answers, for development; needs --mqtt-plain-policy [default: nowhere] [env: OMBRA_MQTT_PLAIN]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) mqtt_plain: Option<String>,
+    /// The IoT policy that says what anybody on --mqtt-plain may do [env: OMBRA_MQTT_PLAIN_POLICY]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mqtt_plain_policy: Option<String>,
+    /// Threads that serve connections [default: one for each core] [env: OMBRA_WORKERS]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<String>,
+    /// Connections open at a time [default: 100000, or what the limit of open files allows] [env: OMBRA_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<String>,
     /// Whether AWS's quotas are ignored, reported or enforced [default: warn] [env: OMBRA_QUOTAS]
     #[arg(long, value_name = "off|warn|aws")]
     pub(crate) quotas: Option<String>,
@@ -49,12 +65,27 @@ pub(crate) struct Settings {
     pub(crate) mqtts: SocketAddr,
     /// Where TLS answers that chooses the protocol by ALPN.
     pub(crate) tls: SocketAddr,
+    /// Where MQTT without TLS answers, if anywhere.
+    pub(crate) mqtt_plain: Option<Plain>,
+    /// Threads that serve connections; none means one for each core.
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// Connections that may be open at a time.
+    pub(crate) max_connections: usize,
     /// What is done about AWS's quotas.
     pub(crate) quotas: Quotas,
     /// What an acknowledgement promises.
     pub(crate) durability: Durability,
     /// Names and addresses for the server certificate, beyond those of this machine.
     pub(crate) tls_names: Vec<String>,
+}
+
+/// MQTT without TLS, for development.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plain {
+    /// Where it answers.
+    pub(crate) address: SocketAddr,
+    /// The IoT policy that says what anybody there may do.
+    pub(crate) policy: String,
 }
 
 /// What is done about AWS's quotas.
@@ -96,6 +127,10 @@ impl Flags {
             http: self.http.or(others.http),
             mqtts: self.mqtts.or(others.mqtts),
             tls: self.tls.or(others.tls),
+            mqtt_plain: self.mqtt_plain.or(others.mqtt_plain),
+            mqtt_plain_policy: self.mqtt_plain_policy.or(others.mqtt_plain_policy),
+            workers: self.workers.or(others.workers),
+            max_connections: self.max_connections.or(others.max_connections),
             quotas: self.quotas.or(others.quotas),
             durability: self.durability.or(others.durability),
             tls_names: [self.tls_names, others.tls_names].concat(),
@@ -126,6 +161,13 @@ impl Settings {
             http: loopback(ask("http", flags.http)?, 4583)?,
             mqtts: loopback(ask("mqtts", flags.mqtts)?, 8883)?,
             tls: loopback(ask("tls", flags.tls)?, 8443)?,
+            mqtt_plain: plain(
+                ask("mqtt-plain", flags.mqtt_plain)?,
+                ask("mqtt-plain-policy", flags.mqtt_plain_policy)?,
+            )?,
+            workers: number(ask("workers", flags.workers)?, 1024)?,
+            max_connections: number(ask("max-connections", flags.max_connections)?, 10_000_000)?
+                .map_or(MAX_CONNECTIONS, NonZeroUsize::get),
             quotas: choice(ask("quotas", flags.quotas)?, Quotas::Warn)?,
             durability: choice(ask("durability", flags.durability)?, Durability::Durable)?,
             tls_names,
@@ -134,7 +176,8 @@ impl Settings {
 
     /// The same on any free ports, for a server that must not disturb another.
     pub(crate) fn on_free_ports(mut self) -> Self {
-        for address in [&mut self.http, &mut self.mqtts, &mut self.tls] {
+        let plain = self.mqtt_plain.as_mut().map(|plain| &mut plain.address);
+        for address in [&mut self.http, &mut self.mqtts, &mut self.tls].into_iter().chain(plain) {
             address.set_port(0);
         }
         self
@@ -167,6 +210,28 @@ fn ask(name: &str, typed: Option<String>, env: &dyn Fn(&str) -> Option<OsString>
     }
 }
 
+/// Without TLS nobody can say who he is, so the listener is nothing without the policy that everybody there is held to.
+fn plain(address: Option<Said>, policy: Option<Said>) -> Result<Option<Plain>, BadSetting> {
+    let (address, policy) = match (address, policy) {
+        (None, None) => return Ok(None),
+        (Some(address), Some(policy)) => (address, policy),
+        (Some((from, value)), None) => {
+            return Err(BadSetting(format!(
+                "{from} {value}: needs --mqtt-plain-policy too, the name of the IoT policy that says what may be done there"
+            )));
+        }
+        (None, Some((from, value))) => {
+            return Err(BadSetting(format!("{from} {value}: means nothing without --mqtt-plain 127.0.0.1:1883")));
+        }
+    };
+    let (from, name) = policy;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+    if !(1..=128).contains(&name.len()) || !name.bytes().all(fits) {
+        return Err(BadSetting(format!("{from} {name}: not the name of a policy (1 to 128 letters, digits, _+=,.@-)")));
+    }
+    Ok(Some(Plain { address: loopback(Some(address), 1883)?, policy: name }))
+}
+
 fn loopback(said: Option<Said>, default_port: u16) -> Result<SocketAddr, BadSetting> {
     let Some((from, value)) = said else { return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), default_port)) };
     let numeric = value.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
@@ -186,6 +251,12 @@ fn loopback(said: Option<Said>, default_port: u16) -> Result<SocketAddr, BadSett
 
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
+}
+
+fn number(said: Option<Said>, at_most: usize) -> Result<Option<NonZeroUsize>, BadSetting> {
+    let Some((from, value)) = said else { return Ok(None) };
+    let number = value.parse().ok().filter(|number: &NonZeroUsize| number.get() <= at_most);
+    number.map(Some).ok_or_else(|| BadSetting(format!("{from} {value}: must be a number from 1 to {at_most}")))
 }
 
 fn choice<T: ValueEnum>(said: Option<Said>, default: T) -> Result<T, BadSetting> {
@@ -217,6 +288,7 @@ mod tests {
         assert_eq!(settings.mqtts, "127.0.0.1:8883".parse().unwrap());
         assert_eq!(settings.tls, "127.0.0.1:8443".parse().unwrap());
         assert_eq!((settings.quotas, settings.durability), (Quotas::Warn, Durability::Durable));
+        assert_eq!((settings.workers, settings.max_connections), (None, 100_000));
         assert_eq!(settings.on_free_ports().mqtts.port(), 0);
     }
 
@@ -233,6 +305,14 @@ mod tests {
     }
 
     #[test]
+    fn mqtt_without_tls_is_off_unless_asked_for_with_its_policy() {
+        assert_eq!(settle(Flags::default(), &[]).unwrap().mqtt_plain, None);
+        let env = [("OMBRA_MQTT_PLAIN", "localhost:1883"), ("OMBRA_MQTT_PLAIN_POLICY", "bench")];
+        let plain = settle(Flags::default(), &env).unwrap().mqtt_plain.unwrap();
+        assert_eq!((plain.address, plain.policy.as_str()), ("127.0.0.1:1883".parse().unwrap(), "bench"));
+    }
+
+    #[test]
     fn what_cannot_be_meant_names_its_source() {
         let check = |flags, env: &[(&str, &str)], expected: &str| {
             let error = settle(flags, env).unwrap_err().to_string();
@@ -243,6 +323,17 @@ mod tests {
         check(http("[::]:4583"), &[], "loopback addresses only");
         check(Flags::default(), &[("OMBRA_MQTTS", "10.0.0.1:1")], "OMBRA_MQTTS 10.0.0.1:1: `ombra dev`");
         check(Flags::default(), &[("OMBRA_DURABILITY", "some")], "OMBRA_DURABILITY some: must be durable or relaxed");
+        check(Flags::default(), &[("OMBRA_WORKERS", "0")], "OMBRA_WORKERS 0: must be a number from 1 to 1024");
+        check(Flags { max_connections: Some("all".into()), ..Flags::default() }, &[], "--max-connections all: must be");
+        let plain = |address: &str, policy: Option<&str>| Flags {
+            mqtt_plain: Some(address.to_owned()),
+            mqtt_plain_policy: policy.map(str::to_owned),
+            ..Flags::default()
+        };
+        check(plain("127.0.0.1:1883", None), &[], "needs --mqtt-plain-policy too");
+        check(plain("0.0.0.0:1883", Some("open")), &[], "--mqtt-plain 0.0.0.0:1883: `ombra dev`");
+        check(plain("127.0.0.1:1883", Some("a b")), &[], "--mqtt-plain-policy a b: not the name of a policy");
+        check(Flags::default(), &[("OMBRA_MQTT_PLAIN_POLICY", "p")], "means nothing without --mqtt-plain");
         check(Flags { tls_names: vec!["a b".into()], ..Flags::default() }, &[], "--tls-name a b");
     }
 

@@ -3,12 +3,15 @@
 //! active is decided behind this door, where the accounts are known.
 
 use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -18,6 +21,7 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -29,9 +33,13 @@ use crate::ca::x509::is_signed_by;
 /// A handshake that takes longer is given up: it holds a socket and, so far, nobody has proved anything.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes that are computed at a time. A connection that has not said hello yet is not among them, so that silent
-/// ones keep nobody waiting.
-const TOGETHER: usize = 1024;
+/// Handshakes of one thread that may be under way after the ClientHello, each holding some tens of kilobytes. A
+/// connection that has not said hello yet is not among them, so that silent ones keep nobody waiting.
+const UNDER_WAY: usize = 4096;
+
+/// Handshakes that one thread computes before it looks again at the connections it has. Each takes some hundred
+/// microseconds, which is what a storm of new connections may add to the delay of everybody's messages.
+const IN_A_ROW: usize = 4;
 
 /// Which of the two TLS ports a connection came in on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +103,20 @@ impl TlsRefused {
     }
 }
 
+impl TlsRefused {
+    /// What went wrong, as a label for counting.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.why {
+            Why::TimedOut => "timed_out",
+            Why::NoCertificate => "no_certificate",
+            Why::UnknownAlpn => "unknown_alpn",
+            Why::NotPossessed => "invalid_certificate",
+            Why::PeerAlert(_) => "refused_by_client",
+            Why::Broken(_) => "broken",
+        }
+    }
+}
+
 impl fmt::Display for TlsRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.why.fmt(f)?;
@@ -122,13 +144,28 @@ impl fmt::Display for Why {
 
 impl std::error::Error for TlsRefused {}
 
+/// How the handshakes of one thread take turns, so that those who are connected are served in between.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    under_way: Semaphore,
+    computing: Semaphore,
+}
+
+impl Turns {
+    /// Nobody is waiting.
+    pub(crate) fn new() -> Self {
+        Self { under_way: Semaphore::new(UNDER_WAY), computing: Semaphore::new(IN_A_ROW) }
+    }
+}
+
 /// The TLS side of both ports.
 #[derive(Debug)]
 pub(crate) struct Doors {
-    /// One way in for each ALPN, in the order of [`WAYS`].
-    ways: Vec<Arc<ServerConfig>>,
-    turns: Semaphore,
+    /// One way in for each ALPN, in the order of [`WAYS`]; swapped whole when the identity changes.
+    ways: RwLock<Ways>,
 }
+
+type Ways = Arc<[Arc<ServerConfig>]>;
 
 /// How a connection goes on once its ClientHello is read.
 struct Way {
@@ -167,34 +204,60 @@ const WAYS: [Way; 7] = [
 impl Doors {
     /// Prepares both ports to present this identity.
     pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(default_provider());
-        let ways = WAYS.iter().map(|way| config(&provider, identity, way).map(Arc::new));
-        Ok(Self { ways: ways.collect::<Result<_, _>>()?, turns: Semaphore::new(TOGETHER) })
+        Ok(Self { ways: RwLock::new(ways(identity)?) })
+    }
+
+    /// Presents another identity from the next handshake on; who is connected stays so. One that cannot be presented
+    /// changes nothing.
+    pub(crate) fn present(&self, identity: &Identity) -> Result<(), rustls::Error> {
+        let ways = ways(identity)?;
+        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = ways;
+        Ok(())
     }
 
     /// Takes a fresh connection through its handshake.
-    pub(crate) async fn accept(&self, tcp: TcpStream, port: Port) -> Result<Accepted, TlsRefused> {
-        // Small packets answer small packets here; waiting to fill a segment only adds latency. A socket that
-        // cannot be set so is about to fail anyway, and says so at the first read.
-        let _ = tcp.set_nodelay(true);
+    pub(crate) async fn accept(&self, tcp: TcpStream, port: Port, turns: &Turns) -> Result<Accepted, TlsRefused> {
         let mut server_name = None;
-        match timeout(HANDSHAKE, self.shake_hands(tcp, port, &mut server_name)).await {
+        match timeout(HANDSHAKE, self.shake_hands(tcp, port, turns, &mut server_name)).await {
             Ok(Ok(accepted)) => Ok(accepted),
             Ok(Err(error)) => Err(TlsRefused { why: why(error), server_name }),
             Err(_elapsed) => Err(TlsRefused { why: Why::TimedOut, server_name }),
         }
     }
 
-    async fn shake_hands(&self, tcp: TcpStream, port: Port, asked: &mut Option<String>) -> io::Result<Accepted> {
+    async fn shake_hands(
+        &self,
+        tcp: TcpStream,
+        port: Port,
+        turns: &Turns,
+        asked: &mut Option<String>,
+    ) -> io::Result<Accepted> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
         let index = choose(port, &hello.client_hello());
         *asked = hello.client_hello().server_name().map(str::to_owned);
-        let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
-        let stream = hello.into_stream(Arc::clone(&self.ways[index])).await?;
+        let _place = turns.under_way.acquire().await.map_err(io::Error::other)?;
+        let turn = turns.computing.acquire().await.map_err(io::Error::other)?;
+        let ways = Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner));
+        // Our half of the key exchange is computed here and in the first poll; the client's answers then come one by
+        // one, at the pace at which they were asked for.
+        let mut rest = hello.into_stream(Arc::clone(&ways[index]));
+        let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut rest).poll(cx))).await;
+        // The turn ends when the runtime has looked for news of all its other connections.
+        yield_now().await;
+        drop(turn);
+        let stream = match first {
+            Poll::Ready(done) => done?,
+            Poll::Pending => rest.await?,
+        };
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|certificate| certificate.clone().into_owned());
         Ok(Accepted { stream, protocol: WAYS[index].protocol, certificate, server_name: asked.take() })
     }
+}
+
+fn ways(identity: &Identity) -> Result<Ways, rustls::Error> {
+    let provider = Arc::new(default_provider());
+    WAYS.iter().map(|way| config(&provider, identity, way).map(Arc::new)).collect()
 }
 
 /// The index in [`WAYS`] for what the client offers. An offer of only unknown protocols leads to some way with
@@ -224,9 +287,13 @@ fn config(provider: &Arc<CryptoProvider>, identity: &Identity, way: &Way) -> Res
     };
     let mut config = builder.with_single_cert(identity.chain.clone(), identity.key.clone_key())?;
     config.alpn_protocols = way.alpn.map(|alpn| alpn.as_bytes().to_vec()).into_iter().collect();
-    // No resumption, as on AWS: every connection proves its key anew.
+    // A ticket holds the certificate that was proved, sealed with a key that only this way in has: what was not asked
+    // for a certificate elsewhere cannot be carried here. AWS resumes nothing, so this is an addition that spares
+    // devices the public-key arithmetic; whether the certificate is still good is asked at every CONNECT.
+    config.ticketer = Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    // Each is as long as the client's certificate, and a device comes back with one.
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 
@@ -309,7 +376,7 @@ mod tests {
     use cloud::Authority as _;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{PrivateKeyDer, ServerName};
-    use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+    use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsConnector;
@@ -318,7 +385,7 @@ mod tests {
     use crate::ca::{CertificateAuthority, server_names};
 
     struct House {
-        _home: tempfile::TempDir,
+        home: tempfile::TempDir,
         authority: CertificateAuthority,
         doors: Doors,
     }
@@ -331,7 +398,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let authority = CertificateAuthority::open(home.path(), now_ms()).unwrap();
         let identity = authority.server_identity(home.path(), &server_names(&[]), now_ms()).unwrap();
-        House { _home: home, doors: Doors::new(&identity).unwrap(), authority }
+        House { doors: Doors::new(&identity).unwrap(), authority, home }
     }
 
     type Credentials = (CertificateDer<'static>, PrivateKeyDer<'static>);
@@ -391,7 +458,7 @@ mod tests {
         };
         let answering = async {
             let (tcp, _) = listener.accept().await.unwrap();
-            let mut accepted = house.doors.accept(tcp, caller.port).await;
+            let mut accepted = house.doors.accept(tcp, caller.port, &Turns::new()).await;
             if let Ok(accepted) = &mut accepted {
                 assert_eq!(accepted.stream.read_u8().await.unwrap(), b'?');
                 accepted.stream.write_all(b"!").await.unwrap();
@@ -502,7 +569,7 @@ mod tests {
             };
             let answering = async {
                 let (tcp, _) = listener.accept().await.unwrap();
-                house.doors.accept(tcp, Port::Mqtts).await
+                house.doors.accept(tcp, Port::Mqtts, &Turns::new()).await
             };
             let (door, _) = tokio::join!(answering, calling);
             assert!(door.unwrap_err().to_string().contains("proof of the private key"), "{version:?}");
@@ -522,7 +589,7 @@ mod tests {
         };
         let answering = async {
             let (tcp, _) = listener.accept().await.unwrap();
-            ours.doors.accept(tcp, Port::Tls).await
+            ours.doors.accept(tcp, Port::Tls, &Turns::new()).await
         };
         let (door, ()) = tokio::join!(answering, calling);
         assert!(door.unwrap_err().to_string().contains("give it ca.pem"));
@@ -534,8 +601,94 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
-        let refused = house.doors.accept(tcp, Port::Mqtts).await.unwrap_err();
+        let refused = house.doors.accept(tcp, Port::Mqtts, &Turns::new()).await.unwrap_err();
         assert!(refused.to_string().contains("longer than 10 s"), "{refused}");
         drop(silent);
+    }
+
+    /// A connection that said a word each way, so that the client has its ticket; both ends.
+    async fn open(
+        house: &House,
+        config: &Arc<ClientConfig>,
+        port: Port,
+    ) -> (Result<Accepted, TlsRefused>, io::Result<tokio_rustls::client::TlsStream<TcpStream>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let calling = async {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?;
+            stream.read_u8().await?;
+            Ok(stream)
+        };
+        let answering = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut accepted = house.doors.accept(tcp, port, &Turns::new()).await;
+            if let Ok(accepted) = &mut accepted {
+                accepted.stream.write_all(b"!").await.unwrap();
+                accepted.stream.flush().await.unwrap();
+            }
+            accepted
+        };
+        tokio::join!(answering, calling)
+    }
+
+    #[tokio::test]
+    async fn a_resumed_connection_still_has_its_certificate() {
+        let house = house();
+        let (certificate, key) = device(&house);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let credentials = Some((certificate.clone(), key.clone_key()));
+            let config = Arc::new(client(&house, &Caller { credentials, version, ..Caller::default() }));
+            for expected in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+                let (door, caller) = open(&house, &config, Port::Mqtts).await;
+                assert_eq!(caller.unwrap().get_ref().1.handshake_kind(), Some(expected), "{version:?}");
+                assert_eq!(door.unwrap().certificate.as_ref(), Some(&certificate), "{version:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ticket_from_where_no_certificate_is_needed_opens_nothing_else() {
+        let house = house();
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let config = Arc::new(client(&house, &Caller { version, ..Caller::default() }));
+            let (door, caller) = open(&house, &config, Port::Tls).await;
+            assert!(door.is_ok() && caller.is_ok(), "{version:?}");
+            let (door, caller) = open(&house, &config, Port::Mqtts).await;
+            assert!(door.unwrap_err().to_string().contains("presented no certificate"), "{version:?}");
+            assert!(caller.is_err(), "{version:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_identity_is_shown_from_the_next_handshake_on() {
+        let house = house();
+        let config = Arc::new(client(&house, &Caller::default()));
+        let shown = |stream: &tokio_rustls::client::TlsStream<TcpStream>| {
+            let (_, session) = stream.get_ref();
+            assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+            session.peer_certificates().unwrap()[0].clone().into_owned()
+        };
+        let (before, caller) = open(&house, &config, Port::Tls).await;
+        let mut caller = caller.unwrap();
+        let first = shown(&caller);
+        let names = server_names(&["another.example".to_owned()]);
+        let identity = house.authority.server_identity(house.home.path(), &names, now_ms()).unwrap();
+        house.doors.present(&identity).unwrap();
+        let (_, next) = open(&house, &config, Port::Tls).await;
+        let second = shown(&next.unwrap());
+        assert_ne!(first, second);
+        assert_eq!(second, identity.chain[0]);
+        // The old connection goes on.
+        caller.write_all(b"?").await.unwrap();
+        caller.flush().await.unwrap();
+        assert_eq!(before.unwrap().stream.read_u8().await.unwrap(), b'?');
+
+        let broken = Identity { chain: identity.chain, key: device(&house).1 };
+        assert!(house.doors.present(&broken).is_err());
+        let (_, next) = open(&house, &config, Port::Tls).await;
+        let kind = next.unwrap().get_ref().1.handshake_kind();
+        assert_eq!(kind, Some(HandshakeKind::Resumed), "what was shown before stays");
     }
 }

@@ -177,6 +177,11 @@ pub fn sign(
 }
 
 impl Credential {
+    /// Refuses a claim that was made too long ago, or too far ahead.
+    pub fn check_time(&self, now_s: i64) -> Result<(), Rejected> {
+        in_time(self, now_s)
+    }
+
     /// Refuses a claim made for another region, or for a service that is not among `services`.
     pub fn check_scope(&self, region: &str, services: &[&str]) -> Result<(), Rejected> {
         if self.region != region {

@@ -21,6 +21,8 @@ use crate::settings::{Flags, Settings};
 
 /// The whole demo takes a second or two; what has not come by then will not.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What `ombra env` says of another server.
+const ADDRESSES: [&str; 5] = ["OMBRA_HTTP", "OMBRA_MQTTS", "OMBRA_TLS", "OMBRA_MQTT_PLAIN", "OMBRA_MQTT_PLAIN_POLICY"];
 const FORBIDDEN: &str = "factory/secret";
 
 /// Runs the demo in the given data directory, or in one that is gone afterwards.
@@ -33,7 +35,7 @@ pub(super) async fn run(data: Option<PathBuf>, env: &dyn Fn(&str) -> Option<OsSt
     // In a directory that stays, yesterday's demo has left its lamp.
     let name = if temporary { "lamp".to_owned() } else { format!("lamp-{pid}") };
     // Ports are its own, so that it runs beside anything, and only the environment's other wishes count.
-    let env = |name: &str| env(name).filter(|_| !["OMBRA_HTTP", "OMBRA_MQTTS", "OMBRA_TLS"].contains(&name));
+    let env = |name: &str| env(name).filter(|_| !ADDRESSES.contains(&name));
     let settings = Settings::new(data.clone(), Flags::default(), &env)?.on_free_ports();
     let result = served(&settings, &data, &name).await;
     if temporary {

@@ -49,7 +49,9 @@ fn text(variables: &[(&'static str, String)], output: Output) -> String {
 fn variables(endpoints: &Endpoints, data: &Path) -> Vec<(&'static str, String)> {
     let url = format!("http://{}", endpoints.http);
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
-    vec![
+    let plain = endpoints.mqtt_plain.map(|address| ("OMBRA_MQTT_PLAIN", address.to_string()));
+    let policy = endpoints.mqtt_plain_policy.clone().map(|policy| ("OMBRA_MQTT_PLAIN_POLICY", policy));
+    let mut variables = vec![
         ("AWS_ENDPOINT_URL", url.clone()),
         ("AWS_ENDPOINT_URL_IOT", url.clone()),
         ("AWS_ENDPOINT_URL_IOT_DATA_PLANE", url.clone()),
@@ -63,11 +65,13 @@ fn variables(endpoints: &Endpoints, data: &Path) -> Vec<(&'static str, String)> 
         // With it `ombra tail` and the like find this server from whatever directory they are typed in.
         ("OMBRA_DATA", path(data.to_owned())),
         ("OMBRA_CA", path(data.join("ca.pem"))),
-        // The server takes these three for its own addresses, so they must stay what it would accept.
+        // The server takes these and the next for its own, so they must stay what it would accept.
         ("OMBRA_HTTP", endpoints.http.to_string()),
         ("OMBRA_MQTTS", endpoints.mqtts.to_string()),
         ("OMBRA_TLS", endpoints.tls.to_string()),
-    ]
+    ];
+    variables.extend(plain.into_iter().chain(policy));
+    variables
 }
 
 fn config(endpoints: &Endpoints) -> String {
@@ -91,6 +95,11 @@ mod tests {
         );
         assert!(lines.contains("\nexport AWS_CONFIG_FILE='/my data/aws/config'\n"), "{lines}");
         assert!(lines.ends_with("\nexport OMBRA_TLS=127.0.0.1:8443"), "{lines}");
+        let (mqtt_plain, mqtt_plain_policy) = (Some("127.0.0.1:1883".parse().unwrap()), Some("bench".to_owned()));
+        let plain = Endpoints { mqtt_plain, mqtt_plain_policy, ..Endpoints::example() };
+        let lines = text(&variables(&plain, Path::new("/d")), Output::Table);
+        let last = "\nexport OMBRA_MQTT_PLAIN=127.0.0.1:1883\nexport OMBRA_MQTT_PLAIN_POLICY=bench";
+        assert!(lines.ends_with(last), "{lines}");
     }
 
     #[test]

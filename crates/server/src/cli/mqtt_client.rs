@@ -313,7 +313,7 @@ mod tests {
 
     use super::*;
     use crate::ca::{CertificateAuthority, server_names};
-    use crate::tls::{Doors, Port};
+    use crate::tls::{Doors, Port, Turns};
 
     /// A server that plays by this script: it answers each packet with what the script says, and ends when the
     /// script says nothing more. Returns the names of the packets it saw.
@@ -331,7 +331,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let (tcp, _) = listener.accept().await.unwrap();
-            let mut stream = doors.accept(tcp, Port::Mqtts).await.unwrap().stream;
+            let mut stream = doors.accept(tcp, Port::Mqtts, &Turns::new()).await.unwrap().stream;
             let (mut decoder, mut buffer, mut seen) = (Decoder::new(MAX_PACKET), BytesMut::new(), Vec::new());
             loop {
                 while let Some(packet) = decoder.decode(&mut buffer).unwrap() {
