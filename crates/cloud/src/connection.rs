@@ -71,14 +71,14 @@ pub struct Connection {
 /// How many events of refused packets this second has seen: a client that insists shall not fill the log, nor keep the
 /// house busy with explaining.
 #[derive(Default)]
-struct Told(Mutex<(i64, u32)>);
+pub(crate) struct Told(Mutex<(i64, u32)>);
 
 /// Events of refused packets that one connection is worth in a second; what is beyond is refused without a word.
 const TOLD_PER_SECOND: u32 = 50;
 
 impl Told {
     /// Whether one more may be told at this time, in milliseconds.
-    fn take(&self, now: i64) -> bool {
+    pub(crate) fn take(&self, now: i64) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let second = now.div_euclid(1000);
         if told.0 != second {

@@ -15,7 +15,7 @@ use wire::{Input, Operation, Output, Refusal};
 
 use crate::authority::Authority;
 use crate::caller::Caller;
-use crate::connection::Connections;
+use crate::connection::{Connections, Told};
 use crate::events::{Event, Kind, Witness};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
@@ -39,6 +39,8 @@ pub struct House {
 pub(crate) struct Space {
     pub(crate) broker: Broker,
     pub(crate) connections: Connections,
+    /// Queues of who is away that have no more room: each message beyond is no event of its own.
+    full: Told,
 }
 
 /// What became of a request.
@@ -233,8 +235,9 @@ impl House {
         match news {
             News::Publication(message, from) => drop(self.deliver(cx, None, &message, from)),
             News::Planned(message, plan) => {
-                let delivered = self.space(&cx.scope).broker.carry_out(&plan, &message, cx.now);
-                for full in plan.recipients.iter().filter(|planned| planned.full) {
+                let space = self.space(&cx.scope);
+                let delivered = space.broker.carry_out(&plan, &message, cx.now);
+                for full in plan.recipients.iter().filter(|planned| planned.full && space.full.take(cx.now)) {
                     let client_id = full.session.client_id().to_owned();
                     let limit = "a session that is not connected keeps no more messages: its queue is full";
                     let kind = Kind::Quota { client_id, limit: limit.to_owned() };
@@ -294,7 +297,7 @@ impl House {
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| {
                 let broker = Broker::new(self.settings.of_brokers());
-                Arc::new(Space { broker, connections: Connections::default() })
+                Arc::new(Space { broker, connections: Connections::default(), full: Told::default() })
             }))
         })
     }

@@ -13,6 +13,7 @@ use policy::Resource;
 use store::Fault;
 
 use super::Connection;
+use crate::events::Refused;
 use crate::house::{House, Job};
 use crate::news::News;
 use crate::retained;
@@ -104,8 +105,15 @@ impl House {
         }
         self.may(connection, cx, "iot:Subscribe", resource).map_err(|no| no.reason)?;
         let limit = self.settings.broker.subscriptions;
-        let room = connection.link.session().has_room_for(filter, limit);
-        if room { Ok(()) } else { Err(ReasonCode::QuotaExceeded) }
+        if connection.link.session().has_room_for(filter, limit) {
+            return Ok(());
+        }
+        if connection.told.take(cx.now) {
+            let reason = format!("a session has at most {limit} subscriptions");
+            let refused = Refused { decision: "QUOTA".to_owned(), reason, ..Refused::default() };
+            self.tell_refused(connection, cx, "iot:Subscribe", resource.to_string(), refused);
+        }
+        Err(ReasonCode::QuotaExceeded)
     }
 
     /// Subscribes to what was granted, answers, and notes what is retained for it.
