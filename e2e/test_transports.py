@@ -559,28 +559,15 @@ def test_connections_beyond_the_limit_are_closed_at_once_and_told(own_ombra):
         return sock.close()
 
     held = [wait_for(held_or_closed, "there is room") for _ in range(5)]
-    with pytest.raises((OSError, http.client.HTTPException)):
-        own_ombra.get("/livez")
-    with socket.create_connection(own_ombra.address("mqtts"), timeout=PATIENCE) as beyond:
-        try:
-            assert beyond.recv(1) == b""
-        except ConnectionResetError:
-            pass
-    for sock in held[3:]:
-        sock.close()
-    wait_for(lambda: answers(own_ombra), "there is room again")
-    assert metric(own_ombra, "ombra_sockets_turned_away_total") >= 2
+    assert held_or_closed() is None
+    # Who looks for the reason gets in.
+    assert metric(own_ombra, "ombra_sockets_turned_away_total") >= 1
     event = own_ombra.event(decision="MAX_CONNECTIONS")
     assert "--max-connections" in event["reason"] and " 5 are open" in event["reason"]
-    for sock in held[:3]:
+    held.pop().close()
+    held.append(wait_for(held_or_closed, "there is room again"))
+    for sock in held:
         sock.close()
-
-
-def answers(ombra) -> bool:
-    """Whether a request finds room."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        return ombra.get("/livez")[0] == 200
-    return False
 
 
 def test_every_idle_device_hears_that_the_server_stops(own_ombra, tmp_path):
@@ -713,3 +700,4 @@ def test_what_comes_and_goes_is_counted(own_ombra, tmp_path):
     name = 'ombra_handshake_failures_total{reason="no_certificate"}'
     wait_for(lambda: metric(own_ombra, name) == 1, "the failed handshake is counted")
     wait_for(lambda: metric(own_ombra, "ombra_connections") == 0, "the device has left")
+    assert metric(own_ombra, 'ombra_disconnections_total{reason="CONNECTION_LOST"}') == 1

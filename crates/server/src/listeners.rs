@@ -18,6 +18,10 @@ use crate::settings::{ACCOUNT, Plain, REGION, Settings};
 use crate::tls::{Accepted, Port, Protocol, Turns};
 use crate::workers::Team;
 
+/// Connections to the API beyond the limit of all: who wants to see why there are too many must get in. They are within
+/// the descriptors that are kept back.
+const OPERATORS: usize = 64;
+
 /// The ports, bound.
 pub(crate) struct Listeners {
     http: TcpListener,
@@ -89,6 +93,10 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, 
 
 async fn accept(listener: TcpListener, door: Door, server: Arc<Server>, team: Arc<Team>) {
     let mut stopping = server.stopping.clone();
+    let limit = match door {
+        Door::Http => server.max_connections + OPERATORS,
+        Door::Tls(_) | Door::Plain(_) => server.max_connections,
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -99,7 +107,7 @@ async fn accept(listener: TcpListener, door: Door, server: Arc<Server>, team: Ar
         match accepted {
             Ok((stream, address)) => {
                 // Closed at once, which costs less than anything one could say.
-                let Some(seat) = server.metrics.take_seat(server.max_connections) else { continue };
+                let Some(seat) = server.metrics.take_seat(limit) else { continue };
                 let (server, door, worker) = (Arc::clone(&server), door.clone(), team.next());
                 let turns = worker.turns();
                 worker.spawn(async move {

@@ -1,10 +1,11 @@
 //! What is counted, in Prometheus's text format. Counting is one relaxed addition, so that it can be done anywhere.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use cloud::Kind;
@@ -35,6 +36,8 @@ pub(crate) struct Metrics {
     no_handshake: [AtomicU64; NO_HANDSHAKE.len()],
     /// Connections that were let in.
     connected: AtomicU64,
+    /// Connections that ended, by AWS's name of the reason; few names, and only ours.
+    disconnected: Mutex<BTreeMap<&'static str, u64>>,
     /// Refusals of any kind.
     refusals: AtomicU64,
     /// What AWS's quotas would have refused.
@@ -136,7 +139,12 @@ impl Metrics {
             Kind::Connected { .. } => &self.connected,
             Kind::Quota { .. } => &self.quota,
             Kind::Fault { .. } => &self.faults,
-            Kind::Disconnected { .. } | Kind::Published { .. } => return,
+            Kind::Disconnected { reason, .. } => {
+                let mut reasons = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
+                *reasons.entry(reason).or_default() += 1;
+                return;
+            }
+            Kind::Published { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -173,6 +181,9 @@ impl Metrics {
             .map(|(reason, counter)| (format!("{{reason=\"{reason}\"}}"), counter.load(Ordering::Relaxed)))
             .collect();
         write("handshake_failures_total", "counter", "TLS handshakes that came to nothing, by reason.", &failures);
+        let ended = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ended: Vec<_> = ended.iter().map(|(reason, count)| (format!("{{reason=\"{reason}\"}}"), *count)).collect();
+        write("disconnections_total", "counter", "MQTT connections that ended, by reason.", &ended);
         write("packets_received_total", "counter", "MQTT packets taken in.", &one(&self.packets));
         write("messages_received_total", "counter", "PUBLISH packets taken in.", &one(&self.messages));
         write("bytes_received_total", "counter", "Bytes of MQTT taken in, inside TLS.", &one(&self.bytes_in));
