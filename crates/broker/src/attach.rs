@@ -54,6 +54,8 @@ pub struct Ended {
     pub session: Arc<Session>,
     /// The will that waited, due now [MQTT-3.1.2-8].
     pub will: Option<Will>,
+    /// Messages of shared subscriptions that go to another member now [MQTT-4.8.2-5].
+    pub redelivered: Vec<(Publish, Plan)>,
 }
 
 /// A client has gone.
@@ -67,8 +69,6 @@ pub struct Detached {
     pub waits: Option<Arc<Session>>,
     /// The will that waits with it, and when it is due.
     pub later: Option<(Will, i64)>,
-    /// Messages of shared subscriptions that go to another member now.
-    pub redelivered: Vec<(Publish, Plan)>,
 }
 
 /// Something whose time has come.
@@ -101,7 +101,7 @@ impl Broker {
         let (displaced, ended) = match existing.filter(|_| !present) {
             Some(old) => {
                 let displaced = old.link();
-                (displaced, Some(self.end(&old)))
+                (displaced, Some(self.end(&old, now)))
             }
             None => (None, None),
         };
@@ -157,13 +157,7 @@ impl Broker {
         let expiry = state.expiry;
         if expiry == 0 {
             drop(state);
-            let redelivered = self.redeliver(session);
-            let mut sessions = self.sessions();
-            if sessions.get(session.client_id()).is_some_and(|current| current.number() == session.number()) {
-                sessions.remove(session.client_id());
-            }
-            let ended = Some(self.end(session));
-            return Detached { will, ended, redelivered, ..Detached::default() };
+            return Detached { will, ended: Some(self.discard(session, now)), ..Detached::default() };
         }
         let waits = will.is_some() && delay > 0;
         let due = now.saturating_add(i64::from(delay.min(expiry)).saturating_mul(1000));
@@ -172,33 +166,35 @@ impl Broker {
         session.park(&mut state);
         drop(state);
         self.set_alarm(session);
-        let redelivered = self.redeliver(session);
-        Detached { will: now_due, waits: Some(Arc::clone(session)), later, redelivered, ended: None }
+        Detached { will: now_due, waits: Some(Arc::clone(session)), later, ended: None }
     }
 
     /// Gives messages of shared subscriptions to other members, as far as there are any that are connected or wait.
-    fn redeliver(&self, session: &Session) -> Vec<(Publish, Plan)> {
-        let taken = session.take_shared();
+    fn redeliver(&self, session: &Session, now: i64) -> Vec<(Publish, Plan)> {
         let plan = |held: Held| {
-            let plan = self.plan_again(held.shared.as_ref()?, &held.message, session.number())?;
-            Some((held.message, plan))
+            let filter = held.shared.clone()?;
+            let message = held.into_message(now)?;
+            let plan = self.plan_again(&filter, &message, session.number())?;
+            Some((message, plan))
         };
-        taken.into_iter().filter_map(plan).collect()
+        session.take_shared().into_iter().filter_map(plan).collect()
     }
 
     /// Ends a session by hand: whoever is connected to it is not told here.
-    pub fn discard(&self, session: &Arc<Session>) -> Ended {
+    pub fn discard(&self, session: &Arc<Session>, now: i64) -> Ended {
         let mut sessions = self.sessions();
         if sessions.get(session.client_id()).is_some_and(|current| current.number() == session.number()) {
             sessions.remove(session.client_id());
         }
         drop(sessions);
-        self.end(session)
+        self.end(session, now)
     }
 
-    fn end(&self, session: &Arc<Session>) -> Ended {
+    fn end(&self, session: &Arc<Session>, now: i64) -> Ended {
         let will = session.state().will.take().map(|(will, _)| will);
+        let redelivered = self.redeliver(session, now);
         let filters = session.end();
+        self.set_alarm(session);
         if !filters.is_empty() {
             self.change(|tree| {
                 for filter in filters {
@@ -206,21 +202,22 @@ impl Broker {
                 }
             });
         }
-        Ended { session: Arc::clone(session), will }
+        Ended { session: Arc::clone(session), will, redelivered }
     }
 
     /// What has come due by now: wills that waited, sessions whose time is over [MQTT-3.1.2-23].
     pub fn due(&self, now: i64) -> Vec<Due> {
         let mut due = Vec::new();
-        while let Some(session) = self.next_alarm(now) {
+        while let Some((at, session)) = self.next_alarm(now) {
             let mut state = session.state();
+            state.alarm.take_if(|alarm| *alarm == at);
             if state.link.is_some() || state.ended {
                 continue;
             }
             let will = state.will.take_if(|(_, at)| *at <= now).map(|(will, _)| will);
             let ended = state.ends_at().is_some_and(|at| at <= now);
             drop(state);
-            let rest = if ended { self.discard(&session).will } else { None };
+            let rest = if ended { self.discard(&session, now).will } else { None };
             if will.is_some() || ended {
                 due.push(Due { session: Arc::clone(&session), will: will.or(rest), ended });
             }
@@ -231,20 +228,23 @@ impl Broker {
         due
     }
 
-    fn next_alarm(&self, now: i64) -> Option<Arc<Session>> {
+    fn next_alarm(&self, now: i64) -> Option<(i64, Arc<Session>)> {
         let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
         let first = alarms.first_entry().filter(|entry| entry.key().0 <= now)?;
-        Some(first.remove())
+        Some((first.key().0, first.remove()))
     }
 
-    /// A session has one alarm at a time; one that finds the client back is without effect.
+    /// Sets the one alarm of a session, in place of the one before; one that finds the client back is without effect.
     fn set_alarm(&self, session: &Arc<Session>) {
-        let at = {
-            let state = session.state();
-            [state.will.as_ref().map(|(_, at)| *at), state.ends_at()].into_iter().flatten().min()
-        };
-        if let Some(at) = at {
-            let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = session.state();
+        if let Some(at) = state.alarm.take() {
+            alarms.remove(&(at, session.number()));
+        }
+        if !state.ended {
+            state.alarm = [state.will.as_ref().map(|(_, at)| *at), state.ends_at()].into_iter().flatten().min();
+        }
+        if let Some(at) = state.alarm {
             alarms.insert((at, session.number()), Arc::clone(session));
         }
     }

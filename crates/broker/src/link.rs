@@ -60,7 +60,7 @@ pub struct Link {
     maximum_packet_size: usize,
     problem_information: bool,
     /// Unacknowledged messages we are ready for.
-    receive_maximum: usize,
+    receive_maximum: isize,
     outgoing_bytes: usize,
     gate: Arc<dyn Gate>,
     wake: Arc<dyn Wake>,
@@ -91,6 +91,9 @@ struct Outbox {
 struct Receiving {
     /// Answers owed, in the order of what they answer [MQTT-4.6.0-2], [MQTT-4.6.0-3]; filled as they are decided.
     owed: VecDeque<Owed>,
+    /// Messages of this connection that are not acknowledged for good, as the client counts them: what it completes of
+    /// an earlier connection makes room as well (MQTT 5, 4.9).
+    unacknowledged: isize,
     /// What the client's topic aliases stand for; alias 1 is at index 0.
     aliases: Vec<Option<Topic>>,
 }
@@ -117,7 +120,7 @@ impl Link {
             window: usize::from(offer.receive_maximum.min(settings.in_flight)),
             maximum_packet_size: offer.maximum_packet_size,
             problem_information: offer.problem_information,
-            receive_maximum: usize::from(settings.receive_maximum),
+            receive_maximum: isize::try_from(settings.receive_maximum).unwrap_or(isize::MAX),
             outgoing_bytes: settings.outgoing_bytes,
             gate: doors.0,
             wake: doors.1,
@@ -135,6 +138,7 @@ impl Link {
             }),
             receiving: Mutex::new(Receiving {
                 owed: VecDeque::new(),
+                unacknowledged: 0,
                 aliases: vec![None; usize::from(settings.topic_alias_maximum)],
             }),
         }
@@ -214,18 +218,18 @@ impl Link {
         }
         let Some(packet_id) = publish.packet_id else { return Step::Publish(publish) };
         let qos = publish.qos;
+        if receiving.owed.iter().any(|owed| owed.packet_id == packet_id) {
+            // A repetition of what is not answered yet: its answer is on the way.
+            return Step::Nothing;
+        }
+        receiving.unacknowledged += 1;
         if qos == QoS::ExactlyOnce && self.session.has_received(packet_id) {
             // The client repeats itself; the message is not published twice [MQTT-4.3.3-10].
             receiving.owed.push_back(Owed { packet_id, qos, decided: Some(Ack::success(packet_id)) });
             self.answer(&mut receiving);
             return Step::Nothing;
         }
-        if receiving.owed.iter().any(|owed| owed.packet_id == packet_id && owed.decided.is_none()) {
-            // A repetition of what is still being written: its answer is on the way.
-            return Step::Nothing;
-        }
-        let unacknowledged = receiving.owed.len() + self.session.received_count();
-        if self.version == Version::V5 && unacknowledged >= self.receive_maximum {
+        if self.version == Version::V5 && receiving.unacknowledged > self.receive_maximum {
             drop(receiving);
             let message = "more unacknowledged messages than the receive maximum allows";
             self.close(client_error(ReasonCode::ReceiveMaximumExceeded, message)); // [MQTT-3.3.4-9]
@@ -264,6 +268,10 @@ impl Link {
         let mut receiving = self.receiving();
         let undecided = |owed: &&mut Owed| owed.packet_id == ack.packet_id && owed.decided.is_none();
         if let Some(owed) = receiving.owed.iter_mut().find(undecided) {
+            if owed.qos == QoS::ExactlyOnce && !ack.reason.is_error() {
+                // At once, because the connection may end before it is this one's turn to be answered.
+                self.session.keep_received(ack.packet_id);
+            }
             owed.decided = Some(ack);
         }
         self.answer(&mut receiving);
@@ -271,27 +279,26 @@ impl Link {
 
     fn answer(&self, receiving: &mut Receiving) {
         while let Some(Owed { decided: Some(_), .. }) = receiving.owed.front() {
-            let Some(Owed { packet_id, qos, decided: Some(ack) }) = receiving.owed.pop_front() else { return };
-            if qos == QoS::ExactlyOnce {
-                if !ack.reason.is_error() {
-                    self.session.keep_received(packet_id);
-                }
-                self.send(Packet::PubRec(ack));
-            } else {
-                self.send(Packet::PubAck(ack));
-            }
+            let Some(Owed { qos, decided: Some(ack), .. }) = receiving.owed.pop_front() else { return };
+            let is_over = qos == QoS::AtLeastOnce || ack.reason.is_error();
+            receiving.unacknowledged -= isize::from(is_over);
+            self.send(if qos == QoS::ExactlyOnce { Packet::PubRec(ack) } else { Packet::PubAck(ack) });
         }
     }
 
     /// The release of a QoS 2 message has been written down: the identifier is free again.
     pub fn complete(&self, packet_id: NonZeroU16) {
         self.session.drop_received(packet_id);
+        self.receiving().unacknowledged -= 1;
         self.send(Packet::PubComp(Ack::success(packet_id)));
     }
 
-    /// Sends a packet that is not a PUBLISH.
+    /// Sends a packet that is not a PUBLISH; nothing follows the end of the connection [MQTT-3.14.4-1].
     pub fn send(&self, packet: Packet) {
         let mut outbox = self.outbox();
+        if outbox.closed.is_some() {
+            return;
+        }
         self.append(&mut outbox, packet);
         self.ring(&mut outbox);
     }

@@ -30,6 +30,8 @@ pub struct Held {
 pub enum Stage {
     /// Never sent.
     Waiting,
+    /// Found after a restart: it may have been sent, so that the next time counts as a repetition.
+    Unknown,
     /// Sent at least once; the next time is a repetition [MQTT-3.3.1-1].
     Published,
     /// The client has it and was told to let go of it: only PUBREL is repeated [MQTT-4.3.3-7].
@@ -75,6 +77,42 @@ fn identifier(seq: u64) -> NonZeroU16 {
 impl Entry {
     pub(crate) fn packet_id(&self) -> NonZeroU16 {
         identifier(self.seq)
+    }
+
+    /// Whether it is sent however old it is: the client may be in the midst of it.
+    pub(crate) fn outlasts_expiry(&self) -> bool {
+        match self.stage {
+            Stage::Waiting => false,
+            Stage::Unknown => self.qos == QoS::ExactlyOnce,
+            Stage::Published | Stage::Released => true,
+        }
+    }
+}
+
+impl Held {
+    /// Seconds since it came in.
+    pub(crate) fn age(&self, now: i64) -> u32 {
+        u32::try_from((now - self.arrived).max(0) / 1000).unwrap_or(u32::MAX)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn has_expired(&self, now: i64) -> bool {
+        let expiry = self.message.properties.as_deref().and_then(|properties| properties.message_expiry_interval);
+        let age = self.age(now);
+        expiry.is_some_and(|seconds| seconds <= age && age > 0)
+    }
+
+    /// The message as another recipient may have it, if its time is not over.
+    pub(crate) fn into_message(mut self, now: i64) -> Option<Publish> {
+        if self.has_expired(now) {
+            return None;
+        }
+        let age = self.age(now);
+        if let Some(properties) = &mut self.message.properties {
+            properties.subscription_identifiers.clear();
+            properties.message_expiry_interval = properties.message_expiry_interval.map(|seconds| seconds - age);
+        }
+        Some(self.message)
     }
 }
 
@@ -134,7 +172,7 @@ impl Outbound {
     /// The next one has been sent. Its message stays at hand only if it may be needed `again`.
     pub(crate) fn has_been_sent(&mut self, again: bool) {
         let Some(entry) = self.entries.get_mut(self.sent) else { return };
-        if entry.stage == Stage::Waiting {
+        if entry.stage != Stage::Released {
             entry.stage = Stage::Published;
         }
         self.sent += 1;

@@ -14,7 +14,7 @@ use crate::Settings;
 use crate::frames::Frames;
 use crate::link::{Link, Put, Step};
 use crate::memory::Memory;
-use crate::outbound::{Bounds, Held, Outbound, Stage};
+use crate::outbound::{Bounds, Entry, Held, Outbound, Stage};
 
 /// Seconds that mean for ever [MQTT-3.1.2-23].
 pub const FOR_EVER: u32 = u32::MAX;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) ended: bool,
     /// The will of the last connection, while it waits, and when it is due.
     pub(crate) will: Option<(Will, i64)>,
+    /// When the broker looks here, if nobody comes before.
+    pub(crate) alarm: Option<i64>,
     outbound: Outbound,
     /// QoS 2 messages received and not yet released by the client [MQTT-4.3.3-10].
     received: BTreeSet<u16>,
@@ -119,6 +121,7 @@ impl Session {
                 since: 0,
                 ended: false,
                 will: None,
+                alarm: None,
                 outbound: Outbound::default(),
                 received: BTreeSet::new(),
                 subscriptions: HashMap::new(),
@@ -237,10 +240,6 @@ impl Session {
         self.state().received.contains(&packet_id.get())
     }
 
-    pub(crate) fn received_count(&self) -> usize {
-        self.state().received.len()
-    }
-
     /// A QoS 2 message has been received: its identifier is taken until the client releases it.
     pub fn keep_received(&self, packet_id: NonZeroU16) {
         self.state().received.insert(packet_id.get());
@@ -252,7 +251,7 @@ impl Session {
 
     /// Puts back a message that was found in the store after a restart; in the order of their numbers.
     pub fn restore(&self, message: Restored) {
-        let stage = if message.released { Stage::Released } else { Stage::Published };
+        let stage = if message.released { Stage::Released } else { Stage::Unknown };
         self.state().outbound.push(message.seq, message.qos, stage, message.size, None);
     }
 
@@ -382,8 +381,7 @@ impl Session {
                 link.want_more();
                 break;
             };
-            let repeated = entry.stage == Stage::Published;
-            let put = send_held(&link, held, entry.qos, packet_id, repeated, now);
+            let put = send_held(&link, held, entry, now);
             let again = held.shared.is_some();
             match put {
                 Put::Written => state.outbound.has_been_sent(again),
@@ -461,6 +459,16 @@ impl Session {
         let mut state = self.state();
         state.settling = false;
         std::mem::take(&mut state.settled)
+    }
+
+    /// The store could not hear of it: it is to be told again, before anything that came up since.
+    pub fn has_not_settled(&self, mut settled: Vec<Settled>) {
+        let mut state = self.state();
+        state.settling = false;
+        if !state.ended {
+            settled.append(&mut state.settled);
+            state.settled = settled;
+        }
     }
 
     /// Whether something has come up for the store that nobody is on the way to write.
@@ -553,20 +561,17 @@ fn held(frames: &Frames<'_>, terms: Terms<'_>, now: i64) -> Held {
     Held { message, arrived: now, shared: terms.shared.cloned() }
 }
 
-fn send_held(link: &Link, held: &Held, qos: QoS, packet_id: NonZeroU16, repeated: bool, now: i64) -> Put {
-    let Held { message, arrived, .. } = held;
-    let age = u32::try_from((now - arrived).max(0) / 1000).unwrap_or(u32::MAX);
-    let properties = message.properties.as_deref();
-    let expiry = properties.and_then(|properties| properties.message_expiry_interval);
-    // What has been sent before is sent again however old it is: the client may be in the midst of it.
-    if !repeated && expiry.is_some_and(|seconds| seconds <= age && age > 0) {
+fn send_held(link: &Link, held: &Held, entry: &Entry, now: i64) -> Put {
+    if held.has_expired(now) && !entry.outlasts_expiry() {
         return Put::Unsuited; // [MQTT-3.3.2-5]
     }
+    let message = &held.message;
+    let properties = message.properties.as_deref();
     let ids = properties.map_or(&[][..], |properties| &properties.subscription_identifiers);
-    let terms = Terms { qos, retain: message.retain, ids, shared: None, cleared: None };
-    let mut frames = Frames::aged(message, age);
+    let terms = Terms { qos: entry.qos, retain: message.retain, ids, shared: None, cleared: None };
+    let mut frames = Frames::aged(message, held.age(now));
     if !link.may_receive(frames.topic()) {
         return Put::Unsuited;
     }
-    link.put(&mut frames, terms, Some(packet_id), repeated)
+    link.put(&mut frames, terms, Some(entry.packet_id()), entry.stage != Stage::Waiting)
 }

@@ -206,7 +206,7 @@ impl House {
 
     /// What follows when a connection is detached from its session: a will, an end, messages for other members.
     fn leave(&self, cx: &Context, detached: Detached, from: Option<u64>) -> Vec<Job> {
-        let Detached { will, ended, waits, later, redelivered } = detached;
+        let Detached { will, ended, waits, later } = detached;
         let mut jobs = Vec::new();
         if let Some(session) = waits {
             let will = later.map(|(will, _)| will);
@@ -217,6 +217,21 @@ impl House {
         }
         jobs.extend(will.map(|will| publish_will(cx, will, from)));
         jobs.extend(ended.map(|ended| self.end(cx, ended)).unwrap_or_default());
+        jobs
+    }
+
+    /// What follows when a session has ended: its record and all that is filed under its key go, its will is published,
+    /// other members get what was shared.
+    fn end(&self, cx: &Context, ended: Ended) -> Vec<Job> {
+        let Ended { session, will, redelivered } = ended;
+        let mut jobs: Vec<Job> = will.map(|will| publish_will(cx, will, None)).into_iter().collect();
+        if let Some(key) = session.stored() {
+            jobs.push(Job::new(cx.again(), move |db| {
+                sessions::end(db, session.client_id(), key)?;
+                while sessions::sweep(db, key)? {}
+                Ok(wire::Output::default())
+            }));
+        }
         for (message, plan) in redelivered {
             if plan.stores() {
                 let plan = Arc::new(plan);
@@ -231,20 +246,6 @@ impl House {
         jobs
     }
 
-    /// What follows when a session has ended: its record and all that is filed under its key go, its will is published.
-    fn end(&self, cx: &Context, ended: Ended) -> Vec<Job> {
-        let Ended { session, will } = ended;
-        let mut jobs: Vec<Job> = will.map(|will| publish_will(cx, will, None)).into_iter().collect();
-        if let Some(key) = session.stored() {
-            jobs.push(Job::new(cx.again(), move |db| {
-                sessions::end(db, session.client_id(), key)?;
-                while sessions::sweep(db, key)? {}
-                Ok(wire::Output::default())
-            }));
-        }
-        jobs
-    }
-
     /// What time brings: wills that waited, sessions whose time is over. To be asked every second or so.
     pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
         let mut jobs = Vec::new();
@@ -252,7 +253,7 @@ impl House {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));
                 if ended {
-                    jobs.extend(self.end(&cx, Ended { session, will }));
+                    jobs.extend(self.end(&cx, Ended { session, will, redelivered: Vec::new() }));
                 } else if let Some(will) = will {
                     jobs.push(publish_will(&cx, will, None));
                     jobs.push(Job::new(cx, move |db| {
@@ -277,8 +278,15 @@ impl House {
             Ok(wire::Output::default())
         });
         job.after(move |_, _, outcome| {
-            if let (Ok(()), Some(settled)) = (outcome, taken.get()) {
-                session.has_settled(settled);
+            match outcome {
+                Ok(()) => session.has_settled(taken.get().map_or(&[], Vec::as_slice)),
+                Err(failed) => {
+                    session.has_not_settled(taken.get().cloned().unwrap_or_default());
+                    // The client is told again what it is owed, and it is written again, once it comes back.
+                    if let Some(link) = session.link() {
+                        link.close(Closed::ServerFault(failed.message().to_owned()));
+                    }
+                }
             }
             Vec::new()
         })

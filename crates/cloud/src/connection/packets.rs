@@ -102,8 +102,9 @@ impl House {
         });
         let connection = Arc::clone(connection);
         job.after(move |_, _, outcome| {
-            if outcome.is_ok() {
-                connection.link.complete(packet_id);
+            match outcome {
+                Ok(()) => connection.link.complete(packet_id),
+                Err(failed) => connection.link.close(Closed::ServerFault(failed.message().to_owned())),
             }
             Vec::new()
         })
