@@ -20,8 +20,8 @@ const CONNECTIONS: usize = 20_000;
 const RETAINED: usize = 1_000_000;
 const SUBSCRIPTIONS: usize = 100_000;
 
-/// Files that a process needs beside its connections.
-const OTHER_FILES: u64 = 200;
+/// Files that a process needs, or keeps in reserve, beside its connections.
+const OTHER_FILES: u64 = 1000;
 
 /// Filters in one SUBSCRIBE, as many as AWS allows.
 const FILTERS: usize = 8;
