@@ -20,8 +20,11 @@ pub(crate) enum Kind {
     Ombra,
     Relay,
     Mosquitto,
+    /// Another ombra, from a yard of its own.
+    Before,
 }
 
+/// Those that stand side by side when nobody says otherwise.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Ombra, Kind::Relay, Kind::Mosquitto];
 
 impl Kind {
@@ -30,6 +33,7 @@ impl Kind {
             Self::Ombra => "ombra",
             Self::Relay => "relay",
             Self::Mosquitto => "Mosquitto",
+            Self::Before => "before",
         }
     }
 }
@@ -61,6 +65,7 @@ pub(crate) struct Broker {
 
 impl Yard {
     pub(crate) fn new(ombra: &Path, directory: &Path, further: Vec<String>) -> Result<Self, Failure> {
+        fs::create_dir_all(directory)?;
         let first = Ombra::start(ombra, &directory.join("ombra"), &[])?;
         let identities = Identities::make(&first, directory)?;
         Ok(Self { ombra: ombra.to_owned(), directory: directory.to_owned(), further, identities })
@@ -73,7 +78,7 @@ impl Yard {
 
     pub(crate) fn start(&self, kind: Kind, row: Row) -> Result<Broker, Failure> {
         match kind {
-            Kind::Ombra => self.ombra(row.has_policies, !row.is_tls, &self.further),
+            Kind::Ombra | Kind::Before => self.ombra(row.has_policies, !row.is_tls, &self.further),
             Kind::Relay => relay(),
             Kind::Mosquitto => self.mosquitto(),
         }

@@ -4,6 +4,7 @@
 //! ```text
 //! bench updates OMBRA DIRECTORY [ROUNDS]
 //! bench broker OMBRA DIRECTORY [--rows A,B] [--all] [--rounds N] [--seconds S] [--brokers A,B] [--workers N]
+//!              [--before OMBRA]
 //! bench connects OMBRA DIRECTORY [--rounds N] [--seconds S]
 //! bench latency OMBRA DIRECTORY [--tls] [--rounds N] [--seconds S]
 //! bench workers OMBRA DIRECTORY [--rows A,B] [--rounds N] [--seconds S]

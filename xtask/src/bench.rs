@@ -12,13 +12,16 @@ use serde_json::Value;
 use crate::Failed;
 use crate::step::in_root;
 
+mod callgrind;
+mod matching;
 mod shadow;
 mod start;
 
 /// What can be measured, and how it is introduced where crate `bench` does it.
-const MEASURES: [(&str, &str); 8] = [
+const MEASURES: [(&str, &str); 9] = [
     ("start", ""),
     ("shadow", ""),
+    ("match", ""),
     ("updates", "durable, over HTTP and MQTT against the engine's own rate; aim > 50 % at 128"),
     ("broker", "processor time per delivered message, beside the relay and Mosquitto"),
     ("connects", "mutual TLS beside the TLS library alone and Mosquitto"),
@@ -41,6 +44,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), Failed> {
         match measure {
             ["start", further @ ..] => start::run(root, further)?,
             ["shadow"] => shadow::run(root)?,
+            ["match"] => matching::run(root)?,
             [name, further @ ..] => load(root, name, further)?,
             [] => {}
         }
