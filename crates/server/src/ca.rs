@@ -472,6 +472,10 @@ fn read(path: &Path) -> Result<Option<String>, CaError> {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/smoke.rs"]
+mod smoke;
+
+#[cfg(test)]
 mod tests {
     use aws_lc_rs::signature::{
         ECDSA_P256K1_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
@@ -732,6 +736,31 @@ mod tests {
         let unit = tampered.windows(3).position(|bytes| bytes == [0x0c, 1, b'a']).unwrap();
         tampered[unit + 2] = b'z';
         check(&csr_pem(&tampered), "does not match");
+    }
+
+    /// Made once, so that every run sees the same.
+    const REQUEST: &str = "-----BEGIN CERTIFICATE REQUEST-----\n\
+        MIIBCTCBsAIBADAgMQ8wDQYDVQQKDAZMaWdodHMxDTALBgNVBAMMBGxhbXAwWTAT\n\
+        BgcqhkjOPQIBBggqhkjOPQMBBwNCAARCo7BrwBjJj1RhE2lVx/08S6eiDafK46h2\n\
+        Dnc3equvVQyWPQXmYAqz8owT/ZrmuOfsrCAeIy2fL5b5KtvtySQuoC4wLAYJKoZI\n\
+        hvcNAQkOMR8wHTAbBgNVHREEFDASghBsYW1wLmV4YW1wbGUuY29tMAoGCCqGSM49\n\
+        BAMCA0gAMEUCIQDuGbujqAS11P9kY4PYJ/22GqQ4U66KVqbeg4vx9xhmuwIgTLgj\n\
+        4pYZ4RodSVXIhoF6JaRwSBCjuh2DRjCZqGJ51s4=\n\
+        -----END CERTIFICATE REQUEST-----\n";
+
+    /// What reads requests is private here, so that this is all the fuzzing there is. Nobody can sign another.
+    fn is_survived(input: &[u8]) {
+        let good = parse_csr(REQUEST).unwrap();
+        let signed = check_csr(&good).unwrap().certification_request_info.raw;
+        let taken = check_csr(input).ok();
+        assert!(taken.is_none_or(|request| request.certification_request_info.raw == signed));
+        let _ = parse_csr(&String::from_utf8_lossy(input));
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd_for_a_request() {
+        let seeds = [parse_csr(REQUEST).unwrap(), REQUEST.as_bytes().to_vec()];
+        smoke::smoke(is_survived, &seeds, 3_000);
     }
 
     #[test]
