@@ -91,8 +91,8 @@ struct Outbox {
 struct Receiving {
     /// Answers owed, in the order of what they answer [MQTT-4.6.0-2], [MQTT-4.6.0-3]; filled as they are decided.
     owed: VecDeque<Owed>,
-    /// Messages of this connection that are not acknowledged for good, as the client counts them: what it completes of
-    /// an earlier connection makes room as well (MQTT 5, 4.9).
+    /// Messages that are not acknowledged for good, as the client counts them: from nothing with each connection, and
+    /// every PUBCOMP makes room, also one for a message of an earlier connection (MQTT 5, 4.9).
     unacknowledged: isize,
     /// What the client's topic aliases stand for; alias 1 is at index 0.
     aliases: Vec<Option<Topic>>,
@@ -241,7 +241,7 @@ impl Link {
 
     fn receive_release(&self, ack: &Ack) -> Step {
         if !self.session.has_received(ack.packet_id) {
-            self.send(Packet::PubComp(Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound)));
+            self.finish(Ack::new(ack.packet_id, ReasonCode::PacketIdentifierNotFound));
             return Step::Nothing;
         }
         if self.session.stored().is_some() {
@@ -289,8 +289,12 @@ impl Link {
     /// The release of a QoS 2 message has been written down: the identifier is free again.
     pub fn complete(&self, packet_id: NonZeroU16) {
         self.session.drop_received(packet_id);
+        self.finish(Ack::success(packet_id));
+    }
+
+    fn finish(&self, ack: Ack) {
         self.receiving().unacknowledged -= 1;
-        self.send(Packet::PubComp(Ack::success(packet_id)));
+        self.send(Packet::PubComp(ack));
     }
 
     /// Sends a packet that is not a PUBLISH; nothing follows the end of the connection [MQTT-3.14.4-1].

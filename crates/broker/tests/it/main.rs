@@ -6,6 +6,7 @@ mod bounds;
 mod coming;
 mod house;
 mod keeping;
+mod model;
 mod receiving;
 mod sending;
 mod sharing;

@@ -173,6 +173,23 @@ fn the_receive_maximum_begins_anew_with_each_connection() {
 }
 
 #[test]
+fn what_is_completed_of_an_earlier_connection_makes_room_though_it_was_not_counted() {
+    let house = House::with(Settings { receive_maximum: 1, ..Settings::default() });
+    let client = house.lasting("c");
+    client.give(inbound(ExactlyOnce, 1));
+    client.vanish();
+    let client = house.lasting("c");
+    // 9 was completed before, but the client did not hear of it.
+    for (number, reason) in [(1, ""), (9, " 92")] {
+        client.pubrel(number);
+        assert_eq!(client.told(), [format!("PUBCOMP {number}{reason}")]);
+    }
+    client.give(inbound(ExactlyOnce, 2));
+    client.give(inbound(ExactlyOnce, 3));
+    assert_eq!(client.closed(), None, "the client counts each PUBCOMP (MQTT 5, 4.9)");
+}
+
+#[test]
 fn mqtt_3_1_1_knows_no_receive_maximum() {
     let house = House::with(Settings { receive_maximum: 1, ..Settings::default() });
     let client = house.connect(broker::Offer { version: Version::V311, ..offer("c") });
