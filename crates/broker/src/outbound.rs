@@ -309,16 +309,16 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { messages: 100_000, bytes: usize::MAX };
 
-    fn held() -> Box<Held> {
+    fn held() -> Held {
         let message = Publish::new(Topic::try_from("t").unwrap(), "x");
-        Box::new(Held { message, arrived: 0, shared: None })
+        Held { message, arrived: 0, shared: None }
     }
 
     fn owed(qos: QoS, count: usize) -> Outbound {
         let mut outbound = Outbound::default();
         for _ in 0..count {
             let seq = outbound.reserve(1, BOUNDS).unwrap();
-            outbound.push(seq, qos, Stage::Waiting, 1, Some(held()));
+            outbound.push(seq, qos, Stage::Waiting, 1, Some(Box::new(held())));
             outbound.has_been_sent(false);
         }
         outbound

@@ -153,8 +153,11 @@ pub(crate) fn keep<'p>(
 }
 
 /// Notes that a QoS 2 message has been received from this client; whether it had been before.
-pub(crate) fn receive(db: &mut Write, key: u64, packet_id: NonZeroU16) -> Result<(), Fault> {
-    db.put(&RECEIVED, [&key.to_be_bytes()[..], &packet_id.get().to_be_bytes()], &())
+pub(crate) fn receive(db: &mut Write, key: u64, packet_id: NonZeroU16) -> Result<bool, Fault> {
+    let (key, packet_id) = (key.to_be_bytes(), packet_id.get().to_be_bytes());
+    let known = db.view().contains(&RECEIVED, [&key[..], &packet_id])?;
+    db.put(&RECEIVED, [&key[..], &packet_id], &())?;
+    Ok(known)
 }
 
 /// Forgets it again, since the client has.

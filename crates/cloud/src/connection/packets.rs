@@ -217,8 +217,12 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
     let publish = Arc::new(publish);
     let message = Arc::clone(&publish);
     let job = Job::new(cx, move |db| {
-        if let (QoS::ExactlyOnce, Some(key), Some(packet_id)) = (message.qos, session.stored(), message.packet_id) {
-            sessions::receive(db, key, packet_id)?;
+        if let (QoS::ExactlyOnce, Some(key), Some(packet_id)) = (message.qos, session.stored(), message.packet_id)
+            && !session.has_ended()
+            && sessions::receive(db, key, packet_id)?
+        {
+            // It came on an earlier connection too, and had not been written yet when it came again.
+            return Ok(wire::Output::default());
         }
         message::publish(db, &message, from).map(|()| wire::Output::default())
     });

@@ -72,9 +72,10 @@ impl House {
         };
         connection.at_desk.fetch_add(1, Ordering::Relaxed);
         let asked = Arc::new(asked);
-        let granted = Arc::clone(&asked);
+        let (granted, session) = (Arc::clone(&asked), Arc::clone(connection.link.session()));
         let job = Job::new(cx, move |db| {
-            for asked in granted.iter().filter(|asked| asked.answer.is_ok()) {
+            // What is left of a session that has ended meanwhile is swept already.
+            for asked in granted.iter().filter(|asked| asked.answer.is_ok() && !session.has_ended()) {
                 sessions::subscribe(db, key, &asked.kept)?;
             }
             Ok(wire::Output::default())

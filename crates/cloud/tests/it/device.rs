@@ -36,6 +36,23 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// A device that must be let in and does not begin anew: whether it found its session, told by the CONNACK.
+    #[track_caller]
+    pub(crate) fn returning(&self, certificate_id: &str, connect: &Connect) -> (Device, bool) {
+        let connection = self.arrive(certificate_id, connect).unwrap_or_else(|no| panic!("{:?}", no.connack));
+        self.returned(connection)
+    }
+
+    /// The same once it has been let in.
+    #[track_caller]
+    pub(crate) fn returned(&self, connection: Arc<Connection>) -> (Device, bool) {
+        let first = heard(&connection);
+        let [Packet::ConnAck(connack)] = &first[..] else { panic!("{first:?}") };
+        (Device { lab: self.clone(), connection }, connack.session_present)
+    }
+}
+
 impl Device {
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.connection
@@ -118,7 +135,9 @@ pub(crate) fn words(packet: &Packet) -> String {
     };
     match packet {
         Packet::ConnAck(connack) => format!("CONNACK {}", hex(&[connack.reason])),
-        Packet::PubAck(ack) => format!("PUBACK {} {}", ack.packet_id, hex(&[ack.reason])),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            format!("{} {} {}", packet.name(), ack.packet_id, hex(&[ack.reason]))
+        }
         Packet::SubAck(ack) => format!("SUBACK {} {}", ack.packet_id, hex(&ack.reasons)),
         Packet::Disconnect(disconnect) => format!("DISCONNECT {}", hex(&[disconnect.reason])),
         Packet::Publish(publish) => {

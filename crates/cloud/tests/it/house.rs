@@ -11,8 +11,11 @@ use cloud::{
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
-use store::{Fault, Store};
+use store::{Direction, Fault, Key, Store, Table};
 use wire::{Input, Output, Refusal};
+
+/// Where it is heard whether a device is let in.
+pub(crate) type Told = std::sync::mpsc::Receiver<Result<Arc<Connection>, NotConnected>>;
 
 /// What an operation answered: its members, or the error's name and message.
 pub(crate) type Answered = Result<Value, (String, String)>;
@@ -117,8 +120,26 @@ impl Lab {
 
     /// The same over a store that was opened again.
     pub(crate) fn reopened(&self, store: Store) -> Self {
+        self.try_reopened(store).unwrap()
+    }
+
+    /// The same, if the disk takes what the house has to write at its start.
+    pub(crate) fn try_reopened(&self, store: Store) -> Result<Self, Fault> {
         let house = house(&store, self.quotas, &self.drawer, &self.listener);
-        Self { house, store, ..self.clone() }
+        let lab = Self { house, store, ..self.clone() };
+        lab.commit(lab.house.restore(lab.now())?)?;
+        Ok(lab)
+    }
+
+    /// How many rows a table has, whoever they belong to.
+    pub(crate) fn rows(&self, table: &'static str) -> usize {
+        let table: Table<()> = Table::new(table);
+        self.store.read().range(&table, &Key::all(), None, Direction::Ascending, usize::MAX).unwrap().len()
+    }
+
+    /// Does what time has brought.
+    pub(crate) fn tick(&self) -> Result<(), Fault> {
+        self.commit(self.house.tick(self.now(), self.entropy()))
     }
 
     /// The same house at the same moment, seen from elsewhere.
@@ -173,8 +194,20 @@ impl Lab {
         Ok(())
     }
 
+    /// One turn of the desk; what follows from it comes back.
+    pub(crate) fn commit_once(&self, jobs: Vec<Job>) -> Result<Vec<Job>, Fault> {
+        self.house.commit(jobs)
+    }
+
     /// Lets a device in that proved to hold a certificate, or says why not.
     pub(crate) fn arrive(&self, certificate_id: &str, connect: &Connect) -> Result<Arc<Connection>, NotConnected> {
+        let (jobs, told) = self.knock(certificate_id, connect);
+        self.commit(jobs).unwrap();
+        told.recv().unwrap()
+    }
+
+    /// The same, but for what must be brought to the desk before it hears of it.
+    pub(crate) fn knock(&self, certificate_id: &str, connect: &Connect) -> (Vec<Job>, Told) {
         let peer = Peer {
             ip: "192.0.2.1".to_owned(),
             address: "192.0.2.1:50000".to_owned(),
@@ -182,11 +215,9 @@ impl Lab {
             principal: Principal::Certificate(certificate_id.to_owned()),
         };
         let (tell, told) = std::sync::mpsc::channel();
-        let arrived = Box::new(move |arrived| tell.send(arrived).unwrap());
+        let arrived = Box::new(move |arrived| drop(tell.send(arrived)));
         let moment = (self.now(), self.entropy());
-        let jobs = self.house.connect(peer, connect.clone(), Arc::new(Asleep), moment, arrived);
-        self.commit(jobs).unwrap();
-        told.recv().unwrap()
+        (self.house.connect(peer, connect.clone(), Arc::new(Asleep), moment, arrived), told)
     }
 
     pub(crate) fn receive(&self, connection: &Arc<Connection>, packet: Packet) -> Option<Job> {

@@ -17,6 +17,7 @@ mod policies;
 mod principals;
 mod retained;
 mod seeds;
+mod sessions;
 mod shadows;
 mod thing_types;
 mod things;
