@@ -235,9 +235,13 @@ impl Lab {
             if !connection.link().wants_more() {
                 return;
             }
-            let jobs = self.house.go_on(connection, self.now(), self.entropy());
-            self.commit(jobs).unwrap();
+            self.commit(self.more(connection)).unwrap();
         }
+    }
+
+    /// One turn of that; what must be written comes back for the desk.
+    pub(crate) fn more(&self, connection: &Arc<Connection>) -> Vec<Job> {
+        self.house.go_on(connection, self.now(), self.entropy())
     }
 
     /// What has been told since the last time, but for faults.

@@ -11,6 +11,7 @@ mod certificates;
 mod device;
 mod effects;
 mod endpoints;
+mod exchanges;
 mod house;
 mod messages;
 mod policies;

@@ -45,21 +45,21 @@ fn statements(policy: usize) -> Value {
 }
 
 /// splitmix64.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % sides
     }
 
-    fn one_in(&mut self, sides: u64) -> bool {
+    pub(crate) fn one_in(&mut self, sides: u64) -> bool {
         self.roll(sides) == 0
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.roll(of.len() as u64)).unwrap()]
     }
 }
@@ -224,16 +224,8 @@ impl Run {
         run
     }
 
-    /// Tries until the disk takes it, opening it again where it broke; what had survived is as good.
     fn insist(&mut self, operation: &str, input: Value) -> Value {
-        loop {
-            match self.lab.call(operation, input.clone()) {
-                Ok(answer) => return answer,
-                Err((error, _)) if error == "ResourceAlreadyExistsException" => return Value::Null,
-                Err((error, message)) => assert_eq!(error, "InternalFailureException", "{operation}: {message}"),
-            }
-            self.lab = self.lab.reopened(self.disk.open(Durability::Durable));
-        }
+        insist(&mut self.lab, &self.disk, operation, input)
     }
 
     fn step(&mut self) {
@@ -545,6 +537,18 @@ impl Run {
         for client_id in closed {
             self.lines.remove(client_id).unwrap().device.vanish();
         }
+    }
+}
+
+/// Tries until the disk takes it, opening it again where it broke; what had survived is as good.
+pub(crate) fn insist(lab: &mut Lab, disk: &Disk, operation: &str, input: Value) -> Value {
+    loop {
+        match lab.call(operation, input.clone()) {
+            Ok(answer) => return answer,
+            Err((error, _)) if error == "ResourceAlreadyExistsException" => return Value::Null,
+            Err((error, message)) => assert_eq!(error, "InternalFailureException", "{operation}: {message}"),
+        }
+        *lab = lab.reopened(disk.open(Durability::Durable));
     }
 }
 
