@@ -151,7 +151,8 @@ async fn tell_of_turned_away(server: Arc<Server>) {
     }
 }
 
-/// Takes one connection to its door.
+/// Takes one connection to its door. Each way is boxed: a connection holds the room of the one it takes, not of the
+/// largest, and none for the handshake once that is over.
 async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, door: Door, turns: &Turns) {
     // Small packets answer small packets here; waiting to fill a segment only adds latency. A socket that cannot be
     // set so is about to fail anyway, and says so at the first read.
@@ -161,16 +162,16 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
     let port = match door {
         Door::Http => {
             let entry = Entry { ip, address: address.to_string(), server_name: None, device: None, pages: true };
-            return http::serve(server, stream, entry).await;
+            return Box::pin(http::serve(server, stream, entry)).await;
         }
         Door::Plain(policy) => {
             let scope = Scope::new(ACCOUNT, REGION);
             let principal = Principal::Anonymous { policy: policy.as_ref().to_owned(), scope };
-            return mqtt::serve(&server, stream, peer(principal, None)).await;
+            return Box::pin(mqtt::serve(&server, stream, peer(principal, None))).await;
         }
         Door::Tls(port) => port,
     };
-    let accepted = match server.doors.accept(stream, port, turns).await {
+    let accepted = match Box::pin(server.doors.accept(stream, port, turns)).await {
         Ok(accepted) => accepted,
         Err(refused) => {
             server.metrics.no_handshake(refused.kind());
@@ -184,7 +185,8 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
     let device = certificate.as_ref().map(|der| cloud::certificate_id(der));
     match (protocol, device) {
         (Protocol::Mqtt, Some(certificate_id)) => {
-            mqtt::serve(&server, stream, peer(Principal::Certificate(certificate_id), server_name)).await;
+            let peer = peer(Principal::Certificate(certificate_id), server_name);
+            Box::pin(mqtt::serve(&server, stream, peer)).await;
         }
         (Protocol::Mqtt, None) => {
             server.refused(Refused {
@@ -195,11 +197,11 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
                 peer: address.to_string(),
                 ..Refused::default()
             });
-            mqtt::turn_away(stream, ::mqtt::ReasonCode::NotAuthorized).await;
+            Box::pin(mqtt::turn_away(stream, ::mqtt::ReasonCode::NotAuthorized)).await;
         }
         (Protocol::Http, device) => {
             let entry = Entry { ip, address: address.to_string(), server_name, device, pages: false };
-            http::serve(server, stream, entry).await;
+            Box::pin(http::serve(server, stream, entry)).await;
         }
     }
 }
