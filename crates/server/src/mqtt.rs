@@ -2,14 +2,18 @@
 //! One task per connection reads all there is, gives it to the house, and writes once per turn. What packets mean is
 //! unknown here.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use broker::{Closed, Wake};
 use bytes::{Bytes, BytesMut};
 use cloud::{Connection, MAXIMUM_PACKET_SIZE, Peer, Refused};
 use mqtt::{ConnAck, Decoder, Malformed, Packet, ReasonCode, Version};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -28,6 +32,11 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// Bytes read at a time.
 const CHUNK: usize = 16 * 1024;
+
+thread_local! {
+    /// Where a thread reads to, for whichever of its connections has something to read.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
+}
 
 /// Wakes the task of a connection.
 struct Bell(Notify);
@@ -251,9 +260,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
+    /// Reads what is there. While nothing is, the connection holds no buffer: most of them are idle most of the time.
     async fn read(&mut self) -> std::io::Result<usize> {
-        self.input.reserve(CHUNK);
-        self.stream.read_buf(&mut self.input).await
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        let (stream, input) = (&mut self.stream, &mut self.input);
+        poll_fn(|cx| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut read = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+                input.extend_from_slice(read.filled());
+                Poll::Ready(Ok(read.filled().len()))
+            })
+        })
+        .await
     }
 
     async fn write(&mut self) -> std::io::Result<()> {
