@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::brokers::Yard;
+use crate::brokers::{Kind, Yard};
 use crate::rows::Row;
 use crate::traffic::{Counted, measure};
 use crate::words::Words;
@@ -16,15 +16,16 @@ pub(crate) fn run(ombra: &Path, directory: &Path, words: &[&str]) -> Result<(), 
     let words = Words::new(words, &[], &["rows", "rounds", "seconds"])?;
     let rounds: usize = words.number("rounds", 3)?;
     let counted = Duration::try_from_secs_f64(words.number("seconds", 3.0)?)?;
-    let yard = Yard::new(ombra, directory, Vec::new())?;
+    // Two run at a time, and a directory serves one.
+    let yard = |count: &str| Yard::new(ombra, &directory.join(count), ["--workers", count].map(String::from).into());
+    let yards = [yard("1")?, yard("2")?];
     say(format_args!("{:<24}{:>28}   {:>30}   two to one", "", "CPU s per million", "delivered per s, thousands"))?;
     say(format_args!("{:<24}{:>14}{:>14}   {:>15}{:>15}   CPU  rate", "row", "1", "2", "1", "2"))?;
     for name in words.value("rows").unwrap_or(ROWS).split(',') {
         let row: Row = name.parse()?;
-        let sides = ["1", "2"].map(|count| ["--workers", count].map(String::from));
         let mut running = Vec::new();
-        for words in &sides {
-            let broker = yard.ombra(row.has_policies, !row.is_tls, words)?;
+        for yard in &yards {
+            let broker = yard.start(Kind::Ombra, row)?;
             let target = yard.target(&broker, row).ok_or("ombra has no such door")?;
             running.push((broker, target));
         }
