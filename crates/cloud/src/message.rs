@@ -71,10 +71,12 @@ fn lead(topic: &str) -> Lead<'_> {
     }
 }
 
-/// Whether a topic can be published on at all.
-pub(crate) fn examine(topic: &str, retain: bool) -> Result<(), Unsuited> {
+/// Whether a topic can be published on at all. `free` opens the topics with `$` that are not AWS's own: the specification
+/// leaves them to the server [MQTT-4.7.2-1].
+pub(crate) fn examine(topic: &str, retain: bool, free: bool) -> Result<(), Unsuited> {
     let unsuited = |decision, reason| Err(Unsuited { decision, reason });
     match lead(topic) {
+        Lead::Unknown if free && !topic.starts_with("$aws/") => Ok(()),
         Lead::NotBuilt(feature) => unsuited("NOT_BUILT", format!("{feature} is not built yet")),
         Lead::Unknown => unsuited("RESERVED_TOPIC", "topics that begin with $ are reserved".to_owned()),
         // unconfirmed: AWS "may" end the connection for this; it is refused as an invalid topic.
@@ -85,9 +87,10 @@ pub(crate) fn examine(topic: &str, retain: bool) -> Result<(), Unsuited> {
     }
 }
 
-/// Whether a message needs nothing but its subscribers: no transaction.
+/// Whether a message that may be published needs nothing but its subscribers: no transaction.
 pub(crate) fn is_plain(publish: &Publish) -> bool {
-    !publish.retain && publish.topic.as_ref().is_some_and(|topic| lead(topic.as_str()) == Lead::Plain)
+    !publish.retain
+        && publish.topic.as_ref().is_some_and(|topic| matches!(lead(topic.as_str()), Lead::Plain | Lead::Unknown))
 }
 
 /// Whether a payload that is declared to be text is [MQTT-3.3.2-4].
@@ -180,9 +183,17 @@ mod tests {
 
     #[test]
     fn nothing_is_retained_on_reserved_topics() {
-        assert!(examine("$aws/things/t/shadow/update", false).is_ok());
-        assert_eq!(examine("$aws/things/t/shadow/update", true).map_err(|no| no.decision), Err("RESERVED_TOPIC"));
-        assert!(examine("a", true).is_ok());
+        assert!(examine("$aws/things/t/shadow/update", false, false).is_ok());
+        let retained = examine("$aws/things/t/shadow/update", true, false);
+        assert_eq!(retained.map_err(|no| no.decision), Err("RESERVED_TOPIC"));
+        assert!(examine("a", true, false).is_ok());
+    }
+
+    #[test]
+    fn a_dollar_is_free_only_where_it_is_not_awss_own() {
+        assert!(examine("$mine", true, true).is_ok());
+        assert!(examine("$mine", false, false).is_err());
+        assert!(examine("$aws/mine", false, true).is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
         return Err(Refusal::payload_too_large("The payload exceeds the maximum size allowed").into());
     }
     let retain = input.retain().unwrap_or(false);
-    if let Err(unsuited) = message::examine(topic.as_str(), retain) {
+    if let Err(unsuited) = message::examine(topic.as_str(), retain, db.cx.settings.follows_specification()) {
         return Err(refused(db, topic.as_str(), unsuited.decision, &unsuited.reason));
     }
     match message::quota(db.cx.settings.quotas, topic.as_str()) {

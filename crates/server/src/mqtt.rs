@@ -27,6 +27,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a client that is being closed may take for the last bytes.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Reads of a client that does not hang up though it has been told that nobody listens.
+const UNHEARD: usize = 1000;
+
 /// How long a client may take nothing of what is written to it.
 const STALL: Duration = Duration::from_secs(30);
 
@@ -292,12 +295,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    /// Writes what is left, then the last bytes, and says goodbye in TLS.
+    /// Writes what is left, then the last bytes, says goodbye in TLS, and waits for the client to hang up: a socket that is
+    /// closed on bytes it has not read resets the connection, and the client would lose what was written last.
     async fn finish(&mut self, last: Bytes) -> std::io::Result<()> {
         self.write().await?;
         self.output = last;
         self.write().await?;
-        self.stream.shutdown().await
+        self.stream.shutdown().await?;
+        for _ in 0..UNHEARD {
+            self.input.clear();
+            if self.read().await? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

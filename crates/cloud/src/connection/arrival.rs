@@ -232,7 +232,7 @@ impl House {
             return Err(self.turn_away(arrival, ReasonCode::QoSNotSupported, "QUOTA", "AWS has no QoS 2"));
         }
         let topic = will.topic.as_str();
-        if let Err(unsuited) = message::examine(topic, will.retain) {
+        if let Err(unsuited) = message::examine(topic, will.retain, self.settings.follows_specification()) {
             return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, unsuited.decision, &unsuited.reason));
         }
         match message::quota(self.settings.quotas, topic) {

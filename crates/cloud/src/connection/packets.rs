@@ -127,7 +127,7 @@ impl House {
             // unconfirmed: whether AWS looks; the specification lets a server refuse it so [MQTT-3.3.2-4].
             return Err(No::new(ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8, though it is said to be"));
         }
-        if let Err(unsuited) = message::examine(topic, publish.retain) {
+        if let Err(unsuited) = message::examine(topic, publish.retain, self.settings.follows_specification()) {
             if connection.told.take(cx.now) {
                 let (decision, reason) = (unsuited.decision.into(), unsuited.reason.clone());
                 let refused = Refused { decision, reason, ..Refused::default() };
