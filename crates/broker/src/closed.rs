@@ -6,9 +6,9 @@ use mqtt::ReasonCode;
 /// How a connection ended. The first reason wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// The client said DISCONNECT; whether its will is published all the same (reason 0x04).
+    /// The client said DISCONNECT; whether its will is published all the same (any reason but 0x00).
     ByClient {
-        /// DISCONNECT with Will Message.
+        /// DISCONNECT with Will Message, or with an error.
         with_will: bool,
     },
     /// The client broke the protocol.

@@ -259,7 +259,8 @@ impl Link {
             self.close(client_error(ReasonCode::ProtocolError, message)); // [MQTT-3.14.2-2]
             return;
         }
-        let with_will = disconnect.reason == ReasonCode::DisconnectWithWill;
+        // Only a normal end takes the will along; every other reason leaves it [MQTT-3.14.4-3].
+        let with_will = disconnect.reason != ReasonCode::Success;
         self.close(Closed::ByClient { with_will });
     }
 

@@ -151,7 +151,7 @@ impl Retained {
     }
 
     fn is_over(&self, now: i64) -> bool {
-        self.seconds_left(now).is_some_and(|seconds| seconds <= 0)
+        self.expires.is_some_and(|at| at <= now)
     }
 
     fn into_message(self, topic: Topic, payload: Vec<u8>) -> Publish {

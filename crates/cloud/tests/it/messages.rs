@@ -684,9 +684,10 @@ fn no_local_with_a_shared_subscription_ends_the_connection() {
 
 #[test]
 fn a_device_leaves_quietly_and_is_missed_otherwise() {
-    let ends: [(Option<Packet>, &[&str], &str); 3] = [
+    let ends: [(Option<Packet>, &[&str], &str); 4] = [
         (Some(disconnect(ReasonCode::Success)), &[], "CLIENT_INITIATED_DISCONNECT"),
         (Some(disconnect(ReasonCode::DisconnectWithWill)), &["w q1 gone"], "CLIENT_INITIATED_DISCONNECT"),
+        (Some(disconnect(ReasonCode::UnspecifiedError)), &["w q1 gone"], "CLIENT_INITIATED_DISCONNECT"),
         (None, &["w q1 gone"], "CONNECTION_LOST"),
     ];
     for (packet, expected, named) in ends {
