@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use broker::{Closed, Detached, Due, Ended, Gate, Link, Session, Settled, Wake};
 use mqtt::{Publish, Will};
@@ -15,18 +15,23 @@ use store::Fault;
 use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
 use crate::identity::{self, Principal, Turned};
+use crate::lifecycle::{self, Visit};
 use crate::message;
 use crate::news::News;
 use crate::scope::{Context, Read, Scope};
 use crate::sessions;
 
 mod arrival;
+mod clients;
 mod packets;
 mod paths;
 mod subscribing;
 
 pub use arrival::{Arrived, NotConnected};
 
+pub(crate) use clients::Clients;
+
+use clients::Left;
 use paths::Paths;
 use subscribing::Retained;
 
@@ -59,6 +64,7 @@ pub struct Connection {
     keep_alive: u16,
     /// When it was let in, in milliseconds.
     since: i64,
+    visit: Visit,
     /// Packets whose consequences wait at the desk; later publications line up behind them so that order is kept.
     at_desk: AtomicUsize,
     told: Told,
@@ -145,35 +151,62 @@ impl Gate for Grant {
     }
 }
 
-/// Who is connected with which certificate, so that a change reaches them at once: by certificate and session, because a
-/// whole fleet may share one certificate.
+/// Who is connected.
 #[derive(Default)]
-pub(crate) struct Connections(Mutex<HashMap<String, HashMap<u64, Weak<Connection>>>>);
+pub(crate) struct Connections(Mutex<Directory>);
+
+#[derive(Default)]
+struct Directory {
+    /// By certificate, so that a change reaches them at once, and number, because a whole fleet may share one certificate.
+    by_principal: HashMap<String, HashMap<u64, Weak<Connection>>>,
+    /// By client id: the one connection that has it now.
+    by_client: HashMap<String, Weak<Connection>>,
+}
 
 impl Connections {
     fn add(&self, connection: &Arc<Connection>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = all.entry(connection.peer.principal.id()).or_default();
+        let mut all = self.directory();
+        let same = all.by_principal.entry(connection.peer.principal.id()).or_default();
         same.insert(connection.link.number(), Arc::downgrade(connection));
+        // The later of two that came at once is the one that stays.
+        let current = all.by_client.get(connection.client_id()).and_then(Weak::upgrade);
+        if current.is_none_or(|current| current.link.number() < connection.link.number()) {
+            all.by_client.insert(connection.client_id().to_owned(), Arc::downgrade(connection));
+        }
     }
 
     fn remove(&self, connection: &Connection) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.directory();
+        let number = connection.link.number();
+        let current = all.by_client.get(connection.client_id()).and_then(Weak::upgrade);
+        if current.is_none_or(|current| current.link.number() == number) {
+            all.by_client.remove(connection.client_id());
+        }
         let principal = connection.peer.principal.id();
-        let Some(same) = all.get_mut(&principal) else { return };
-        same.remove(&connection.link.number());
+        let Some(same) = all.by_principal.get_mut(&principal) else { return };
+        same.remove(&number);
         if same.is_empty() {
-            all.remove(&principal);
+            all.by_principal.remove(&principal);
         }
     }
 
     fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(HashMap::len).sum()
+        self.directory().by_principal.values().map(HashMap::len).sum()
     }
 
     fn of(&self, principal: &str) -> Vec<Arc<Connection>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(principal).into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
+        let all = self.directory();
+        all.by_principal.get(principal).into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
+    }
+
+    /// The connection that has this client id.
+    pub(crate) fn of_client(&self, client_id: &str) -> Option<Arc<Connection>> {
+        self.directory().by_client.get(client_id).and_then(Weak::upgrade)
+    }
+
+    fn directory(&self) -> MutexGuard<'_, Directory> {
+        // Every critical section leaves the maps whole, so a poisoned lock is still good.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,7 +222,9 @@ impl House {
             let refused = Refused { decision: "CLIENT_ERROR".into(), reason: message.clone(), ..Refused::default() };
             self.tell_refused(connection, &cx, "MQTT", String::new(), refused);
         }
-        let (reason, detail) = lifecycle(&closed);
+        let (reason, detail) = lifecycle::reason(&closed);
+        let (link, session) = (&connection.link, connection.link.session());
+        space.clients.leave(session.client_id(), link.number(), Left { at: now, reason }, session.expiry().0);
         let kind = Kind::Disconnected {
             client_id: connection.client_id().to_owned(),
             principal: connection.peer.principal.id(),
@@ -198,6 +233,7 @@ impl House {
         };
         self.witness.event(Event::new(now, &connection.scope, kind));
         let mut jobs = self.leave(&cx, detached, Some(connection.link.session().number()));
+        jobs.extend(self.tell_disconnected(&cx, connection, &closed));
         if connection.link.session().is_to_be_settled() {
             jobs.push(self.settle(&cx, connection.link.session()));
         }
@@ -365,6 +401,16 @@ impl Connection {
         self.link.session().client_id()
     }
 
+    /// Whence it came.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// How events name it.
+    pub(crate) fn visit(&self) -> Visit {
+        self.visit
+    }
+
     /// The broker's side of it: what waits for the socket, and whether it has been closed.
     pub fn link(&self) -> &Link {
         &self.link
@@ -385,22 +431,4 @@ impl Connection {
 fn publish_will(cx: &Context, will: Will, from: Option<u64>) -> Job {
     let publish = Publish::from(will);
     Job::new(cx.again(), move |db| message::broadcast(db, &publish, from).map(|()| wire::Output::default()))
-}
-
-/// AWS's name for how a connection ended (mqtt.md §10), and the same in words.
-fn lifecycle(closed: &Closed) -> (&'static str, String) {
-    match closed {
-        Closed::ByClient { .. } => ("CLIENT_INITIATED_DISCONNECT", "the client said DISCONNECT".to_owned()),
-        Closed::ClientError { message, .. } => ("CLIENT_ERROR", message.clone()),
-        Closed::ConnectionLost => ("CONNECTION_LOST", "the connection broke".to_owned()),
-        Closed::KeepAliveTimeout => ("MQTT_KEEP_ALIVE_TIMEOUT", "silence of 1.5 times the keep-alive".to_owned()),
-        Closed::TakenOver => ("DUPLICATE_CLIENTID", "another connection took the client id".to_owned()),
-        Closed::Forbidden(message) => ("FORBIDDEN_ACCESS", message.clone()),
-        Closed::TooSlow => ("THROTTLED", "the client did not take what was sent to it".to_owned()),
-        Closed::Throttled(limit) => ("THROTTLED", limit.clone()),
-        Closed::ByOperator { .. } => ("API_INITIATED_DISCONNECT", "DeleteConnection ended it".to_owned()),
-        Closed::Expired => ("WEBSOCKET_TTL_EXPIRATION", "the credentials of its WebSocket ran out".to_owned()),
-        Closed::ServerStops => ("SERVER_INITIATED_DISCONNECT", "the server stopped".to_owned()),
-        Closed::ServerFault(context) => ("SERVER_ERROR", context.clone()),
-    }
 }

@@ -47,6 +47,13 @@ pub enum Kind {
         /// The same in words.
         detail: String,
     },
+    /// Several devices connect with one client id, and each throws out the one before; told once in ten seconds.
+    TakeoverLoop {
+        /// The MQTT client identifier they share.
+        client_id: String,
+        /// The one that was thrown out last, and the one that came.
+        rivals: [Rival; 2],
+    },
     /// A message was published; told only while somebody listens.
     Published {
         /// The topic.
@@ -70,6 +77,15 @@ pub enum Kind {
         /// What failed, with its causes.
         context: String,
     },
+}
+
+/// One of those who fight for a client identifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rival {
+    /// The peer's address.
+    pub peer: String,
+    /// The certificate's id.
+    pub principal: String,
 }
 
 /// A refusal, with all that explains it.

@@ -15,7 +15,7 @@ use wire::{Input, Operation, Output, Refusal};
 
 use crate::authority::Authority;
 use crate::caller::Caller;
-use crate::connection::{Connections, Told};
+use crate::connection::{Clients, Connections, Told};
 use crate::events::{Event, Kind, Witness};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
@@ -39,6 +39,7 @@ pub struct House {
 pub(crate) struct Space {
     pub(crate) broker: Broker,
     pub(crate) connections: Connections,
+    pub(crate) clients: Clients,
     /// Queues of who is away that have no more room: each message beyond is no event of its own.
     full: Told,
 }
@@ -297,7 +298,8 @@ impl House {
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| {
                 let broker = Broker::new(self.settings.of_brokers());
-                Arc::new(Space { broker, connections: Connections::default(), full: Told::default() })
+                let (connections, clients) = (Connections::default(), Clients::default());
+                Arc::new(Space { broker, connections, clients, full: Told::default() })
             }))
         })
     }

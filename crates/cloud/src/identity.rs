@@ -73,6 +73,14 @@ impl Principal {
         }
     }
 
+    /// The thing it is exclusively attached to.
+    pub(crate) fn exclusive_thing(&self, db: Read) -> Result<Option<String>, Fault> {
+        match self {
+            Self::Certificate(id) => principals::exclusive_thing(db, &db.arn(format_args!("cert/{id}"))),
+            Self::Key { .. } | Self::Anonymous { .. } => Ok(None),
+        }
+    }
+
     /// What it may do on a connection of this client id.
     pub(crate) fn grant(&self, db: Read, client_id: &str, mut variables: Context) -> Result<PolicySet, Fault> {
         match self {

@@ -55,11 +55,19 @@ impl Attachment {
     }
 }
 
+/// The thing that a principal is exclusively attached to.
+pub(crate) fn exclusive_thing(db: Read, principal_arn: &str) -> Result<Option<String>, Fault> {
+    match db.first(&PRINCIPAL_THINGS, [principal_arn])? {
+        Some((key, Attachment::Exclusive)) => key.text_at(3).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// The thing that belongs to a connection (security.md §3.5): the one its principal is exclusively attached to, else
 /// the one named like the client if the principal is attached to it.
 pub(crate) fn thing_of_connection(db: Read, principal_arn: &str, client_id: &str) -> Result<Option<String>, Fault> {
-    if let Some((key, Attachment::Exclusive)) = db.first(&PRINCIPAL_THINGS, [principal_arn])? {
-        return key.text_at(3).map(Some);
+    if let Some(name) = exclusive_thing(db, principal_arn)? {
+        return Ok(Some(name));
     }
     // Client identifiers can be longer than any name, and than any key.
     if client_id.len() > 128 || !db.contains(&PRINCIPAL_THINGS, [principal_arn, client_id])? {

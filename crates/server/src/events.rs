@@ -87,6 +87,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::Refusal(_) => "refusal",
         Kind::Connected { .. } => "connected",
         Kind::Disconnected { .. } => "disconnected",
+        Kind::TakeoverLoop { .. } => "takeover_loop",
         Kind::Published { .. } => "published",
         Kind::Quota { .. } => "quota",
         Kind::Fault { .. } => "fault",
@@ -115,6 +116,20 @@ fn tell(event: &Event) {
         }
         Kind::Disconnected { client_id, principal, reason, detail } => {
             tracing::info!(kind = "disconnected", account, client_id, principal, reason, detail, "disconnected");
+        }
+        Kind::TakeoverLoop { client_id, rivals: [old, new] } => {
+            let (old, old_principal, new, new_principal) = (&old.peer, &old.principal, &new.peer, &new.principal);
+            let text = "two devices fight for one client id";
+            tracing::warn!(
+                kind = "takeover_loop",
+                account,
+                client_id,
+                old,
+                old_principal,
+                new,
+                new_principal,
+                "{text}"
+            );
         }
         Kind::Quota { client_id, limit } => {
             tracing::warn!(kind = "quota", account, client_id, limit, "AWS would have refused this");

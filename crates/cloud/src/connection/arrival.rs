@@ -10,10 +10,11 @@ use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, V
 use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
-use super::{Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
-use crate::events::{Event, Kind, Refused};
+use super::{Clients, Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
+use crate::events::{Event, Kind, Refused, Rival};
 use crate::house::{House, Job};
 use crate::identity;
+use crate::lifecycle::Visit;
 use crate::message::{self, Quota};
 use crate::scope::{Context, Read, Scope};
 use crate::sessions;
@@ -80,8 +81,11 @@ impl House {
         let (set, connect_values, variables) = match self.examine(&mut arrival) {
             Ok(examined) => examined,
             Err(no) => {
+                let forbidden = no.connack.reason == ReasonCode::NotAuthorized;
+                let client_id = arrival.client_id;
+                let told = forbidden.then(|| self.tell_connect_failed(&cx, &peer, &client_id)).flatten();
                 arrived(Err(no));
-                return Vec::new();
+                return told.into_iter().collect();
             }
         };
         let offer = self.offer(&cx, &connect, arrival.client_id);
@@ -124,7 +128,9 @@ impl House {
         let space = self.space(scope);
         let gate = Arc::clone(&grant) as Arc<dyn Gate>;
         let will = offer.will.clone();
-        let Attached { link, present, displaced: _, ended } = space.broker.attach(offer, gate, Arc::clone(&wake), *now);
+        // Looked up before it is closed, because it may be gone right after.
+        let previous = space.connections.of_client(&offer.client_id);
+        let Attached { link, present, displaced, ended } = space.broker.attach(offer, gate, Arc::clone(&wake), *now);
         let mut jobs = ended.map(|ended| self.end(&cx, ended)).unwrap_or_default();
         jobs.extend(self.write_down_again(&cx, &link, will));
         let keep_alive = self.keep_alive(connect.keep_alive);
@@ -137,6 +143,16 @@ impl House {
             protocol,
         };
         self.witness.event(Event::new(*now, scope, kind));
+        let client_id = link.session().client_id();
+        let visit = Visit { seed: cx.entropy.number(), version: space.clients.arrive(client_id, link.number(), *now) };
+        if let Some(displaced) = displaced {
+            self.look_for_loop(
+                &cx,
+                &space.clients,
+                previous.filter(|old| old.link.number() == displaced.number()),
+                &peer,
+            );
+        }
         let connection = Arc::new(Connection {
             scope: scope.clone(),
             peer,
@@ -146,6 +162,7 @@ impl House {
             connect_values,
             keep_alive,
             since: *now,
+            visit,
             at_desk: AtomicUsize::new(0),
             told: Told::default(),
             wake,
@@ -158,8 +175,23 @@ impl House {
         }
         // A change that came between the look at the policies and the entry above would else be missed.
         self.ask_again(&cx, &connection);
+        jobs.extend(self.tell_connected(&cx, &connection));
         arrived(Ok(connection));
         jobs
+    }
+
+    /// Two devices with one client id throw each other out for ever; that is told by name. One that merely comes back
+    /// before its old connection was missed is known by its address and its principal.
+    fn look_for_loop(&self, cx: &Context, clients: &Clients, displaced: Option<Arc<Connection>>, peer: &Peer) {
+        let is_other = |old: &Arc<Connection>| (&old.peer.ip, &old.peer.principal) != (&peer.ip, &peer.principal);
+        let Some(old) = displaced.filter(is_other) else { return };
+        let client_id = old.client_id();
+        if clients.is_loop(client_id, cx.now) {
+            let rival = |peer: &Peer| Rival { peer: peer.address.clone(), principal: peer.principal.id() };
+            let rivals = [rival(&old.peer), rival(peer)];
+            let kind = Kind::TakeoverLoop { client_id: client_id.to_owned(), rivals };
+            self.witness.event(Event::new(cx.now, &cx.scope, kind));
+        }
     }
 
     /// If two connections of one client met at the desk, the record may name the other's session: it is corrected.

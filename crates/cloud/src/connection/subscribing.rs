@@ -1,13 +1,14 @@
 //! What a SUBSCRIBE and an UNSUBSCRIBE lead to: each filter is asked of the policies, a stored session's is written down
 //! first, and what is retained for it follows a page at a time, as fast as the client takes it.
 
+use std::num::NonZeroU16;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use broker::{Closed, Kept, Subscribed};
 use mqtt::{
-    AckProperties, Packet, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, SubscriptionId,
-    UnsubAck, Unsubscribe,
+    AckProperties, Filter, Packet, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
+    SubscriptionId, UnsubAck, Unsubscribe,
 };
 use policy::Resource;
 use store::Fault;
@@ -67,8 +68,7 @@ impl House {
         };
         let asked: Vec<Asked> = subscriptions.into_iter().map(ask).collect();
         let Some(key) = connection.link.session().stored() else {
-            self.subscribe(connection, packet_id, &asked);
-            return None;
+            return self.subscribe(connection, packet_id, &asked, &cx);
         };
         connection.at_desk.fetch_add(1, Ordering::Relaxed);
         let asked = Arc::new(asked);
@@ -81,13 +81,16 @@ impl House {
             Ok(wire::Output::default())
         });
         let connection = Arc::clone(connection);
-        Some(job.after(move |house, _, outcome| {
-            match outcome {
-                Ok(()) => house.subscribe(&connection, packet_id, &asked),
-                Err(failed) => connection.link.close(Closed::ServerFault(failed.message().to_owned())),
-            }
+        Some(job.after(move |house, cx, outcome| {
+            let told = match outcome {
+                Ok(()) => house.subscribe(&connection, packet_id, &asked, &cx),
+                Err(failed) => {
+                    connection.link.close(Closed::ServerFault(failed.message().to_owned()));
+                    None
+                }
+            };
             connection.is_back_from_desk();
-            Vec::new()
+            told.into_iter().collect()
         }))
     }
 
@@ -118,10 +121,10 @@ impl House {
     }
 
     /// Subscribes to what was granted, answers, and notes what is retained for it.
-    fn subscribe(&self, connection: &Connection, packet_id: std::num::NonZeroU16, asked: &[Asked]) {
+    fn subscribe(&self, connection: &Connection, packet_id: NonZeroU16, asked: &[Asked], cx: &Context) -> Option<Job> {
         let space = self.space(&connection.scope);
         let mut reasons = Vec::with_capacity(asked.len());
-        let mut retained = Vec::new();
+        let (mut granted, mut retained) = (Vec::new(), Vec::new());
         for Asked { kept, answer } in asked {
             if let Err(reason) = answer {
                 reasons.push(*reason);
@@ -129,6 +132,9 @@ impl House {
             }
             let subscribed = space.broker.subscribe(connection.link.session(), kept.clone());
             reasons.push(subscribed.into());
+            if matches!(subscribed, Subscribed::Granted { .. }) {
+                granted.push(kept.subscription.filter.clone());
+            }
             if is_retained_due(&kept.subscription, subscribed) {
                 retained.push(Retained { subscription: kept.subscription.clone(), id: kept.id, after: None });
             }
@@ -139,6 +145,7 @@ impl House {
             connection.retained.lock().unwrap_or_else(PoisonError::into_inner).extend(retained);
             connection.link.want_more();
         }
+        self.tell_subscribed(cx, connection, &granted)
     }
 
     /// Sends more of what a connection is owed, now that it has room: messages that wait in its session, then retained
@@ -221,8 +228,7 @@ impl House {
         cx: Context,
     ) -> Option<Job> {
         let Some(key) = connection.link.session().stored() else {
-            self.unsubscribe(connection, &unsubscribe);
-            return None;
+            return self.unsubscribe(connection, &unsubscribe, &cx);
         };
         connection.at_desk.fetch_add(1, Ordering::Relaxed);
         let unsubscribe = Arc::new(unsubscribe);
@@ -234,25 +240,33 @@ impl House {
             Ok(wire::Output::default())
         });
         let connection = Arc::clone(connection);
-        Some(job.after(move |house, _, outcome| {
-            match outcome {
-                Ok(()) => house.unsubscribe(&connection, &unsubscribe),
-                Err(failed) => connection.link.close(Closed::ServerFault(failed.message().to_owned())),
-            }
+        Some(job.after(move |house, cx, outcome| {
+            let told = match outcome {
+                Ok(()) => house.unsubscribe(&connection, &unsubscribe, &cx),
+                Err(failed) => {
+                    connection.link.close(Closed::ServerFault(failed.message().to_owned()));
+                    None
+                }
+            };
             connection.is_back_from_desk();
-            Vec::new()
+            told.into_iter().collect()
         }))
     }
 
-    fn unsubscribe(&self, connection: &Connection, unsubscribe: &Unsubscribe) {
+    fn unsubscribe(&self, connection: &Connection, unsubscribe: &Unsubscribe, cx: &Context) -> Option<Job> {
         let space = self.space(&connection.scope);
-        let reason = |filter| {
-            let found = space.broker.unsubscribe(connection.link.session(), filter);
-            if found { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
+        let mut gone = Vec::new();
+        let reason = |filter: &Filter| {
+            if !space.broker.unsubscribe(connection.link.session(), filter) {
+                return ReasonCode::NoSubscriptionExisted;
+            }
+            gone.push(filter.clone());
+            ReasonCode::Success
         };
         let reasons = unsubscribe.filters.iter().map(reason).collect();
         let (packet_id, properties) = (unsubscribe.packet_id, AckProperties::default());
         connection.link.send(Packet::UnsubAck(UnsubAck { packet_id, reasons, properties }));
+        self.tell_unsubscribed(cx, connection, &gone)
     }
 }
 

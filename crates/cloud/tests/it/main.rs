@@ -13,6 +13,7 @@ mod effects;
 mod endpoints;
 mod exchanges;
 mod house;
+mod lifecycle;
 mod messages;
 mod policies;
 mod principals;
