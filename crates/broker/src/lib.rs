@@ -29,7 +29,7 @@ pub use closed::Closed;
 pub use link::{Gate, Link, Step, Wake};
 pub use outbound::{Held, Stage};
 pub use route::{Plan, Planned, Route};
-pub use session::{FOR_EVER, Kept, Restored, Session, Settled};
+pub use session::{Confirmed, FOR_EVER, Kept, Restored, Session, Settled};
 
 use memory::Memory;
 use route::Subscriber;

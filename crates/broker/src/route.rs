@@ -9,7 +9,7 @@ use mqtt::{Filter, Publish, QoS, SubscriptionId};
 
 use crate::Broker;
 use crate::frames::Frames;
-use crate::session::{Kept, Session, Terms};
+use crate::session::{Confirmed, Kept, Session, Terms};
 use crate::tree::{Found, Group};
 
 /// What hangs on a filter.
@@ -80,6 +80,8 @@ pub struct Planned {
     pub seq: Option<u64>,
     /// A stored session that has no room for it.
     pub full: bool,
+    /// Who waits for its acknowledgement.
+    pub confirmed: Option<Confirmed>,
 }
 
 impl Route {
@@ -132,6 +134,7 @@ impl Broker {
                 retain: direct.retain && message.retain,
                 ids: &direct.ids,
                 shared: None,
+                confirmed: None,
                 cleared: Some(&direct.cleared),
             };
             delivered += usize::from(direct.session.deliver(&mut frames, terms, None, now));
@@ -155,6 +158,7 @@ impl Broker {
             shared: None,
             seq: None,
             full: false,
+            confirmed: None,
         });
         let shared = route.groups.iter().filter_map(|group| choose(group, message, None));
         let shared = shared.map(|member| Planned::of_member(member, message));
@@ -187,6 +191,7 @@ impl Broker {
             shared: None,
             seq: None,
             full: false,
+            confirmed: None,
         };
         planned.reserve(message);
         Plan { recipients: vec![planned] }
@@ -221,6 +226,7 @@ impl Planned {
             shared: member.shared.clone(),
             seq: None,
             full: false,
+            confirmed: None,
         }
     }
 
@@ -232,8 +238,14 @@ impl Planned {
     }
 
     fn deliver(&self, frames: &mut Frames<'_>, now: i64) -> bool {
-        let terms =
-            Terms { qos: self.qos, retain: self.retain, ids: &self.ids, shared: self.shared.as_ref(), cleared: None };
+        let terms = Terms {
+            qos: self.qos,
+            retain: self.retain,
+            ids: &self.ids,
+            shared: self.shared.as_ref(),
+            confirmed: self.confirmed.as_ref(),
+            cleared: None,
+        };
         self.session.deliver(frames, terms, self.seq, now)
     }
 }

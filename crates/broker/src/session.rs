@@ -48,6 +48,8 @@ pub(crate) struct State {
     subscriptions: HashMap<Filter, Kept>,
     /// What the client acknowledged and the store has not heard of yet.
     settled: Vec<Settled>,
+    /// Who waits for the acknowledgement of which message.
+    awaited: Vec<(u64, Confirmed)>,
     /// Whether somebody is on the way to write that down.
     settling: bool,
 }
@@ -60,6 +62,10 @@ pub struct Kept {
     /// The identifier the client gave it.
     pub id: Option<SubscriptionId>,
 }
+
+/// Called when a client has acknowledged a message; under a lock, so it must be quick and must not call back. Let go
+/// of without a call if the message will never be acknowledged.
+pub type Confirmed = Arc<dyn Fn() + Send + Sync>;
 
 /// What a client has said about a stored message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +84,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) retain: bool,
     pub(crate) ids: &'a [SubscriptionId],
     pub(crate) shared: Option<&'a Filter>,
+    /// Who waits for its acknowledgement, if it has QoS 1.
+    pub(crate) confirmed: Option<&'a Confirmed>,
     /// Where it is remembered that the gate has let this topic through.
     pub(crate) cleared: Option<&'a AtomicU64>,
 }
@@ -126,6 +134,7 @@ impl Session {
                 received: BTreeSet::new(),
                 subscriptions: HashMap::new(),
                 settled: Vec::new(),
+                awaited: Vec::new(),
                 settling: false,
             }),
         }
@@ -213,6 +222,7 @@ impl Session {
         self.memory.give_back(state.outbound.at_hand());
         state.outbound = Outbound::default();
         state.settled.clear();
+        state.awaited.clear();
         self.set_disconnected();
         std::mem::take(&mut state.subscriptions).into_keys().collect()
     }
@@ -281,6 +291,9 @@ impl Session {
             }
             return false;
         };
+        if let Some(confirmed) = terms.confirmed {
+            state.awaited.push((seq, Arc::clone(confirmed)));
+        }
         if let Some(link) = &state.link
             && state.outbound.is_level()
             && state.outbound.in_flight() < link.window()
@@ -323,6 +336,7 @@ impl Session {
             Put::Closed => true,
             Put::NoRoom | Put::Unsuited => {
                 state.outbound.drop_upcoming();
+                drop(state.take_awaited(seq));
                 self.note(state, Settled::Done(seq));
                 link.want_more();
                 false
@@ -388,6 +402,7 @@ impl Session {
                 Put::Closed => break,
                 Put::NoRoom | Put::Unsuited => {
                     state.outbound.drop_upcoming();
+                    drop(state.take_awaited(seq));
                     self.note(state, Settled::Done(seq));
                 }
             }
@@ -403,6 +418,9 @@ impl Session {
             return Step::Nothing;
         };
         self.memory.give_back(before - state.outbound.at_hand());
+        if let Some(confirmed) = state.take_awaited(entry.seq) {
+            confirmed();
+        }
         self.note(&mut state, Settled::Done(entry.seq));
         self.go_on(&mut state, now)
     }
@@ -532,6 +550,12 @@ impl Session {
 }
 
 impl State {
+    /// Who waited for this message.
+    fn take_awaited(&mut self, seq: u64) -> Option<Confirmed> {
+        let at = self.awaited.iter().position(|(awaited, _)| *awaited == seq)?;
+        Some(self.awaited.swap_remove(at).1)
+    }
+
     fn is_to_be_settled(&mut self) -> bool {
         !self.settled.is_empty() && !std::mem::replace(&mut self.settling, true)
     }
@@ -568,7 +592,7 @@ fn send_held(link: &Link, held: &Held, entry: &Entry, now: i64) -> Put {
     let message = &held.message;
     let properties = message.properties.as_deref();
     let ids = properties.map_or(&[][..], |properties| &properties.subscription_identifiers);
-    let terms = Terms { qos: entry.qos, retain: message.retain, ids, shared: None, cleared: None };
+    let terms = Terms { qos: entry.qos, retain: message.retain, ids, shared: None, confirmed: None, cleared: None };
     let mut frames = Frames::aged(message, held.age(now));
     if !link.may_receive(frames.topic()) {
         return Put::Unsuited;

@@ -23,6 +23,7 @@ use crate::sessions;
 
 mod arrival;
 mod clients;
+mod operations;
 mod packets;
 mod paths;
 mod subscribing;
@@ -30,6 +31,7 @@ mod subscribing;
 pub use arrival::{Arrived, NotConnected};
 
 pub(crate) use clients::Clients;
+pub(crate) use operations::OPS;
 
 use clients::Left;
 use paths::Paths;

@@ -5,10 +5,11 @@
 //! It owns no thread, socket or clock.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use broker::{Broker, Route};
+use broker::{Broker, Confirmed, Route};
 use mqtt::{Publish, Topic};
 use store::{Fault, Outcome, Store, Work};
 use wire::{Input, Operation, Output, Refusal};
@@ -50,6 +51,43 @@ pub enum Plan {
     Done(Result<Output, Refusal>),
     /// It must be written: say what to do with the answer, then bring it to the desk.
     Desk(Job),
+    /// It is answered once a client has confirmed a message, or when the time for that is over.
+    Wait(Wait),
+}
+
+type Start = Box<dyn FnOnce(&House, Confirmed) -> Option<Job> + Send>;
+
+/// An answer that waits for a client.
+pub struct Wait {
+    start: Start,
+    patience: Duration,
+    answer: Output,
+}
+
+impl Wait {
+    pub(crate) fn new(
+        patience: Duration,
+        answer: Output,
+        start: impl FnOnce(&House, Confirmed) -> Option<Job> + Send + 'static,
+    ) -> Self {
+        Self { start: Box::new(start), patience, answer }
+    }
+
+    /// How long the client is waited for.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Sends what the client is to confirm: `confirmed` is called once it has. What must be written first comes back
+    /// for the desk, and with it the answer if the client confirms in time.
+    pub fn start(self, house: &House, confirmed: Confirmed) -> (Option<Job>, Output) {
+        ((self.start)(house, confirmed), self.answer)
+    }
+
+    /// The answer if it does not.
+    pub fn late() -> Refusal {
+        Refusal::new("GatewayTimeoutException", "The client did not acknowledge the message in time")
+    }
 }
 
 type Done = Box<dyn FnOnce(Result<Output, Refusal>) + Send>;
@@ -168,6 +206,7 @@ impl House {
         self.authorize(caller, op.model, &started, &cx)?;
         match started.run {
             Run::Read(run) => Ok(Plan::Done(Ok(run(Read::new(&self.store.read(), &cx))?))),
+            Run::Live(run) => run(self, &cx),
             Run::Write(run) => Ok(Plan::Desk(Job { cx, run, after: None, done: None })),
         }
     }
@@ -218,6 +257,19 @@ impl House {
     ) -> Result<Output, Refusal> {
         match self.plan(caller, operation, input, now, entropy) {
             Plan::Done(answer) => answer,
+            Plan::Wait(wait) => {
+                let is_confirmed = Arc::new(AtomicBool::new(false));
+                let confirmed = Arc::clone(&is_confirmed);
+                let (job, answer) = wait.start(self, Arc::new(move || confirmed.store(true, Ordering::Relaxed)));
+                let mut jobs: Vec<Job> = job.into_iter().collect();
+                while let Ok(follow) = self.commit(jobs)
+                    && !follow.is_empty()
+                {
+                    jobs = follow;
+                }
+                // Nobody waits here: who has not answered by now is late.
+                if is_confirmed.load(Ordering::Relaxed) { Ok(answer) } else { Err(Wait::late()) }
+            }
             Plan::Desk(job) => {
                 let (tell, told) = std::sync::mpsc::channel();
                 // A fault is in the answer too; the receiver is right below and outlives the commit.

@@ -39,7 +39,7 @@ pub use authority::{Authority, Issued, KeyPair, NotIssued};
 pub use caller::{Caller, Identity};
 pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use events::{Event, Kind, Refused, Rival, Witness};
-pub use house::{House, Job, Plan};
+pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
 pub use operation::Failure;
 pub use scope::{Scope, uuid};
@@ -49,6 +49,7 @@ pub use x509::certificate_id;
 /// The operations of every noun: what is not in one of these lists answers 501 by name.
 const NOUNS: &[&[operation::Op]] = &[
     certificates::OPS,
+    connection::OPS,
     endpoints::OPS,
     policies::OPS,
     principals::OPS,

@@ -11,7 +11,8 @@ use wire::{Input, Operation, Output, Refusal, Request};
 
 use crate::authority::{Authority, Issued, NotIssued};
 use crate::events::Refused;
-use crate::scope::{Read, Write};
+use crate::house::{House, Plan};
+use crate::scope::{Context, Read, Write};
 
 /// Why a handler did not answer: the caller's doing or ours, never mixed.
 #[derive(Debug)]
@@ -45,12 +46,17 @@ pub(crate) type Reading = Box<dyn FnOnce(Read) -> Answer<Output> + Send>;
 /// A handler with its input inside, that takes a transaction and may run more than once.
 pub(crate) type Writing = Box<dyn FnMut(&mut Write) -> Answer<Output> + Send>;
 
-/// Which of the two an operation is.
+/// A handler with its input inside, that takes the whole house.
+pub(crate) type Living = Box<dyn FnOnce(&House, &Context) -> Answer<Plan> + Send>;
+
+/// Which of these an operation is.
 pub(crate) enum Run {
     /// Answered at once.
     Read(Reading),
     /// Brought to the desk.
     Write(Writing),
+    /// Answered by the house, because it is about who is connected.
+    Live(Living),
 }
 
 /// An operation about to run: what policies call its resource, and the handler.
@@ -68,7 +74,8 @@ pub(crate) struct Op {
     pub(crate) start: fn(Input, &dyn Authority, i64) -> Answer<Started>,
 }
 
-/// The rows of a noun. `read` takes a snapshot and cannot write; `write` takes the transaction;
+/// The rows of a noun. `read` takes a snapshot and cannot write; `write` takes the transaction; `live` takes the house and
+/// plans for itself, because it is about connections;
 /// `write … with f` first runs `f`, outside the transaction, to get a certificate from the authority.
 /// `on` names the resource as policies do, with the getters of the input that make it up; `also` asks a function of
 /// the input for a second action that must be allowed.
@@ -89,6 +96,11 @@ macro_rules! ops {
     (@model read $handler:ident) => { $crate::operation::model_of_read($handler) };
     (@model write $handler:ident) => { $crate::operation::model_of_write($handler) };
     (@model write $prepare:ident $handler:ident) => { $crate::operation::model_of_issue($handler) };
+    (@model live $handler:ident) => { $crate::operation::model_of_live($handler) };
+    (@input live $handler:ident) => { $crate::operation::input_of_live($handler) };
+    (@run live $handler:ident $request:ident $authority:ident $now:ident) => {
+        $crate::operation::Run::Live(Box::new(move |house, cx| $handler(house, cx, &$request)))
+    };
     (@input read $handler:ident) => { $crate::operation::input_of_read($handler) };
     (@input write $handler:ident) => { $crate::operation::input_of_write($handler) };
     (@input write $prepare:ident $handler:ident) => { $crate::operation::input_of_issue($handler) };
@@ -109,6 +121,7 @@ pub(crate) use ops;
 
 type ReadHandler<I> = fn(Read<'_>, &I) -> Answer<<I as Request>::Response>;
 type WriteHandler<I> = fn(&mut Write<'_>, &I) -> Answer<<I as Request>::Response>;
+type LiveHandler<I> = fn(&House, &Context, &I) -> Answer<Plan>;
 type IssueHandler<I> = fn(&mut Write<'_>, &I, &Issued) -> Answer<<I as Request>::Response>;
 
 pub(crate) const fn model_of_read<I: Request>(_: ReadHandler<I>) -> &'static Operation {
@@ -116,6 +129,10 @@ pub(crate) const fn model_of_read<I: Request>(_: ReadHandler<I>) -> &'static Ope
 }
 
 pub(crate) const fn model_of_write<I: Request>(_: WriteHandler<I>) -> &'static Operation {
+    I::OPERATION
+}
+
+pub(crate) const fn model_of_live<I: Request>(_: LiveHandler<I>) -> &'static Operation {
     I::OPERATION
 }
 
@@ -130,6 +147,10 @@ pub(crate) const fn input_of_read<I: Request>(_: ReadHandler<I>) -> InputOf<I> {
 }
 
 pub(crate) const fn input_of_write<I: Request>(_: WriteHandler<I>) -> InputOf<I> {
+    InputOf(std::marker::PhantomData)
+}
+
+pub(crate) const fn input_of_live<I: Request>(_: LiveHandler<I>) -> InputOf<I> {
     InputOf(std::marker::PhantomData)
 }
 
@@ -175,6 +196,10 @@ pub(crate) mod resource {
 
     pub(crate) fn policy(name: &str) -> String {
         format!("policy/{name}")
+    }
+
+    pub(crate) fn client(id: &str) -> String {
+        format!("client/{id}")
     }
 
     pub(crate) fn topic(topic: &str) -> String {

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use mqtt::{Binary, PublishProperties, QoS, Text, Topic};
 use wire::Refusal;
 use wire::iot_data::PublishRequest;
@@ -29,36 +30,29 @@ const EXPIRY: std::ops::RangeInclusive<i64> = 1..=604_800;
 const USER_PROPERTIES: (usize, usize) = (100, 8 * 1024);
 
 fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
-    let topic = topic(input.topic())?;
-    if input.payload().len() > message::PAYLOAD_BYTES {
-        return Err(Refusal::payload_too_large("The payload exceeds the maximum size allowed").into());
-    }
+    let said = Said {
+        content_type: input.content_type(),
+        response_topic: input.response_topic(),
+        correlation_data: input.correlation_data(),
+        message_expiry: input.message_expiry(),
+        payload_format_indicator: input.payload_format_indicator(),
+        user_properties: input.user_properties(),
+    };
+    let message = message(input.topic(), input.payload(), &said)?;
     let retain = input.retain().unwrap_or(false);
-    if let Err(unsuited) = message::examine(topic.as_str(), retain, db.cx.settings.follows_specification()) {
-        return Err(refused(db, topic.as_str(), unsuited.decision, &unsuited.reason));
+    if let Err(unsuited) = message::examine(input.topic(), retain, db.cx.settings.follows_specification()) {
+        return Err(refused(db, input.topic(), unsuited.decision, &unsuited.reason));
     }
-    match message::quota(db.cx.settings.quotas, topic.as_str()) {
+    match message::quota(db.cx.settings.quotas, input.topic()) {
         Quota::Within => {}
         Quota::Warned(limit) => db.tell(News::OverQuota(limit)),
-        Quota::Refused(limit) => return Err(refused(db, topic.as_str(), "QUOTA", limit)),
+        Quota::Refused(limit) => return Err(refused(db, input.topic(), "QUOTA", limit)),
     }
     let qos = match input.qos().unwrap_or(0) {
         0 => QoS::AtMostOnce,
         _ => QoS::AtLeastOnce,
     };
-    let properties = properties(input)?;
-    let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
-    let message = mqtt::Publish { qos, retain, properties, ..mqtt::Publish::new(topic, input.payload().clone()) };
-    must_be_as_declared(&message)?;
-    message::publish(db, &message, None)
-}
-
-/// A payload that is declared to be text must be [MQTT-3.3.2-4]; unconfirmed, as over MQTT.
-fn must_be_as_declared(message: &mqtt::Publish) -> Result<(), Refusal> {
-    if message::is_as_declared(message) {
-        return Ok(());
-    }
-    Err(Refusal::invalid_request("Invalid payload: payloadFormatIndicator is UTF8_DATA, and it is not UTF-8"))
+    message::publish(db, &mqtt::Publish { qos, retain, ..message }, None)
 }
 
 /// A topic that cannot be published on: told as an event, as it is over MQTT.
@@ -77,24 +71,55 @@ fn topic(name: &str) -> Result<Topic, Refusal> {
     Topic::try_from(name).map_err(|invalid| Refusal::invalid_request(format!("Invalid topic: {invalid}")))
 }
 
-fn properties(input: &PublishRequest) -> Result<PublishProperties, Refusal> {
+/// What a request says about its message beside topic and payload, as it came.
+#[derive(Default)]
+pub(crate) struct Said<'a> {
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) response_topic: Option<&'a str>,
+    /// In base64.
+    pub(crate) correlation_data: Option<&'a str>,
+    /// In seconds.
+    pub(crate) message_expiry: Option<i64>,
+    pub(crate) payload_format_indicator: Option<&'a str>,
+    /// A JSON array of objects.
+    pub(crate) user_properties: Option<&'a str>,
+}
+
+/// The message of a request: bounded, with a topic it may have, and true to what is said about it.
+pub(crate) fn message(name: &str, payload: &Bytes, said: &Said<'_>) -> Result<mqtt::Publish, Refusal> {
+    let topic = topic(name)?;
+    if payload.len() > message::PAYLOAD_BYTES {
+        return Err(Refusal::payload_too_large("The payload exceeds the maximum size allowed"));
+    }
+    let properties = properties(said)?;
+    let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
+    let message = mqtt::Publish { properties, ..mqtt::Publish::new(topic, payload.clone()) };
+    if !message::is_as_declared(&message) {
+        // unconfirmed, as over MQTT [MQTT-3.3.2-4].
+        let reason = "Invalid payload: payloadFormatIndicator is UTF8_DATA, and it is not UTF-8";
+        return Err(Refusal::invalid_request(reason));
+    }
+    Ok(message)
+}
+
+fn properties(said: &Said<'_>) -> Result<PublishProperties, Refusal> {
     let text = |name: &str, value: Option<&str>| {
         let value = value.filter(|value| !value.is_empty()).map(Text::try_from).transpose();
         value.map_err(|invalid| Refusal::invalid_request(format!("Invalid {name}: {invalid}")))
     };
-    let response_topic = input.response_topic().filter(|name| !name.is_empty()).map(topic).transpose()?;
-    let correlation = input.correlation_data().map(|data| STANDARD.decode(data)).transpose();
+    let response_topic = said.response_topic.filter(|name| !name.is_empty()).map(topic).transpose()?;
+    let correlation = said.correlation_data.map(|data| STANDARD.decode(data)).transpose();
     let correlation = correlation.map_err(|_| Refusal::invalid_request("Invalid correlationData: it is not base64"))?;
     let correlation_data = correlation.map(Binary::new).transpose();
-    let expiry = input.message_expiry().filter(|seconds| *seconds > 0);
+    let expiry = said.message_expiry.filter(|seconds| *seconds > 0);
     Ok(PublishProperties {
-        content_type: text("contentType", input.content_type())?,
+        content_type: text("contentType", said.content_type)?,
         response_topic,
         correlation_data: correlation_data
             .map_err(|no| Refusal::invalid_request(format!("Invalid correlationData: {no}")))?,
         message_expiry_interval: expiry.and_then(|s| u32::try_from(s.clamp(*EXPIRY.start(), *EXPIRY.end())).ok()),
-        payload_format_indicator: input.payload_format_indicator().map(|format| format == "UTF8_DATA"),
-        user_properties: input.user_properties().map(user_properties).transpose()?.unwrap_or_default(),
+        payload_format_indicator: said.payload_format_indicator.map(|format| format == "UTF8_DATA"),
+        user_properties: said.user_properties.map(user_properties).transpose()?.unwrap_or_default(),
         ..PublishProperties::default()
     })
 }

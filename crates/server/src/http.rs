@@ -3,18 +3,18 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cloud::neighbours::sts;
-use cloud::{Caller, House, Identity, Plan, Scope};
+use cloud::{Caller, House, Identity, Plan, Scope, Wait};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HeaderMap;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -79,15 +79,34 @@ async fn answer(
     granted: Arc<Granted>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let response = if request.uri().path() == websocket::PATH {
+    let publishes = request.uri().path().starts_with("/topics/");
+    let mut response = if publishes && request.method() == Method::OPTIONS {
+        preflight(&request)
+    } else if request.uri().path() == websocket::PATH {
         open_websocket(&server, &entry, &mut request, &granted)
     } else if let Some(response) = page(&server, &entry, &request) {
         response
     } else {
         operation(&server, &entry, request).await
     };
+    if publishes {
+        set(&mut response, "access-control-allow-origin", "*");
+    }
     server.metrics.answered(response.status().as_u16());
     Ok(response)
+}
+
+/// A browser asks whether a page from elsewhere may publish: it may try, since it must sign what it sends. The rest of the
+/// API is not for pages from elsewhere.
+fn preflight(request: &Request<Incoming>) -> Response<Answer> {
+    let mut response = whole(StatusCode::OK, "text/plain; charset=utf-8", Bytes::new());
+    set(&mut response, "access-control-allow-methods", "POST");
+    let asked = request.headers().get("access-control-request-headers").and_then(|names| names.to_str().ok());
+    if let Some(names) = asked {
+        set(&mut response, "access-control-allow-headers", names);
+    }
+    set(&mut response, "access-control-max-age", "600");
+    response
 }
 
 /// The server's own pages.
@@ -260,6 +279,7 @@ async fn perform(server: &Server, caller: &Caller, service: &str, request: &Read
         Ok(input) => match server.house.plan(caller, operation, input, server.now(), server.entropy()) {
             Plan::Done(answer) => answer,
             Plan::Desk(job) => at_desk(server, job).await,
+            Plan::Wait(wait) => confirmed(server, wait).await,
         },
         Err(refusal) => Err(refusal),
     };
@@ -280,6 +300,25 @@ async fn at_desk(server: &Server, job: cloud::Job) -> Result<Output, Refusal> {
     let job = job.then(move |answer| drop(tell.send(answer)));
     server.desk.bring(job).await;
     told.await.unwrap_or_else(|_| Err(Refusal::internal_failure("The write was not carried out.")))
+}
+
+/// Sends what a client is to confirm, and waits for that.
+async fn confirmed(server: &Server, wait: Wait) -> Result<Output, Refusal> {
+    let (tell, told) = oneshot::channel();
+    let tell = Mutex::new(Some(tell));
+    let patience = wait.patience();
+    let confirmed = move || {
+        if let Some(tell) = tell.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Whoever asked may be gone by then.
+            let _ = tell.send(());
+        }
+    };
+    let (job, answer) = wait.start(&server.house, Arc::new(confirmed));
+    server.desk.bring_all(job.into_iter().collect()).await;
+    match tokio::time::timeout(patience, told).await {
+        Ok(Ok(())) => Ok(answer),
+        Ok(Err(_)) | Err(_) => Err(Wait::late()),
+    }
 }
 
 /// Who calls, and the service its signature names: a device by its certificate, everybody else by an access key.

@@ -1,13 +1,13 @@
 //! A house in memory with a clock that only tests move, an authority with a drawer of certificates made beforehand, and
 //! `call`, which is an operation by name with typed JSON.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cloud::{
     Authority, Caller, Connection, Event, House, Identity, Issued, Job, KeyPair, Kind, NotConnected, NotIssued, Peer,
-    Principal, Quotas, Refused, Scope, Settings, Witness,
+    Plan, Principal, Quotas, Refused, Scope, Settings, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -118,6 +118,11 @@ impl Lab {
         self.reopened(self.store.clone())
     }
 
+    /// Brings back the sessions that are on disk.
+    pub(crate) fn restore(&self) {
+        self.commit(self.house.restore(self.now()).unwrap()).unwrap();
+    }
+
     /// The same over a store that was opened again.
     pub(crate) fn reopened(&self, store: Store) -> Self {
         self.try_reopened(store).unwrap()
@@ -178,6 +183,22 @@ impl Lab {
         let caller = Caller { scope: self.scope.clone(), identity };
         let input = Input::of(input, Bytes::copy_from_slice(payload));
         self.house.call(&caller, model, input, self.now(), self.entropy())
+    }
+
+    /// Begins a `SendDirectMessage` that waits for its client: whether the client has confirmed it.
+    pub(crate) fn send_confirmed(&self, input: Value) -> Arc<AtomicBool> {
+        let mut models = wire::SERVICES.iter().flat_map(|service| service.operations.iter());
+        let model = models.find(|model| model.name == "SendDirectMessage").unwrap();
+        let caller = Caller { scope: self.scope.clone(), identity: Identity::Key("key".to_owned()) };
+        let input = Input::of(input, Bytes::new());
+        let Plan::Wait(wait) = self.house.plan(&caller, model, input, self.now(), self.entropy()) else {
+            panic!("it does not wait");
+        };
+        let is_confirmed = Arc::<AtomicBool>::default();
+        let confirmed = Arc::clone(&is_confirmed);
+        let (job, _) = wait.start(&self.house, Arc::new(move || confirmed.store(true, Ordering::Relaxed)));
+        self.commit(job).unwrap();
+        is_confirmed
     }
 
     /// Entropy of its own for each call, or all ids would be one.

@@ -8,6 +8,7 @@
 )]
 
 mod certificates;
+mod connections;
 mod device;
 mod effects;
 mod endpoints;
