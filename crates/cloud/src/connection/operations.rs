@@ -12,8 +12,8 @@ use wire::iot_data::{
 };
 use wire::{Output, Refusal};
 
+use super::Connection;
 use super::clients::Left;
-use super::{Connection, publish_will};
 use crate::events::Refused;
 use crate::house::{House, Job, Plan, Space, Wait};
 use crate::identity::Principal;
@@ -152,7 +152,7 @@ fn delete_connection(house: &House, cx: &Context, input: &DeleteConnectionReques
     }
     let ends = session.filter(|_| input.clean_session() == Some(true));
     // First the session: a connection that finds it gone leaves nothing behind.
-    let ended = ends.map(|session| space.broker.discard(&session));
+    let ended = ends.map(|session| space.broker.discard(&session, cx.now));
     if let Some(link) = link {
         link.close(Closed::ByOperator { without_will });
     }
@@ -162,18 +162,17 @@ fn delete_connection(house: &House, cx: &Context, input: &DeleteConnectionReques
     })
 }
 
-/// Takes a session off the disk, then publishes the will that waited for its end.
-fn end(cx: &Context, Ended { session, will }: Ended, without_will: bool) -> Job {
-    let will = will.filter(|_| !without_will);
+/// Takes a session off the disk before the caller is answered; then comes what follows from any end.
+fn end(cx: &Context, ended: Ended, without_will: bool) -> Job {
+    let session = Arc::clone(&ended.session);
     let job = Job::new(cx.again(), move |db| {
         if let Some(key) = session.stored() {
             sessions::end(db, session.client_id(), key)?;
-            while sessions::sweep(db, key)? {}
         }
         Ok(Output::default())
     });
-    job.after(|_, cx, outcome| match outcome {
-        Ok(()) => will.map(|will| publish_will(&cx, will, None)).into_iter().collect(),
+    job.after(move |house, cx, outcome| match outcome {
+        Ok(()) => house.end(&cx, Ended { will: ended.will.filter(|_| !without_will), ..ended }),
         Err(_) => Vec::new(),
     })
 }
