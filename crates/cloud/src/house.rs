@@ -311,12 +311,11 @@ impl House {
     pub(crate) fn deliver(&self, cx: &Context, route: Option<&Route>, message: &Publish, from: Option<u64>) -> bool {
         let space = self.space(&cx.scope);
         let found;
-        let route = match route {
-            Some(route) => route,
-            None => {
-                found = space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
-                &found
-            }
+        let route = if let Some(route) = route {
+            route
+        } else {
+            found = space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
+            &found
         };
         let Some(delivered) = space.broker.deliver(route, message, from, cx.now) else { return false };
         self.tell_published(cx, message, delivered);

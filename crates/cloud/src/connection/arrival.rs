@@ -92,7 +92,7 @@ impl House {
         let guest = Guest { peer, connect, offer, set, variables, connect_values, wake, arrived };
         let existing = self.space(&scope).broker.session(&guest.offer.client_id);
         if guest.offer.expiry == 0 && existing.is_none_or(|session| session.stored().is_none()) {
-            return self.welcome(cx, guest);
+            return self.welcome(&cx, guest);
         }
         vec![self.write_down(&cx, guest)]
     }
@@ -110,20 +110,20 @@ impl House {
             }
             Ok(wire::Output::default())
         });
-        job.after(move |house, cx, outcome| match outcome {
-            Ok(()) => house.welcome(cx, guest),
-            Err(_) => {
-                let connack = Box::new(ConnAck::refusal(ReasonCode::UnspecifiedError));
-                (guest.arrived)(Err(NotConnected { connack }));
-                Vec::new()
+        job.after(move |house, cx, outcome| {
+            if outcome.is_ok() {
+                return house.welcome(&cx, guest);
             }
+            let connack = Box::new(ConnAck::refusal(ReasonCode::UnspecifiedError));
+            (guest.arrived)(Err(NotConnected { connack }));
+            Vec::new()
         })
     }
 
     /// Opens the connection of a device that may come in.
-    fn welcome(&self, cx: Context, guest: Guest) -> Vec<Job> {
+    fn welcome(&self, cx: &Context, guest: Guest) -> Vec<Job> {
         let Guest { peer, connect, offer, set, variables, connect_values, wake, arrived } = guest;
-        let Context { scope, now, .. } = &cx;
+        let Context { scope, now, .. } = cx;
         let grant = Arc::new(Grant::new(scope, set, self.tokens(), self.clock()));
         let space = self.space(scope);
         let gate = Arc::clone(&grant) as Arc<dyn Gate>;
@@ -131,8 +131,8 @@ impl House {
         // Looked up before it is closed, because it may be gone right after.
         let previous = space.connections.of_client(&offer.client_id);
         let Attached { link, present, displaced, ended } = space.broker.attach(offer, gate, Arc::clone(&wake), *now);
-        let mut jobs = ended.map(|ended| self.end(&cx, ended)).unwrap_or_default();
-        jobs.extend(self.write_down_again(&cx, &link, will));
+        let mut jobs = ended.map(|ended| self.end(cx, ended)).unwrap_or_default();
+        jobs.extend(self.write_down_again(cx, &link, will));
         let keep_alive = self.keep_alive(connect.keep_alive);
         link.send(Packet::ConnAck(Box::new(self.accepted(&connect, &link, present, keep_alive))));
         let protocol = if connect.version == Version::V5 { "MQTT 5" } else { "MQTT 3.1.1" };
@@ -147,7 +147,7 @@ impl House {
         let visit = Visit { seed: cx.entropy.number(), version: space.clients.arrive(client_id, link.number(), *now) };
         if let Some(displaced) = displaced {
             self.look_for_loop(
-                &cx,
+                cx,
                 &space.clients,
                 previous.filter(|old| old.link.number() == displaced.number()),
                 &peer,
@@ -174,8 +174,8 @@ impl House {
             connection.link.want_more();
         }
         // A change that came between the look at the policies and the entry above would else be missed.
-        self.ask_again(&cx, &connection);
-        jobs.extend(self.tell_connected(&cx, &connection));
+        self.ask_again(cx, &connection);
+        jobs.extend(self.tell_connected(cx, &connection));
         arrived(Ok(connection));
         jobs
     }

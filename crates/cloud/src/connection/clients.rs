@@ -56,13 +56,9 @@ impl Clients {
         let mut known = self.known();
         known.forget(now);
         let Known { clients, away } = &mut *known;
-        let (id, client) = match clients.get_key_value(client_id) {
-            Some((id, _)) => (Arc::clone(id), clients.entry(Arc::clone(id)).or_default()),
-            None => {
-                let id: Arc<str> = client_id.into();
-                (Arc::clone(&id), clients.entry(id).or_default())
-            }
-        };
+        let known_id = clients.get_key_value(client_id).map(|(id, _)| Arc::clone(id));
+        let id = known_id.unwrap_or_else(|| client_id.into());
+        let client = clients.entry(Arc::clone(&id)).or_default();
         if client.link.is_none() {
             away.remove(&(client.forgotten_at, id));
         }

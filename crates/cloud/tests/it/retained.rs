@@ -311,7 +311,11 @@ fn http_holds_a_publication_to_the_rules_of_mqtt() {
         let mut whole = json!({"topic": "t"});
         whole.as_object_mut().unwrap().extend(input.as_object().unwrap().clone());
         let answer = lab.call_as(over_http(&id), "Publish", whole, payload).map(drop);
-        assert_eq!(answer.as_ref().err().map(|no| no.error()), refused.map(|_| "InvalidRequestException"), "{input}");
+        assert_eq!(
+            answer.as_ref().err().map(wire::Refusal::error),
+            refused.map(|_| "InvalidRequestException"),
+            "{input}"
+        );
         assert!(refused.is_none_or(|word| answer.unwrap_err().message().contains(word)), "{input}");
         assert_eq!(device.told().len(), usize::from(refused.is_none()), "{input}");
     }
