@@ -3,13 +3,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use mqtt::{Publish, Version, Will};
+use mqtt::{Filter, Publish, Version, Will};
 
 use crate::link::{Gate, Link, Wake};
 use crate::outbound::Held;
-use crate::route::Plan;
 use crate::session::{FOR_EVER, Session};
-use crate::{Broker, Closed};
+use crate::{Broker, Closed, Sessions};
 
 /// What a CONNECT said that the broker has to know.
 #[derive(Clone, Debug)]
@@ -54,8 +53,16 @@ pub struct Ended {
     pub session: Arc<Session>,
     /// The will that waited, due now [MQTT-3.1.2-8].
     pub will: Option<Will>,
-    /// Messages of shared subscriptions that go to another member now [MQTT-4.8.2-5].
-    pub redelivered: Vec<(Publish, Plan)>,
+    /// Messages that go to other members of its shared subscriptions now [MQTT-4.8.2-5].
+    pub strays: Vec<Stray>,
+}
+
+/// A message of a shared subscription whose member has gone; [`Broker::plan_for_another`] finds it another.
+pub struct Stray {
+    /// The message.
+    pub message: Publish,
+    pub(crate) shared: Filter,
+    pub(crate) left: u64,
 }
 
 /// A client has gone.
@@ -169,30 +176,21 @@ impl Broker {
         Detached { will: now_due, waits: Some(Arc::clone(session)), later, ended: None }
     }
 
-    /// Gives messages of shared subscriptions to other members, as far as there are any that are connected or wait.
-    fn redeliver(&self, session: &Session, now: i64) -> Vec<(Publish, Plan)> {
-        let plan = |held: Held| {
-            let filter = held.shared.clone()?;
-            let message = held.into_message(now)?;
-            let plan = self.plan_again(&filter, &message, session.number())?;
-            Some((message, plan))
-        };
-        session.take_shared().into_iter().filter_map(plan).collect()
-    }
-
     /// Ends a session by hand: whoever is connected to it is not told here.
     pub fn discard(&self, session: &Arc<Session>, now: i64) -> Ended {
-        let mut sessions = self.sessions();
+        self.remove(&mut self.sessions(), session, now)
+    }
+
+    fn remove(&self, sessions: &mut Sessions, session: &Arc<Session>, now: i64) -> Ended {
         if sessions.get(session.client_id()).is_some_and(|current| current.number() == session.number()) {
             sessions.remove(session.client_id());
         }
-        drop(sessions);
         self.end(session, now)
     }
 
     fn end(&self, session: &Arc<Session>, now: i64) -> Ended {
         let will = session.state().will.take().map(|(will, _)| will);
-        let redelivered = self.redeliver(session, now);
+        let strays = session.take_shared().into_iter().filter_map(|held| Stray::of(held, session, now)).collect();
         let filters = session.end();
         self.set_alarm(session);
         if !filters.is_empty() {
@@ -202,13 +200,15 @@ impl Broker {
                 }
             });
         }
-        Ended { session: Arc::clone(session), will, redelivered }
+        Ended { session: Arc::clone(session), will, strays }
     }
 
     /// What has come due by now: wills that waited, sessions whose time is over [MQTT-3.1.2-23].
     pub fn due(&self, now: i64) -> Vec<Due> {
         let mut due = Vec::new();
         while let Some((at, session)) = self.next_alarm(now) {
+            // Held to the end, or a client could come between the look and what follows from it.
+            let mut sessions = self.sessions();
             let mut state = session.state();
             state.alarm.take_if(|alarm| *alarm == at);
             if state.link.is_some() || state.ended {
@@ -217,7 +217,8 @@ impl Broker {
             let will = state.will.take_if(|(_, at)| *at <= now).map(|(will, _)| will);
             let ended = state.ends_at().is_some_and(|at| at <= now);
             drop(state);
-            let rest = if ended { self.discard(&session, now).will } else { None };
+            let rest = if ended { self.remove(&mut sessions, &session, now).will } else { None };
+            drop(sessions);
             if will.is_some() || ended {
                 due.push(Due { session: Arc::clone(&session), will: will.or(rest), ended });
             }
@@ -247,6 +248,13 @@ impl Broker {
         if let Some(at) = state.alarm {
             alarms.insert((at, session.number()), Arc::clone(session));
         }
+    }
+}
+
+impl Stray {
+    fn of(held: Held, session: &Session, now: i64) -> Option<Self> {
+        let shared = held.shared.clone()?;
+        Some(Self { message: held.into_message(now)?, shared, left: session.number() })
     }
 }
 

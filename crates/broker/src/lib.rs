@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use mqtt::{Filter, QoS, ReasonCode};
 
-pub use attach::{Attached, Detached, Due, Ended, Offer};
+pub use attach::{Attached, Detached, Due, Ended, Offer, Stray};
 pub use closed::Closed;
 pub use link::{Gate, Link, Step, Wake};
 pub use outbound::{Held, Stage};
@@ -83,10 +83,13 @@ impl Default for Settings {
     }
 }
 
+/// Sessions by client identifier.
+type Sessions = HashMap<Box<str>, Arc<Session>>;
+
 /// One topic space: its sessions and their subscriptions. Shared between threads by reference.
 pub struct Broker {
     settings: Settings,
-    sessions: Mutex<HashMap<Box<str>, Arc<Session>>>,
+    sessions: Mutex<Sessions>,
     subscriptions: RwLock<Tree<Subscriber>>,
     /// Grows with every change of a subscription: a route that is older may be wrong.
     generation: AtomicU64,
@@ -172,7 +175,7 @@ impl Broker {
         answer
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Session>>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         // Every critical section leaves the map whole, so a poisoned lock is still good.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use mqtt::{Filter, Publish, QoS, SubscriptionId};
 
 use crate::Broker;
+use crate::attach::Stray;
 use crate::frames::Frames;
 use crate::session::{Confirmed, Kept, Session, Terms};
 use crate::tree::{Found, Group};
@@ -197,13 +198,15 @@ impl Broker {
         Plan { recipients: vec![planned] }
     }
 
-    /// Plans a message of a shared subscription again, for another member than the one that left.
-    pub(crate) fn plan_again(&self, filter: &Filter, message: &Publish, left: u64) -> Option<Plan> {
+    /// Plans a message of a shared subscription for another member than the one that has gone, if there is one. Like
+    /// every plan it is to be made in its turn: what is planned first for a stored session is carried out first.
+    pub fn plan_for_another(&self, stray: &Stray) -> Option<Plan> {
+        let Stray { message, shared, left } = stray;
         let topic = message.topic.as_ref()?;
         let route = self.route(topic.as_str());
-        let same = |group: &&Arc<Group<Subscriber>>| group.any(|member| member.shared.as_ref() == Some(filter));
+        let same = |group: &&Arc<Group<Subscriber>>| group.any(|member| member.shared.as_ref() == Some(shared));
         let group = route.groups.iter().find(same)?;
-        let mut planned = Planned::of_member(choose(group, message, Some(left))?, message);
+        let mut planned = Planned::of_member(choose(group, message, Some(*left))?, message);
         planned.reserve(message);
         Some(Plan { recipients: vec![planned] })
     }

@@ -261,7 +261,7 @@ impl House {
     /// What follows when a session has ended: its record and all that is filed under its key go, its will is published,
     /// other members get what was shared.
     fn end(&self, cx: &Context, ended: Ended) -> Vec<Job> {
-        let Ended { session, will, redelivered } = ended;
+        let Ended { session, will, strays } = ended;
         let mut jobs: Vec<Job> = will.map(|will| publish_will(cx, will, None)).into_iter().collect();
         if let Some(key) = session.stored() {
             jobs.push(Job::new(cx.again(), move |db| {
@@ -270,16 +270,16 @@ impl House {
                 Ok(wire::Output::default())
             }));
         }
-        for (message, plan) in redelivered {
-            if plan.stores() {
-                let plan = Arc::new(plan);
-                jobs.push(Job::new(cx.again(), move |db| {
-                    db.tell(News::Planned(message.clone(), Arc::clone(&plan)));
-                    Ok(wire::Output::default())
-                }));
-            } else {
-                self.space(&cx.scope).broker.carry_out(&plan, &message, cx.now);
-            }
+        if !strays.is_empty() {
+            let space = self.space(&cx.scope);
+            jobs.push(Job::new(cx.again(), move |db| {
+                for stray in &strays {
+                    if let Some(plan) = space.broker.plan_for_another(stray) {
+                        db.tell(News::Planned(stray.message.clone(), Arc::new(plan)));
+                    }
+                }
+                Ok(wire::Output::default())
+            }));
         }
         jobs
     }
@@ -291,7 +291,7 @@ impl House {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));
                 if ended {
-                    jobs.extend(self.end(&cx, Ended { session, will, redelivered: Vec::new() }));
+                    jobs.extend(self.end(&cx, Ended { session, will, strays: Vec::new() }));
                 } else if let Some(will) = will {
                     jobs.push(publish_will(&cx, will, None));
                     jobs.push(Job::new(cx, move |db| {

@@ -144,8 +144,10 @@ impl House {
 
     /// What an ended session leaves to others goes to them.
     pub(crate) fn finish(&self, ended: Option<&Ended>) {
-        for (message, plan) in ended.iter().flat_map(|ended| &ended.redelivered) {
-            self.carry_out(plan, message);
+        for stray in ended.iter().flat_map(|ended| &ended.strays) {
+            if let Some(plan) = self.broker.plan_for_another(stray) {
+                self.carry_out(&plan, &stray.message);
+            }
         }
     }
 }

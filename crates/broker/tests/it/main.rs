@@ -10,3 +10,4 @@ mod model;
 mod receiving;
 mod sending;
 mod sharing;
+mod threads;

@@ -114,7 +114,7 @@ impl Run {
 
     /// Whether those who knocked are in.
     fn look_at_the_door(&mut self) {
-        for of in 0..NAMES.len() {
+        for (of, listens) in LISTENS.into_iter().enumerate() {
             let client = &mut self.clients[of];
             let Some(told) = &client.knocking else { continue };
             let Ok(arrived) = told.try_recv() else { continue };
@@ -124,17 +124,15 @@ impl Run {
             if of == MOUTH {
                 self.send_again();
             } else if !client.subscribed {
-                let subscription = Subscription::new(Filter::try_from("t").unwrap(), LISTENS[of]);
+                let subscription = Subscription::new(Filter::try_from("t").unwrap(), listens);
                 self.send(of, subscribe([subscription]));
             }
         }
     }
 
     fn send_again(&mut self) {
-        let packet = |sent: &Sent| match sent.released {
-            true => Packet::PubRel(Ack::success(packet_id(sent.id))),
-            false => publish(sent, true),
-        };
+        let release = |sent: &Sent| Packet::PubRel(Ack::success(packet_id(sent.id)));
+        let packet = |sent: &Sent| if sent.released { release(sent) } else { publish(sent, true) };
         let packets: Vec<Packet> = self.sent.iter().map(packet).collect();
         for packet in packets {
             self.send(MOUTH, packet);
@@ -201,8 +199,7 @@ impl Run {
                 self.sent.retain(|sent| sent.id != ack.packet_id.get());
                 self.count("refused");
             }
-            Packet::PubAck(ack) => self.is_over(ack.packet_id.get()),
-            Packet::PubComp(ack) => self.is_over(ack.packet_id.get()),
+            Packet::PubAck(ack) | Packet::PubComp(ack) => self.is_over(ack.packet_id.get()),
             Packet::PubRec(ack) => {
                 let Some(sent) = self.sent.iter_mut().find(|sent| sent.id == ack.packet_id.get()) else { return };
                 sent.released = true;
