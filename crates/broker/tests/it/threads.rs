@@ -30,7 +30,7 @@ fn live(broker: &Broker, desk: &Mutex<()>, number: u64) {
     let message = Publish { qos: QoS::AtLeastOnce, ..Publish::new(Topic::try_from("t").unwrap(), vec![0; 100]) };
     for round in 0..1000 {
         let client_id = format!("c{}", (round + number) % 3);
-        let expiry = if round % 4 == 0 { 1 } else { 0 };
+        let expiry = u32::from(round % 4 == 0);
         let stored = (expiry > 0).then_some(round);
         let offer = Offer { expiry, stored, clean_start: round % 5 == 0, ..offer(&client_id) };
         let now = i64::try_from(round).unwrap() * 100;
