@@ -375,7 +375,10 @@ def _(lab: Lab):
 @script(950, "a client should not be able to speak for the broker under $SYS", "4.7.2-1", "4.7.2-1")
 def _(lab: Lab):
     listener, topic = lab.client(), f"$SYS/{lab.mark}"
-    listener.send(packets.subscribe(1, [(topic, 0)], lab.version))
-    client = lab.client()
-    client.post(topic, "forged")
+    listener.send(packets.subscribe(1, [("$SYS/#", 0)], lab.version))
+    if not listener.gathered():
+        raise NotSupported("the broker itself says nothing under $SYS")
+    listener.send(packets.unsubscribe(2, ["$SYS/#"], lab.version), packets.subscribe(3, [(topic, 0)], lab.version))
+    listener.gathered()
+    lab.client().post(topic, "forged")
     listener.quiet()
