@@ -66,16 +66,14 @@ impl<'m> Frames<'m> {
             return mqtt::encode_publish(self.message, own, form.at_most, out);
         }
         let kind = u8::from(version == Version::V5) | u8::from(retain) << 1 | qos.number() << 2;
-        let at = match self.made.iter().position(|(made, _)| *made == kind) {
-            Some(at) => at,
-            None => {
-                // Sharing the message's bytes; only what differs from the form at hand is set.
-                let own = Publish { qos, retain, ..self.message.clone() };
-                self.made.push((kind, PublishFrame::new(&own, version)?));
-                self.made.len() - 1
-            }
+        let known = self.made.iter().position(|(made, _)| *made == kind);
+        let frame = if let Some(at) = known {
+            &self.made[at].1
+        } else {
+            // Sharing the message's bytes; only what differs from the form at hand is set.
+            let own = Publish { qos, retain, ..self.message.clone() };
+            &self.made.push_mut((kind, PublishFrame::new(&own, version)?)).1
         };
-        let frame = &self.made[at].1;
         if frame.len() > form.at_most {
             return Err(EncodeError::TooLarge);
         }

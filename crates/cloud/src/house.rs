@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use broker::{Broker, Confirmed, Route};
+use broker::{Broker, Confirmed};
 use mqtt::{Publish, Topic};
 use store::{Fault, Outcome, Store, Work};
 use wire::{Input, Operation, Output, Refusal};
@@ -286,7 +286,7 @@ impl House {
 
     fn release(&self, cx: &Context, news: News) {
         match news {
-            News::Publication(message, from) => drop(self.deliver(cx, None, &message, from)),
+            News::Publication(message, from) => drop(self.deliver(cx, &message, from)),
             News::Planned(message, plan) => {
                 let space = self.space(&cx.scope);
                 let delivered = space.broker.carry_out(&plan, &message, cx.now);
@@ -307,17 +307,10 @@ impl House {
     }
 
     /// Delivers a message to whoever subscribed in this scope, if nothing has to be stored first; whether it was so.
-    /// `route` is the way of its topic, if it is known.
-    pub(crate) fn deliver(&self, cx: &Context, route: Option<&Route>, message: &Publish, from: Option<u64>) -> bool {
+    pub(crate) fn deliver(&self, cx: &Context, message: &Publish, from: Option<u64>) -> bool {
         let space = self.space(&cx.scope);
-        let found;
-        let route = if let Some(route) = route {
-            route
-        } else {
-            found = space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
-            &found
-        };
-        let Some(delivered) = space.broker.deliver(route, message, from, cx.now) else { return false };
+        let route = space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
+        let Some(delivered) = space.broker.deliver(&route, message, from, cx.now) else { return false };
         self.tell_published(cx, message, delivered);
         true
     }
@@ -334,7 +327,7 @@ impl House {
 
     /// Lets a message of the house's own go out: at once, or by way of the desk if stored sessions get it.
     pub(crate) fn send_out(&self, cx: Context, message: Publish) -> Option<Job> {
-        if self.deliver(&cx, None, &message, None) {
+        if self.deliver(&cx, &message, None) {
             return None;
         }
         Some(Job::new(cx, move |db| {

@@ -86,7 +86,7 @@ impl House {
         if plain {
             connection.learn_path(publish, token, &self.space(&connection.scope));
         }
-        if !waits && !durable && plain && self.deliver(&cx, None, publish, from) {
+        if !waits && !durable && plain && self.deliver(&cx, publish, from) {
             connection.succeed(publish);
             return None;
         }

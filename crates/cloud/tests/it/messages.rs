@@ -439,7 +439,8 @@ fn filters_are_counted_without_the_prefix_of_their_group() {
 fn a_will_is_as_bound_to_its_topic_as_a_message() {
     let cases = [
         (Quotas::Off, "$aws/rules/r/a", false, Some("NOT_BUILT")),
-        (Quotas::Off, "$SYS/uptime", false, Some("RESERVED_TOPIC")),
+        (Quotas::Off, "$mine", false, None),
+        (Quotas::Warn, "$SYS/uptime", false, Some("RESERVED_TOPIC")),
         (Quotas::Off, "$aws/things/t/shadow/update", true, Some("RESERVED_TOPIC")),
         (Quotas::Off, "$aws/things/t/shadow/update", false, None),
         (Quotas::Aws, "a/b/c/d/e/f/g/h/i", false, Some("QUOTA")),
