@@ -56,6 +56,8 @@ pub struct Settings {
     pub queued_messages: usize,
     /// Bytes of payload in that queue, likewise.
     pub queued_bytes: usize,
+    /// Seconds a message waits for its client at most; one that was sent before is still sent again.
+    pub queued_seconds: u32,
     /// Messages that a stored session may be owed; what comes beyond is not queued.
     pub stored_messages: usize,
     /// Bytes of them, likewise.
@@ -76,6 +78,8 @@ impl Default for Settings {
             outgoing_bytes: 1 << 20,
             queued_messages: 1_000,
             queued_bytes: 4 << 20,
+            // What AWS keeps a message for at most (mqtt.md §2).
+            queued_seconds: 604_800,
             stored_messages: 10_000,
             stored_bytes: 64 << 20,
             buffered_bytes: 512 << 20,

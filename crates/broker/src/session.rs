@@ -27,6 +27,8 @@ pub struct Session {
     stored: Option<u64>,
     connected: AtomicBool,
     bounds: Bounds,
+    /// Seconds a message waits at most.
+    oldest: u32,
     memory: Arc<Memory>,
     state: Mutex<State>,
 }
@@ -122,6 +124,7 @@ impl Session {
             stored,
             connected: AtomicBool::new(false),
             bounds,
+            oldest: settings.queued_seconds,
             memory,
             state: Mutex::new(State {
                 link: None,
@@ -395,7 +398,7 @@ impl Session {
                 link.want_more();
                 break;
             };
-            let put = send_held(&link, held, entry, now);
+            let put = send_held(&link, held, entry, self.oldest, now);
             let again = held.shared.is_some();
             match put {
                 Put::Written => state.outbound.has_been_sent(again),
@@ -585,8 +588,8 @@ fn held(frames: &Frames<'_>, terms: Terms<'_>, now: i64) -> Held {
     Held { message, arrived: now, shared: terms.shared.cloned() }
 }
 
-fn send_held(link: &Link, held: &Held, entry: &Entry, now: i64) -> Put {
-    if held.has_expired(now) && !entry.outlasts_expiry() {
+fn send_held(link: &Link, held: &Held, entry: &Entry, oldest: u32, now: i64) -> Put {
+    if (held.has_expired(now) || held.age(now) > oldest) && !entry.outlasts_expiry() {
         return Put::Unsuited; // [MQTT-3.3.2-5]
     }
     let message = &held.message;

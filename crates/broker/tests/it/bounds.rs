@@ -175,3 +175,15 @@ fn a_stored_session_keeps_little_of_a_long_queue_at_hand() {
     }
     assert!(house.shelf.borrow().messages.is_empty());
 }
+
+#[test]
+fn what_has_waited_too_long_is_not_sent() {
+    let house = House::with(Settings { queued_seconds: 20, ..Settings::default() });
+    let client = house.lasting("c");
+    client.listen("t", AtLeastOnce);
+    client.vanish();
+    house.publish(&said("t", AtLeastOnce, "old"));
+    house.pass(21);
+    house.publish(&said("t", AtLeastOnce, "new"));
+    assert_eq!(house.lasting("c").payloads(), ["new"]);
+}
