@@ -278,6 +278,13 @@ impl Link {
         self.answer(&mut receiving);
     }
 
+    /// A QoS 1 or 2 PUBLISH that is never answered: the client is left to repeat it.
+    pub fn leave_unanswered(&self, packet_id: NonZeroU16) {
+        let mut receiving = self.receiving();
+        receiving.owed.retain(|owed| owed.packet_id != packet_id || owed.decided.is_some());
+        self.answer(&mut receiving);
+    }
+
     fn answer(&self, receiving: &mut Receiving) {
         while let Some(Owed { decided: Some(_), .. }) = receiving.owed.front() {
             let Some(Owed { qos, decided: Some(ack), .. }) = receiving.owed.pop_front() else { return };

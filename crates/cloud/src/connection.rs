@@ -18,6 +18,7 @@ use crate::identity::{self, Principal, Turned};
 use crate::lifecycle::{self, Visit};
 use crate::message;
 use crate::news::News;
+use crate::quotas::Meter;
 use crate::scope::{Context, Read, Scope};
 use crate::sessions;
 
@@ -74,6 +75,7 @@ pub struct Connection {
     /// Subscriptions whose retained messages are still to be sent.
     retained: Mutex<VecDeque<Retained>>,
     paths: Mutex<Paths>,
+    meter: Meter,
 }
 
 /// How many events of refused packets this second has seen: a client that insists shall not fill the log, nor keep the

@@ -13,6 +13,7 @@ mod identity;
 mod lifecycle;
 mod message;
 mod operation;
+mod quotas;
 mod scope;
 
 // The nouns.

@@ -8,11 +8,7 @@ use crate::news::News;
 use crate::operation::Answer;
 use crate::retained;
 use crate::scope::Write;
-use crate::settings::Quotas;
 use crate::shadows;
-
-/// Bytes of payload: AWS's limit, which also ends the connection there (mqtt.md §6).
-pub(crate) const PAYLOAD_BYTES: usize = 128 * 1024;
 
 /// Why a topic cannot be published on.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,42 +95,6 @@ pub(crate) fn is_as_declared(publish: &Publish) -> bool {
     declared != Some(true) || std::str::from_utf8(&publish.payload).is_ok()
 }
 
-/// AWS's bounds on topics and filters: 256 bytes and seven slashes, not counting the prefix of basic ingest
-/// (mqtt.md §6). The error is the limit in words.
-fn within_quota(topic: &str) -> Result<(), &'static str> {
-    let counted = match topic.strip_prefix("$aws/rules/") {
-        Some(rest) => rest.split_once('/').map_or("", |(_, rest)| rest),
-        None => topic,
-    };
-    if counted.len() > 256 {
-        return Err("a topic has at most 256 bytes");
-    }
-    if counted.bytes().filter(|byte| *byte == b'/').count() > 7 {
-        return Err("a topic has at most 7 slashes");
-    }
-    Ok(())
-}
-
-/// How a topic stands to AWS's bounds in a house that keeps them this strictly; the words are the limit's.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Quota {
-    /// Nothing is to be said.
-    Within,
-    /// It goes through, and is told.
-    Warned(&'static str),
-    /// It is refused, as AWS refuses it.
-    Refused(&'static str),
-}
-
-/// Asks how a topic stands, or of a filter without the prefix of its group.
-pub(crate) fn quota(quotas: Quotas, topic: &str) -> Quota {
-    match (quotas, within_quota(topic)) {
-        (Quotas::Off, _) | (_, Ok(())) => Quota::Within,
-        (Quotas::Warn, Err(limit)) => Quota::Warned(limit),
-        (Quotas::Aws, Err(limit)) => Quota::Refused(limit),
-    }
-}
-
 /// Takes a message in: keeps it if it is retained, tells it to its subscribers, and asks the shadow it is for.
 pub(crate) fn publish(db: &mut Write, message: &Publish, from: Option<u64>) -> Answer<()> {
     broadcast(db, message, from)?;
@@ -194,14 +154,5 @@ mod tests {
         assert!(examine("$mine", true, true).is_ok());
         assert!(examine("$mine", false, false).is_err());
         assert!(examine("$aws/mine", false, true).is_err());
-    }
-
-    #[test]
-    fn a_topic_is_counted_without_the_prefix_of_basic_ingest() {
-        assert!(within_quota("a/b/c/d/e/f/g/h").is_ok());
-        assert!(within_quota("a/b/c/d/e/f/g/h/i").is_err());
-        assert!(within_quota("$aws/rules/r/a/b/c/d/e/f/g/h").is_ok());
-        assert!(within_quota(&"a".repeat(256)).is_ok());
-        assert!(within_quota(&"a".repeat(257)).is_err());
     }
 }

@@ -9,9 +9,10 @@ use wire::Refusal;
 use wire::iot_data::PublishRequest;
 
 use crate::events::Refused;
-use crate::message::{self, Quota};
+use crate::message;
 use crate::news::News;
 use crate::operation::{Answer, Failure, Op, ops};
+use crate::quotas::{self, Stand};
 use crate::scope::Write;
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -26,8 +27,8 @@ fn retain_publish(input: &PublishRequest) -> Option<&'static str> {
 /// Seconds: AWS puts a message expiry outside at the nearer end (mqtt.md §2).
 const EXPIRY: std::ops::RangeInclusive<i64> = 1..=604_800;
 
-/// User properties of one message, in pairs and in bytes.
-const USER_PROPERTIES: (usize, usize) = (100, 8 * 1024);
+/// Pairs of user properties of one message; their bytes are a quota.
+const USER_PROPERTIES: usize = 100;
 
 fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
     let said = Said {
@@ -43,10 +44,10 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
     if let Err(unsuited) = message::examine(input.topic(), retain, db.cx.settings.follows_specification()) {
         return Err(refused(db, input.topic(), unsuited.decision, &unsuited.reason));
     }
-    match message::quota(db.cx.settings.quotas, input.topic()) {
-        Quota::Within => {}
-        Quota::Warned(limit) => db.tell(News::OverQuota(limit)),
-        Quota::Refused(limit) => return Err(refused(db, input.topic(), "QUOTA", limit)),
+    match quotas::of_topic(db.cx.settings.quotas, input.topic()) {
+        Stand::Within => {}
+        Stand::Warned(limit) => db.tell(News::OverQuota(limit.words)),
+        Stand::Refused(limit) => return Err(refused(db, input.topic(), "QUOTA", limit.words)),
     }
     let qos = match input.qos().unwrap_or(0) {
         0 => QoS::AtMostOnce,
@@ -88,7 +89,7 @@ pub(crate) struct Said<'a> {
 /// The message of a request: bounded, with a topic it may have, and true to what is said about it.
 pub(crate) fn message(name: &str, payload: &Bytes, said: &Said<'_>) -> Result<mqtt::Publish, Refusal> {
     let topic = topic(name)?;
-    if payload.len() > message::PAYLOAD_BYTES {
+    if payload.len() > quotas::PAYLOAD.size() {
         return Err(Refusal::payload_too_large("The payload exceeds the maximum size allowed"));
     }
     let properties = properties(said)?;
@@ -135,8 +136,7 @@ fn user_properties(list: &str) -> Result<Vec<(Text, Text)>, Refusal> {
         let (Ok(key), Ok(value)) = pair else { return Err(invalid()) };
         pairs.push((key, value));
     }
-    let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if pairs.len() > USER_PROPERTIES.0 || bytes > USER_PROPERTIES.1 {
+    if pairs.len() > USER_PROPERTIES || quotas::bytes_of(&pairs) > quotas::USER_PROPERTIES.size() {
         return Err(Refusal::invalid_request("Invalid userProperties: more than 100 pairs or 8 KB"));
     }
     Ok(pairs)

@@ -14,7 +14,9 @@ use wire::iot_data::{
     RetainedMessageSummary,
 };
 
+use crate::news::News;
 use crate::operation::{Answer, Op, ops};
+use crate::quotas::{self, Stand};
 use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -48,12 +50,45 @@ struct Retained {
 }
 json_record!(Retained, version 1);
 
+/// How many there are, in eight bytes, at the only key; without a record they have not been counted yet.
+const RETAINED_COUNT: Table<Vec<u8>> = Table::new("retained_count");
+
+/// The error of a message that would be one too many.
+pub(crate) const BEYOND: &str = "ThrottlingException";
+
+fn count(db: Read) -> Result<usize, Fault> {
+    let record = db.get(&RETAINED_COUNT, [""])?;
+    match record.and_then(|bytes| bytes.try_into().ok()) {
+        Some(bytes) => Ok(usize::try_from(u64::from_be_bytes(bytes)).unwrap_or(usize::MAX)),
+        None => Ok(db.all(&RETAINED, NO_PARTS)?.len()),
+    }
+}
+
+fn set_count(db: &mut Write, count: usize) -> Result<(), Fault> {
+    db.put(&RETAINED_COUNT, [""], &(count as u64).to_be_bytes().to_vec())
+}
+
 /// Keeps a message in place of what its topic had; an empty one only takes that away [MQTT-3.3.1-6].
-pub(crate) fn keep(db: &mut Write, message: &Publish) -> Result<(), Fault> {
+pub(crate) fn keep(db: &mut Write, message: &Publish) -> Answer<()> {
     let Some(topic) = message.topic.as_ref().map(Topic::as_str) else { return Ok(()) };
+    let is_known = db.view().contains(&RETAINED, [topic])?;
     if message.payload.is_empty() {
-        db.delete(&RETAINED, [topic])?;
-        return db.delete(&RETAINED_PAYLOADS, [topic]);
+        if is_known {
+            let count = count(db.view())?;
+            set_count(db, count.saturating_sub(1))?;
+            db.delete(&RETAINED, [topic])?;
+            db.delete(&RETAINED_PAYLOADS, [topic])?;
+        }
+        return Ok(());
+    }
+    if !is_known {
+        let count = count(db.view())? + 1;
+        match quotas::RETAINED.stand(db.cx.settings.quotas, count) {
+            Stand::Within => {}
+            Stand::Warned(limit) => db.tell(News::OverQuota(limit.words)),
+            Stand::Refused(limit) => return Err(Refusal::new(BEYOND, limit.words).into()),
+        }
+        set_count(db, count)?;
     }
     let properties = message.properties.as_deref().cloned().unwrap_or_default();
     let expiry = properties.message_expiry_interval.map(|seconds| i64::from(seconds).saturating_mul(1000));
@@ -73,7 +108,8 @@ pub(crate) fn keep(db: &mut Write, message: &Publish) -> Result<(), Fault> {
             .collect(),
     };
     db.put(&RETAINED, [topic], &record)?;
-    db.put(&RETAINED_PAYLOADS, [topic], &message.payload.to_vec())
+    db.put(&RETAINED_PAYLOADS, [topic], &message.payload.to_vec())?;
+    Ok(())
 }
 
 /// Some of the retained messages for a filter.

@@ -15,7 +15,8 @@ use crate::events::{Event, Kind, Refused, Rival};
 use crate::house::{House, Job};
 use crate::identity;
 use crate::lifecycle::Visit;
-use crate::message::{self, Quota};
+use crate::message;
+use crate::quotas::{self, Limit, Meter, Stand};
 use crate::scope::{Context, Read, Scope};
 use crate::sessions;
 use crate::settings::Quotas;
@@ -26,9 +27,6 @@ const KEEP_ALIVE: std::ops::RangeInclusive<u16> = 30..=1200;
 /// Seconds that AWS keeps the session of a 3.1.1 client, and the most it keeps any (mqtt.md §4).
 const SESSION_EXPIRY: u32 = 3600;
 const SESSION_EXPIRY_MOST: u32 = 604_800;
-
-/// Bytes of a client identifier.
-const CLIENT_ID_BYTES: usize = 128;
 
 /// A CONNECT that was not let in.
 pub struct NotConnected {
@@ -168,6 +166,7 @@ impl House {
             wake,
             retained: Mutex::default(),
             paths: Mutex::default(),
+            meter: Meter::default(),
         });
         space.connections.add(&connection);
         if present {
@@ -233,6 +232,8 @@ impl House {
         let values = connect_values(&cx.scope, arrival.connect);
         self.examine_connect(arrival, &set, &values)?;
         self.examine_will(arrival, &set)?;
+        let is_early = self.space(&cx.scope).clients.is_early(&arrival.client_id, cx.now);
+        self.keep_quota(arrival, quotas::CONNECTS.stand_if(self.settings.quotas, is_early))?;
         Ok((set, values, variables))
     }
 
@@ -244,9 +245,9 @@ impl House {
                 return Err(self.turn_away(arrival, ReasonCode::ClientIdentifierNotValid, "CLIENT_ID", reason));
             }
             arrival.client_id = format!("$GEN/{}", arrival.cx.entropy.uuid());
-        } else if id.len() > CLIENT_ID_BYTES || id.starts_with('$') {
-            let reason = "a client id has at most 128 bytes and does not start with $";
-            return Err(self.turn_away(arrival, ReasonCode::ClientIdentifierNotValid, "CLIENT_ID", reason));
+        } else if id.len() > quotas::CLIENT_ID.size() || id.starts_with('$') {
+            let Limit { words, reason, .. } = &quotas::CLIENT_ID;
+            return Err(self.turn_away(arrival, *reason, "CLIENT_ID", words));
         }
         Ok(())
     }
@@ -260,21 +261,12 @@ impl House {
 
     fn examine_will(&self, arrival: &Arrival<'_>, set: &PolicySet) -> Result<(), NotConnected> {
         let Some(will) = &arrival.connect.will else { return Ok(()) };
-        if will.qos == QoS::ExactlyOnce && self.settings.quotas == Quotas::Aws {
-            return Err(self.turn_away(arrival, ReasonCode::QoSNotSupported, "QUOTA", "AWS has no QoS 2"));
-        }
+        self.keep_quota(arrival, quotas::QOS.stand(self.settings.quotas, usize::from(will.qos.number())))?;
         let topic = will.topic.as_str();
         if let Err(unsuited) = message::examine(topic, will.retain, self.settings.follows_specification()) {
             return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, unsuited.decision, &unsuited.reason));
         }
-        match message::quota(self.settings.quotas, topic) {
-            Quota::Within => {}
-            Quota::Warned(limit) => {
-                let kind = Kind::Quota { client_id: arrival.client_id.clone(), limit: limit.to_owned() };
-                self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, kind));
-            }
-            Quota::Refused(limit) => return Err(self.turn_away(arrival, ReasonCode::TopicNameInvalid, "QUOTA", limit)),
-        }
+        self.keep_quota(arrival, quotas::of_topic(self.settings.quotas, topic))?;
         let prefix = arrival.cx.scope.arn(format_args!("topic/"));
         let resource = Resource::new(&prefix, topic);
         self.ask(arrival, set, &Request::new("iot:Publish", resource, arrival.cx.now))?;
@@ -282,6 +274,18 @@ impl House {
             self.ask(arrival, set, &Request::new("iot:RetainPublish", resource, arrival.cx.now))?;
         }
         Ok(())
+    }
+
+    fn keep_quota(&self, arrival: &Arrival<'_>, stand: Stand) -> Result<(), NotConnected> {
+        match stand {
+            Stand::Within => Ok(()),
+            Stand::Warned(limit) => {
+                let kind = Kind::Quota { client_id: arrival.client_id.clone(), limit: limit.words.to_owned() };
+                self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, kind));
+                Ok(())
+            }
+            Stand::Refused(limit) => Err(self.turn_away(arrival, limit.reason, "QUOTA", limit.words)),
+        }
     }
 
     fn ask(&self, arrival: &Arrival<'_>, set: &PolicySet, request: &Request<'_>) -> Result<(), NotConnected> {

@@ -30,6 +30,8 @@ struct Client {
     link: Option<u64>,
     /// The version number of its next connection.
     next_version: u64,
+    /// When it last connected.
+    came: i64,
     left: Option<Left>,
     forgotten_at: i64,
     fight: Option<Box<Fight>>,
@@ -63,6 +65,7 @@ impl Clients {
             away.remove(&(client.forgotten_at, id));
         }
         client.link = client.link.max(Some(link));
+        client.came = now;
         client.next_version += 1;
         client.next_version - 1
     }
@@ -80,6 +83,11 @@ impl Clients {
         client.forgotten_at = left.at.saturating_add(lasts);
         away.insert((client.forgotten_at, id));
         known.forget(left.at);
+    }
+
+    /// Whether a client comes again within a second.
+    pub(super) fn is_early(&self, client_id: &str, now: i64) -> bool {
+        self.known().clients.get(client_id).is_some_and(|client| now - client.came < 1000)
     }
 
     /// How a client left that is not connected now.

@@ -13,10 +13,11 @@ use super::Connection;
 use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
 use crate::identity;
-use crate::message::{self, Quota};
+use crate::message;
+use crate::quotas::{self, Limit, PAYLOAD, Stand};
+use crate::retained;
 use crate::scope::Context;
 use crate::sessions;
-use crate::settings::Quotas;
 
 /// Why a packet is declined.
 pub(super) struct No {
@@ -27,6 +28,10 @@ pub(super) struct No {
 impl No {
     fn new(reason: ReasonCode, message: &str) -> Self {
         Self { reason, message: message.to_owned() }
+    }
+
+    fn of(limit: &Limit) -> Self {
+        Self::new(limit.reason, limit.words)
     }
 
     /// The session has been closed already; what follows is not heard.
@@ -46,7 +51,18 @@ impl House {
         self.hear_of_time(now);
         match connection.link.receive(packet, now) {
             Step::Nothing => None,
-            Step::Publish(publish) => self.receive_publish(connection, &publish, now, entropy),
+            Step::Publish(publish) => {
+                let bytes = publish.payload.len() + publish.topic.as_ref().map_or(0, |topic| topic.as_str().len());
+                match connection.meter.take(self.settings.quotas, bytes, now) {
+                    Stand::Within => {}
+                    beyond => {
+                        if self.is_too_fast(connection, &publish, beyond, now) {
+                            return None;
+                        }
+                    }
+                }
+                self.receive_publish(connection, &publish, now, entropy)
+            }
             Step::Settle => {
                 let cx = self.context(&connection.scope, now, entropy);
                 Some(self.settle(&cx, connection.link.session()))
@@ -65,7 +81,7 @@ impl House {
         let from = Some(connection.link.session().number());
         let waits = connection.at_desk.load(Ordering::Relaxed) > 0;
         let durable = publish.qos == QoS::ExactlyOnce && connection.link.session().stored().is_some();
-        if !waits && !durable && publish.payload.len() <= message::PAYLOAD_BYTES {
+        if !waits && !durable && publish.payload.len() <= PAYLOAD.size() {
             let delivered =
                 connection.known_path(publish, |space, route| space.broker.deliver(route, publish, from, now));
             if let Some(Some(delivered)) = delivered {
@@ -113,16 +129,18 @@ impl House {
     /// Bounds, reserved topics, policy.
     fn may_publish(&self, connection: &Connection, publish: &Publish, cx: &Context) -> Result<(), No> {
         let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
-        if publish.payload.len() > message::PAYLOAD_BYTES {
-            connection.link.close(Closed::ClientError {
-                reason: ReasonCode::PacketTooLarge,
-                message: format!("a payload has at most {} bytes", message::PAYLOAD_BYTES),
-            });
+        if publish.payload.len() > PAYLOAD.size() {
+            connection.link.close(Closed::ClientError { reason: PAYLOAD.reason, message: PAYLOAD.words.to_owned() });
             return Err(No::silent());
         }
         let resource = Resource::new(&connection.grant.topics, topic);
-        self.quota(connection, cx, "iot:Publish", resource, topic)?;
-        self.quota_of_qos(connection, cx, publish.qos)?;
+        let keep = |stand| self.quota(connection, cx, ("iot:Publish", resource), stand).map_err(No::of);
+        keep(quotas::of_topic(self.settings.quotas, topic))?;
+        keep(quotas::QOS.stand(self.settings.quotas, usize::from(publish.qos.number())))?;
+        if let Some(properties) = &publish.properties {
+            let bytes = quotas::bytes_of(&properties.user_properties);
+            keep(quotas::USER_PROPERTIES.stand(self.settings.quotas, bytes))?;
+        }
         if !message::is_as_declared(publish) {
             // unconfirmed: whether AWS looks; the specification lets a server refuse it so [MQTT-3.3.2-4].
             return Err(No::new(ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8, though it is said to be"));
@@ -142,49 +160,49 @@ impl House {
         Ok(())
     }
 
-    /// AWS's bounds on a topic or a filter, kept as strictly as the house is set to.
+    /// Keeps one of AWS's limits as strictly as the house is set to, and tells what is beyond it.
     pub(super) fn quota(
         &self,
         of: &Connection,
         cx: &Context,
-        action: &str,
-        resource: Resource<'_>,
-        topic: &str,
-    ) -> Result<(), No> {
-        match message::quota(self.settings.quotas, topic) {
-            Quota::Within => Ok(()),
-            Quota::Warned(limit) => {
+        (action, resource): (&str, Resource<'_>),
+        stand: Stand,
+    ) -> Result<(), &'static Limit> {
+        match stand {
+            Stand::Within => Ok(()),
+            Stand::Warned(limit) => {
                 if of.told.take(cx.now) {
-                    let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
+                    let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.words.to_owned() };
                     self.witness.event(Event::new(cx.now, &cx.scope, kind));
                 }
                 Ok(())
             }
-            Quota::Refused(limit) => {
+            Stand::Refused(limit) => {
                 if of.told.take(cx.now) {
-                    let refused = Refused { decision: "QUOTA".into(), reason: limit.into(), ..Refused::default() };
+                    let (decision, reason) = ("QUOTA".to_owned(), limit.words.to_owned());
+                    let refused = Refused { decision, reason, ..Refused::default() };
                     self.tell_refused(of, cx, action, resource.to_string(), refused);
                 }
-                Err(No::new(ReasonCode::TopicNameInvalid, limit))
+                Err(limit)
             }
         }
     }
 
-    /// AWS has no QoS 2.
-    fn quota_of_qos(&self, of: &Connection, cx: &Context, qos: QoS) -> Result<(), No> {
-        let limit = "AWS has no QoS 2";
-        match self.settings.quotas {
-            _ if qos != QoS::ExactlyOnce => Ok(()),
-            Quotas::Off => Ok(()),
-            Quotas::Warn => {
-                if of.told.take(cx.now) {
-                    let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.to_owned() };
-                    self.witness.event(Event::new(cx.now, &cx.scope, kind));
-                }
-                Ok(())
-            }
-            Quotas::Aws => Err(No::new(ReasonCode::QoSNotSupported, limit)),
+    /// Deals with a message beyond the rate of its connection, and tells that once in a while: whether it is dropped.
+    fn is_too_fast(&self, of: &Connection, publish: &Publish, stand: Stand, now: i64) -> bool {
+        let (limit, is_refused) = match stand {
+            Stand::Within => return false,
+            Stand::Warned(limit) => (limit, false),
+            Stand::Refused(limit) => (limit, true),
+        };
+        if of.meter.is_to_be_told(now) {
+            let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.words.to_owned() };
+            self.witness.event(Event::new(now, &of.scope, kind));
         }
+        if is_refused {
+            of.throttle(publish, limit);
+        }
+        is_refused
     }
 
     pub(super) fn may(
@@ -227,9 +245,16 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
         message::publish(db, &message, from).map(|()| wire::Output::default())
     });
     let connection = Arc::clone(connection);
-    job.after(move |_, _, outcome| {
+    job.after(move |house, cx, outcome| {
         match outcome {
             Ok(()) => connection.succeed(&publish),
+            Err(failed) if failed.error() == retained::BEYOND => {
+                let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
+                let of = ("iot:RetainPublish", Resource::new(&connection.grant.topics, topic));
+                if let Err(limit) = house.quota(&connection, &cx, of, Stand::Refused(&quotas::RETAINED)) {
+                    connection.throttle(&publish, limit);
+                }
+            }
             Err(failed) => connection.fail(&publish, failed.message()),
         }
         connection.is_back_from_desk();
@@ -258,6 +283,20 @@ impl Connection {
                 self.link.acknowledge(Ack::new(id, ReasonCode::UnspecifiedError));
             }
             _ => self.link.close(Closed::ServerFault(context.to_owned())),
+        }
+    }
+
+    /// Takes no notice of a PUBLISH that is beyond a quota: MQTT 5 is told, if it asked, and 3.1.1 left in the dark
+    /// (mqtt.md §6).
+    fn throttle(&self, publish: &Publish, limit: &Limit) {
+        match publish.packet_id {
+            Some(id) if self.link.version() == Version::V5 => {
+                let mut ack = Ack::new(id, limit.reason);
+                ack.properties.reason_string = Text::try_from(limit.words).ok();
+                self.link.acknowledge(ack);
+            }
+            Some(id) => self.link.leave_unanswered(id),
+            None => {}
         }
     }
 

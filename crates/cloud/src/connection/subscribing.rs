@@ -17,6 +17,7 @@ use super::Connection;
 use crate::events::Refused;
 use crate::house::{House, Job};
 use crate::news::News;
+use crate::quotas;
 use crate::retained;
 use crate::scope::{Context, Read};
 use crate::sessions;
@@ -60,8 +61,11 @@ impl House {
             });
             return None;
         }
+        let filters = quotas::FILTERS.stand(self.settings.quotas, subscriptions.len());
+        let any = ("iot:Subscribe", Resource::new(&connection.grant.filters, ""));
+        let too_many = self.quota(connection, &cx, any, filters).map_err(|limit| limit.reason);
         let ask = |subscription: Subscription| {
-            let answer = self.may_subscribe(connection, &subscription, &cx);
+            let answer = too_many.and_then(|()| self.may_subscribe(connection, &subscription, &cx));
             let mut kept = Kept { subscription, id };
             kept.subscription.filter = kept.subscription.filter.compact();
             Asked { kept, answer }
@@ -104,10 +108,16 @@ impl House {
         let filter = &subscription.filter;
         // unconfirmed: how policies name a shared subscription; the whole filter, as in AWS's example.
         let resource = Resource::new(&connection.grant.filters, filter.as_str());
-        if self.quota(connection, cx, "iot:Subscribe", resource, filter.pattern()).is_err() {
+        let keep = |stand| self.quota(connection, cx, ("iot:Subscribe", resource), stand);
+        let quotas = self.settings.quotas;
+        let group = quotas::SHARE_NAME.stand(quotas, filter.share_name().map_or(0, str::len));
+        if keep(quotas::of_topic(quotas, filter.pattern())).and_then(|()| keep(group)).is_err() {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         self.may(connection, cx, "iot:Subscribe", resource).map_err(|no| no.reason)?;
+        let aws = &quotas::SUBSCRIPTIONS;
+        let has_room = connection.link.session().has_room_for(filter, aws.size());
+        keep(aws.stand_if(quotas, !has_room)).map_err(|limit| limit.reason)?;
         let limit = self.settings.broker.subscriptions;
         if connection.link.session().has_room_for(filter, limit) {
             return Ok(());

@@ -1,6 +1,7 @@
 //! A house in memory with a clock that only tests move, an authority with a drawer of certificates made beforehand, and
 //! `call`, which is an operation by name with typed JSON.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -89,6 +90,8 @@ pub(crate) struct Lab {
     calls: Arc<AtomicU64>,
     listener: Arc<Listener>,
     scope: Scope,
+    /// When each client last connected.
+    arrivals: Arc<Mutex<HashMap<(Scope, String), i64>>>,
 }
 
 /// When every test begins.
@@ -110,6 +113,7 @@ impl Lab {
             calls: Arc::default(),
             listener,
             scope: Scope::new("000000000000", "us-east-1"),
+            arrivals: Arc::default(),
         }
     }
 
@@ -220,8 +224,24 @@ impl Lab {
         self.house.commit(jobs)
     }
 
-    /// Lets a device in that proved to hold a certificate, or says why not.
+    /// Lets a device in that proved to hold a certificate, or says why not. It waits a second if it was here just now,
+    /// as AWS wants it to.
     pub(crate) fn arrive(&self, certificate_id: &str, connect: &Connect) -> Result<Arc<Connection>, NotConnected> {
+        let who = (self.scope.clone(), connect.client_id.as_str().to_owned());
+        let last = self.arrivals.lock().unwrap().get(&who).copied();
+        if let Some(last) = last.filter(|last| self.quotas == Quotas::Aws && self.now() - last < 1000) {
+            self.pass(1000 - (self.now() - last));
+        }
+        self.arrivals.lock().unwrap().insert(who, self.now());
+        self.arrive_at_once(certificate_id, connect)
+    }
+
+    /// The same without waiting.
+    pub(crate) fn arrive_at_once(
+        &self,
+        certificate_id: &str,
+        connect: &Connect,
+    ) -> Result<Arc<Connection>, NotConnected> {
         let (jobs, told) = self.knock(certificate_id, connect);
         self.commit(jobs).unwrap();
         told.recv().unwrap()

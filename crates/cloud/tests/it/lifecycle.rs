@@ -107,9 +107,9 @@ fn what_was_refused_of_a_subscribe_is_not_among_its_topics() {
 fn who_is_not_let_in_is_told_by_the_reason() {
     let (lab, watch) = lab();
     let id = lab.identity(json!([statement("Allow", "iot:Connect", &["client/d"])]));
-    assert!(lab.arrive(&id, &hello(Version::V5, "c")).is_err());
+    assert!(lab.arrive_at_once(&id, &hello(Version::V5, "c")).is_err());
     lab.ok("UpdateCertificate", json!({"certificateId": id, "newStatus": "INACTIVE"}));
-    assert!(lab.arrive(&id, &hello(Version::V5, "c")).is_err());
+    assert!(lab.arrive_at_once(&id, &hello(Version::V5, "c")).is_err());
     let events = told(&watch);
     for (topic, event) in &events {
         let expected = json!({
@@ -120,7 +120,7 @@ fn who_is_not_let_in_is_told_by_the_reason() {
         assert_eq!((topic.as_str(), event), ("presence/connect_failed/c", &expected));
     }
     assert_eq!(events.len(), 2);
-    assert!(lab.arrive(&id, &hello(Version::V5, &"x".repeat(129))).is_err());
+    assert!(lab.arrive_at_once(&id, &hello(Version::V5, &"x".repeat(129))).is_err());
     assert_eq!(told(&watch).len(), 1, "the certificate comes first");
 }
 

@@ -18,6 +18,7 @@ mod lifecycle;
 mod messages;
 mod policies;
 mod principals;
+mod quotas;
 mod retained;
 mod seeds;
 mod sessions;
