@@ -66,6 +66,8 @@ pub(crate) struct Broker {
 impl Yard {
     pub(crate) fn new(ombra: &Path, directory: &Path, further: Vec<String>) -> Result<Self, Failure> {
         fs::create_dir_all(directory)?;
+        // A name without a directory would be looked for elsewhere.
+        let ombra = &fs::canonicalize(ombra).map_err(|error| format!("{}: {error}", ombra.display()))?;
         let first = Ombra::start(ombra, &directory.join("ombra"), &[])?;
         let identities = Identities::make(&first, directory)?;
         Ok(Self { ombra: ombra.to_owned(), directory: directory.to_owned(), further, identities })
