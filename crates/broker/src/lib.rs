@@ -42,6 +42,8 @@ pub struct Settings {
     pub hash_matches_parent: bool,
     /// The highest QoS that is granted to a subscription.
     pub maximum_qos: QoS,
+    /// Seconds that a session may outlive its connection.
+    pub longest_expiry: u32,
     /// Unacknowledged QoS 1 and 2 messages a client may have on their way to us.
     pub receive_maximum: u16,
     /// The same the other way, where the client does not ask for fewer.
@@ -71,6 +73,7 @@ impl Default for Settings {
         Self {
             hash_matches_parent: false,
             maximum_qos: QoS::ExactlyOnce,
+            longest_expiry: FOR_EVER,
             receive_maximum: 100,
             in_flight: 100,
             topic_alias_maximum: 8,

@@ -29,6 +29,7 @@ pub struct Session {
     bounds: Bounds,
     /// Seconds a message waits at most.
     oldest: u32,
+    longest_expiry: u32,
     memory: Arc<Memory>,
     state: Mutex<State>,
 }
@@ -125,6 +126,7 @@ impl Session {
             connected: AtomicBool::new(false),
             bounds,
             oldest: settings.queued_seconds,
+            longest_expiry: settings.longest_expiry,
             memory,
             state: Mutex::new(State {
                 link: None,
@@ -199,7 +201,7 @@ impl Session {
 
     pub(crate) fn attach(&self, link: &Arc<Link>, expiry: u32) -> Option<Arc<Link>> {
         let mut state = self.state();
-        state.expiry = expiry;
+        state.expiry = expiry.min(self.longest_expiry);
         state.will = None;
         let displaced = state.link.replace(Arc::clone(link));
         self.park(&mut state);
@@ -245,7 +247,7 @@ impl Session {
         if state.expiry == 0 && seconds > 0 {
             return false;
         }
-        state.expiry = seconds;
+        state.expiry = seconds.min(self.longest_expiry);
         true
     }
 

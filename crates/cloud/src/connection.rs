@@ -239,7 +239,7 @@ impl House {
         let mut jobs = self.leave(&cx, detached, Some(connection.link.session().number()));
         jobs.extend(self.tell_disconnected(&cx, connection, &closed));
         if connection.link.session().is_to_be_settled() {
-            jobs.push(self.settle(&cx, connection.link.session()));
+            jobs.push(settle(&cx, connection.link.session()));
         }
         jobs
     }
@@ -304,32 +304,6 @@ impl House {
             }
         }
         jobs
-    }
-
-    /// Writes what a client has acknowledged.
-    fn settle(&self, cx: &Context, session: &Arc<Session>) -> Job {
-        let key = session.stored().unwrap_or_default();
-        let taken: Arc<OnceLock<Vec<Settled>>> = Arc::default();
-        let (session, settled) = (Arc::clone(session), Arc::clone(&taken));
-        let source = Arc::clone(&session);
-        let job = Job::new(cx.again(), move |db| {
-            // Taken once, however often this runs.
-            sessions::settle(db, key, settled.get_or_init(|| source.take_settled()))?;
-            Ok(wire::Output::default())
-        });
-        job.after(move |_, _, outcome| {
-            match outcome {
-                Ok(()) => session.has_settled(taken.get().map_or(&[], Vec::as_slice)),
-                Err(failed) => {
-                    session.has_not_settled(taken.get().cloned().unwrap_or_default());
-                    // The client is told again what it is owed, and it is written again, once it comes back.
-                    if let Some(link) = session.link() {
-                        link.close(Closed::ServerFault(failed.message().to_owned()));
-                    }
-                }
-            }
-            Vec::new()
-        })
     }
 
     /// A principal's certificate, policies or things changed: its connections are asked again at once.
@@ -429,6 +403,32 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         self.at_desk.load(Ordering::Relaxed) >= 100
     }
+}
+
+/// Writes what a client has acknowledged.
+fn settle(cx: &Context, session: &Arc<Session>) -> Job {
+    let key = session.stored().unwrap_or_default();
+    let taken: Arc<OnceLock<Vec<Settled>>> = Arc::default();
+    let (session, settled) = (Arc::clone(session), Arc::clone(&taken));
+    let source = Arc::clone(&session);
+    let job = Job::new(cx.again(), move |db| {
+        // Taken once, however often this runs.
+        sessions::settle(db, key, settled.get_or_init(|| source.take_settled()))?;
+        Ok(wire::Output::default())
+    });
+    job.after(move |_, _, outcome| {
+        match outcome {
+            Ok(()) => session.has_settled(taken.get().map_or(&[], Vec::as_slice)),
+            Err(failed) => {
+                session.has_not_settled(taken.get().cloned().unwrap_or_default());
+                // The client is told again what it is owed, and it is written again, once it comes back.
+                if let Some(link) = session.link() {
+                    link.close(Closed::ServerFault(failed.message().to_owned()));
+                }
+            }
+        }
+        Vec::new()
+    })
 }
 
 /// A will on a shadow's topic is heard by subscribers and ignored by the shadow (shadow.md §1).

@@ -3,6 +3,9 @@
 
 use mqtt::QoS;
 
+/// Seconds that AWS keeps a session at most (mqtt.md §4).
+const SESSION_EXPIRY_MOST: u32 = 604_800;
+
 /// How strictly AWS's quotas are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quotas {
@@ -31,10 +34,16 @@ impl Settings {
         self.quotas == Quotas::Off
     }
 
+    /// Seconds a session may outlive its connection.
+    pub(crate) fn longest_expiry(&self) -> u32 {
+        if self.follows_specification() { broker::FOR_EVER } else { SESSION_EXPIRY_MOST }
+    }
+
     /// What this means for the brokers.
     pub(crate) fn of_brokers(&self) -> broker::Settings {
         broker::Settings {
             hash_matches_parent: self.broker.hash_matches_parent || self.follows_specification(),
+            longest_expiry: self.longest_expiry(),
             maximum_qos: if self.quotas == Quotas::Aws { QoS::AtLeastOnce } else { self.broker.maximum_qos },
             ..self.broker.clone()
         }

@@ -52,33 +52,33 @@ impl Wake for Bell {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
-    let mut line = Line::new(Counted::new(stream, &server.metrics));
+    let mut socket = Socket::new(Counted::new(stream, &server.metrics));
     let bell = Arc::new(Bell(Notify::new()));
-    let Some(connection) = let_in(server, &mut line, peer, &bell).await else { return };
-    exchange(server, &mut line, &connection, &bell).await;
+    let Some(connection) = let_in(server, &mut socket, peer, &bell).await else { return };
+    exchange(server, &mut socket, &connection, &bell).await;
     // The last bytes are the DISCONNECT that says why, and are worth a moment.
-    let _ = timeout(LAST_WORDS, line.finish(connection.link().take_outgoing())).await;
+    let _ = timeout(LAST_WORDS, socket.finish(connection.link().take_outgoing())).await;
     server.desk.bring_all(server.house.disconnected(&connection, server.now(), server.entropy())).await;
 }
 
 /// Takes the CONNECT and asks the house.
 async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
-    line: &mut Line<S>,
+    socket: &mut Socket<S>,
     peer: Peer,
     bell: &Arc<Bell>,
 ) -> Option<Arc<Connection>> {
-    let first = match timeout(CONNECT, line.packet()).await {
+    let first = match timeout(CONNECT, socket.packet()).await {
         Ok(Ok(Some(packet))) => packet,
         Ok(Err(malformed)) => {
             server.refused(unreadable(&peer, malformed.message));
-            line.refuse(ConnAck::refusal(malformed.reason)).await;
+            socket.refuse(ConnAck::refusal(malformed.reason)).await;
             return None;
         }
         Ok(Ok(None)) => return None,
         Err(_elapsed) => {
             // Who never spoke was not refused.
-            if !line.input.is_empty() {
+            if !socket.input.is_empty() {
                 server.refused(unreadable(&peer, &format!("no whole CONNECT within {} s", CONNECT.as_secs())));
             }
             return None;
@@ -97,7 +97,7 @@ async fn let_in<S: AsyncRead + AsyncWrite + Unpin>(
     match told.await {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(refused)) => {
-            line.refuse(*refused.connack).await;
+            socket.refuse(*refused.connack).await;
             None
         }
         // The desk has closed: the server stops.
@@ -119,7 +119,7 @@ fn unreadable(peer: &Peer, reason: &str) -> Refused {
 /// Reads and writes until the connection is closed or the stream ends.
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
-    line: &mut Line<S>,
+    socket: &mut Socket<S>,
     connection: &Arc<Connection>,
     bell: &Bell,
 ) {
@@ -131,17 +131,17 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     tokio::pin!(silence_ends);
     let mut entropy = server.entropy();
     loop {
-        if take_packets(server, line, connection, &mut entropy).await {
+        if take_packets(server, socket, connection, &mut entropy).await {
             heard = Instant::now();
         }
-        if link.is_closed() || !send_all(server, line, connection, bell, &mut entropy).await {
+        if link.is_closed() || !send_all(server, socket, connection, bell, &mut entropy).await {
             return;
         }
         let reads = !connection.is_busy();
         tokio::select! {
             // What arrived while much was written is looked at before its sender is called silent.
             biased;
-            read = line.read(), if reads => match read {
+            read = socket.read(), if reads => match read {
                 Ok(0) => link.close(Closed::ConnectionLost),
                 Err(error) => link.close(closed(&error)),
                 Ok(_) => link.attend(),
@@ -159,7 +159,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 /// Writes all that waits, and what the house has beyond that; whether the connection goes on.
 async fn send_all<S: AsyncRead + AsyncWrite + Unpin>(
     server: &Server,
-    line: &mut Line<S>,
+    socket: &mut Socket<S>,
     connection: &Arc<Connection>,
     bell: &Bell,
     entropy: &mut u128,
@@ -170,24 +170,24 @@ async fn send_all<S: AsyncRead + AsyncWrite + Unpin>(
             *entropy = entropy.wrapping_add(1);
             server.desk.bring_all(server.house.go_on(connection, server.now(), *entropy)).await;
         }
-        line.output = link.take_outgoing();
-        if line.output.is_empty() {
+        socket.output = link.take_outgoing();
+        if socket.output.is_empty() {
             return true;
         }
-        if !send(line, connection, bell).await {
+        if !send(socket, connection, bell).await {
             return false;
         }
     }
 }
 
 /// Writes what was taken. A client that does not take it is given up; one that is closed meanwhile need not.
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection: &Connection, bell: &Bell) -> bool {
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, connection: &Connection, bell: &Bell) -> bool {
     let link = connection.link();
     let given_up = Instant::now() + STALL;
     loop {
         tokio::select! {
             // Cancelled and called again, this goes on where it was.
-            written = line.write() => {
+            written = socket.write() => {
                 if written.is_err() {
                     link.close(Closed::ConnectionLost);
                 }
@@ -205,7 +205,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(line: &mut Line<S>, connection:
 /// Gives the house every packet that has arrived whole; whether there was one.
 async fn take_packets<S>(
     server: &Server,
-    line: &mut Line<S>,
+    socket: &mut Socket<S>,
     connection: &Arc<Connection>,
     entropy: &mut u128,
 ) -> bool {
@@ -213,7 +213,7 @@ async fn take_packets<S>(
     let now = server.now();
     let (mut taken, mut messages) = (0, 0);
     while !connection.is_busy() {
-        match line.decoder.decode(&mut line.input) {
+        match socket.decoder.decode(&mut socket.input) {
             Ok(Some(packet)) => {
                 taken += 1;
                 messages += u64::from(matches!(packet, Packet::Publish(_)));
@@ -238,7 +238,7 @@ async fn take_packets<S>(
 }
 
 /// A stream with what has been read of it and what is still to be written.
-struct Line<S> {
+struct Socket<S> {
     stream: S,
     input: BytesMut,
     /// Kept here while it is written, so that a close in the midst of a packet does not lose the rest of it.
@@ -246,7 +246,7 @@ struct Line<S> {
     decoder: Decoder,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn new(stream: S) -> Self {
         Self { stream, input: BytesMut::new(), output: Bytes::new(), decoder: Decoder::new(MAXIMUM_PACKET_SIZE) }
     }
@@ -314,8 +314,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
 /// The reason a listener gives that cannot serve MQTT on a connection at all.
 pub(crate) async fn turn_away(stream: impl AsyncRead + AsyncWrite + Unpin, reason: ReasonCode) {
-    let mut line = Line::new(stream);
-    if let Ok(Ok(Some(Packet::Connect(_)))) = timeout(CONNECT, line.packet()).await {
-        line.refuse(ConnAck::refusal(reason)).await;
+    let mut socket = Socket::new(stream);
+    if let Ok(Ok(Some(Packet::Connect(_)))) = timeout(CONNECT, socket.packet()).await {
+        socket.refuse(ConnAck::refusal(reason)).await;
     }
 }

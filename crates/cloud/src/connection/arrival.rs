@@ -24,9 +24,8 @@ use crate::settings::Quotas;
 /// Seconds: AWS takes 30 to 1200 and puts what lies outside at the nearer end, 0 at the far one (mqtt.md §2).
 const KEEP_ALIVE: std::ops::RangeInclusive<u16> = 30..=1200;
 
-/// Seconds that AWS keeps the session of a 3.1.1 client, and the most it keeps any (mqtt.md §4).
+/// Seconds that AWS keeps the session of a 3.1.1 client (mqtt.md §4).
 const SESSION_EXPIRY: u32 = 3600;
-const SESSION_EXPIRY_MOST: u32 = 604_800;
 
 /// A CONNECT that was not let in.
 pub struct NotConnected {
@@ -345,7 +344,7 @@ impl House {
             Version::V311 => SESSION_EXPIRY,
             Version::V5 => connect.properties.session_expiry_interval.unwrap_or(0),
         };
-        if self.settings.follows_specification() { asked } else { asked.min(SESSION_EXPIRY_MOST) }
+        asked.min(self.settings.longest_expiry())
     }
 
     fn offer(&self, cx: &Context, connect: &Connect, client_id: String) -> Offer {

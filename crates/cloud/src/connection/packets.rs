@@ -9,7 +9,7 @@ use broker::{Closed, Gate as _, Step};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Text, Version};
 use policy::{Request, Resource};
 
-use super::Connection;
+use super::{Connection, settle};
 use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
 use crate::identity;
@@ -65,7 +65,7 @@ impl House {
             }
             Step::Settle => {
                 let cx = self.context(&connection.scope, now, entropy);
-                Some(self.settle(&cx, connection.link.session()))
+                Some(settle(&cx, connection.link.session()))
             }
             Step::Release(packet_id) => Some(self.receive_release(connection, packet_id, now, entropy)),
             Step::Subscribe(subscribe) => {

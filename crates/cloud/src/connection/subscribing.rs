@@ -13,7 +13,7 @@ use mqtt::{
 use policy::Resource;
 use store::Fault;
 
-use super::Connection;
+use super::{Connection, settle};
 use crate::events::Refused;
 use crate::house::{House, Job};
 use crate::news::News;
@@ -177,7 +177,7 @@ impl House {
             }
         }
         if session.is_to_be_settled() {
-            jobs.push(self.settle(&cx, session));
+            jobs.push(settle(&cx, session));
         }
         jobs
     }

@@ -223,13 +223,12 @@ impl Run {
 
     fn commit(&mut self, count: u64) {
         let jobs: Vec<Job> = (0..count).map_while(|_| self.desk.pop_front()).collect();
-        match self.lab.commit_once(jobs) {
-            Ok(follow) => follow.into_iter().rev().for_each(|job| self.desk.push_front(job)),
-            Err(_) => {
-                self.count("failed");
-                if self.breaks {
-                    self.restart();
-                }
+        if let Ok(follow) = self.lab.commit_once(jobs) {
+            follow.into_iter().rev().for_each(|job| self.desk.push_front(job));
+        } else {
+            self.count("failed");
+            if self.breaks {
+                self.restart();
             }
         }
         self.look_at_the_door();
@@ -280,15 +279,15 @@ impl Run {
     }
 
     fn check(&self) {
-        for of in 1..NAMES.len() {
-            let got = &self.clients[of].got;
+        for (name, client) in NAMES.iter().zip(&self.clients).skip(1) {
+            let got = &client.got;
             let heard: BTreeSet<u32> = got.iter().map(|(number, _)| *number).collect();
             let lost: Vec<u32> = self.promised.difference(&heard).copied().collect();
-            assert!(lost.is_empty(), "{}: lost {lost:?}", NAMES[of]);
+            assert!(lost.is_empty(), "{name}: lost {lost:?}");
             let exactly: Vec<u32> = got.iter().filter(|(_, qos)| *qos == QoS::ExactlyOnce).map(|(n, _)| *n).collect();
-            assert_eq!(exactly.iter().collect::<BTreeSet<_>>().len(), exactly.len(), "{}: {exactly:?}", NAMES[of]);
+            assert_eq!(exactly.iter().collect::<BTreeSet<_>>().len(), exactly.len(), "{name}: {exactly:?}");
             // What was refused, and comes again because the mouth did not hear of that, is overtaken.
-            assert!(!self.breaks || exactly.is_sorted(), "{}: {exactly:?}", NAMES[of]);
+            assert!(!self.breaks || exactly.is_sorted(), "{name}: {exactly:?}");
         }
     }
 }

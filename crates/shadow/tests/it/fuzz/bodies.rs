@@ -10,7 +10,7 @@ pub(crate) fn requests(input: &[u8]) {
     let limits = Limits::default();
     let mut record: Option<Vec<u8>> = None;
     for request in input.split(|byte| *byte == 0).take(8) {
-        let stored = || record.as_deref().map(|record| Document::decode(record).expect("we wrote it"));
+        let stored = || record.as_deref().map(|record| Document::decode(record).unwrap());
         let version = stored().map_or(0, |document| document.version());
         reads(stored().as_ref(), request);
         if let Some(updated) = told(shadow::update(stored(), request, NOW, &limits)) {
@@ -35,13 +35,13 @@ fn reads(stored: Option<&Document<'_>>, request: &[u8]) {
         assert!(whole.starts_with(b"{\"state\":"));
     }
     if let Some(deleted) = told(shadow::delete(stored, "t", request, NOW)) {
-        let tombstone = Document::decode(&deleted.record).expect("we wrote it");
+        let tombstone = Document::decode(&deleted.record).unwrap();
         assert!(!tombstone.exists() && !tombstone.forgotten(NOW));
     }
 }
 
 fn holds_together(updated: &Updated, limits: &Limits) {
-    let document = Document::decode(&updated.record).expect("we wrote it");
+    let document = Document::decode(&updated.record).unwrap();
     assert!(document.exists());
     assert_eq!(document.version(), updated.version);
     let messages = [Some(&updated.accepted), updated.delta.as_ref(), Some(&updated.documents)];
