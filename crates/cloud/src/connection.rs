@@ -157,7 +157,11 @@ impl Gate for Grant {
 
 /// Who is connected.
 #[derive(Default)]
-pub(crate) struct Connections(Mutex<Directory>);
+pub(crate) struct Connections {
+    directory: Mutex<Directory>,
+    /// How often something has changed that decides who may be connected.
+    changes: AtomicU64,
+}
 
 #[derive(Default)]
 struct Directory {
@@ -210,7 +214,7 @@ impl Connections {
 
     fn directory(&self) -> MutexGuard<'_, Directory> {
         // Every critical section leaves the maps whole, so a poisoned lock is still good.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -308,7 +312,10 @@ impl House {
 
     /// A principal's certificate, policies or things changed: its connections are asked again at once.
     pub(crate) fn refresh(&self, cx: &Context, principal: &str) {
-        for connection in self.space(&cx.scope).connections.of(principal) {
+        let space = self.space(&cx.scope);
+        // Counted first: whoever is not in the list yet sees that something has changed since it was examined.
+        space.connections.changes.fetch_add(1, Ordering::SeqCst);
+        for connection in space.connections.of(principal) {
             self.ask_again(cx, &connection);
         }
     }

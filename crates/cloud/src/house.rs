@@ -18,6 +18,7 @@ use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::connection::{Clients, Connections, Told};
 use crate::events::{Event, Kind, Witness};
+use crate::identity::Documents;
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::scope::{Context, Entropy, Read, Scope, Write};
@@ -34,6 +35,7 @@ pub struct House {
     clock: Arc<AtomicI64>,
     /// Numbers for sets of policies, each used once.
     tokens: Arc<AtomicU64>,
+    documents: Arc<Documents>,
 }
 
 /// The topic space of a scope and who is connected to it.
@@ -178,6 +180,7 @@ impl House {
             spaces: RwLock::default(),
             clock: Arc::default(),
             tokens: Arc::default(),
+            documents: Arc::default(),
         }
     }
 
@@ -364,7 +367,8 @@ impl House {
 
     pub(crate) fn context(&self, scope: &Scope, now: i64, entropy: u128) -> Context {
         self.hear_of_time(now);
-        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), settings: Arc::clone(&self.settings) }
+        let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
+        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), settings, documents }
     }
 
     /// Where numbers for sets of policies come from.

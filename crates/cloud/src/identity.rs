@@ -1,7 +1,8 @@
 //! Who stands behind a connection and what it may do: its standing, the variables it brings, the policies that reach it.
 //! Knows neither connections nor requests.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::{Context, Decision, Document, PolicySet, Request};
 use store::{Direction, Fault, Key};
@@ -89,13 +90,13 @@ impl Principal {
                 policy_set(db, id, variables)
             }
             Self::Key { .. } => {
-                let everything = parse("the access key", EVERYTHING)?;
+                let everything = db.cx.documents.parse("the access key", EVERYTHING)?;
                 Ok(PolicySet::compile([("the access key", everything)], variables))
             }
             Self::Anonymous { policy, .. } => {
                 // A policy that has been deleted meanwhile grants nothing.
                 let text = policies::document(db, policy)?;
-                let document = text.map(|text| parse(policy, &text)).transpose()?;
+                let document = text.map(|text| db.cx.documents.parse(policy, &text)).transpose()?;
                 Ok(PolicySet::compile(document.map(|document| (policy.as_str(), document)), variables))
             }
         }
@@ -118,9 +119,30 @@ pub(crate) fn anonymous(policy: &str) -> String {
     format!("anonymous/{policy}")
 }
 
-fn parse(name: &str, text: &str) -> Result<Arc<Document>, Fault> {
-    // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
-    Document::parse(text).map(Arc::new).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))
+/// Policies that have been parsed, by their text: the connections of a fleet share few, and each document once.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<HashMap<String, Arc<Document>>>);
+
+/// Texts that are remembered; those that no connection uses go when there are more.
+const DOCUMENTS: usize = 1000;
+
+impl Documents {
+    fn parse(&self, name: &str, text: &str) -> Result<Arc<Document>, Fault> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(document) = known.get(text) {
+            return Ok(Arc::clone(document));
+        }
+        // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
+        let document = Document::parse(text).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))?;
+        let document = Arc::new(document);
+        if known.len() >= DOCUMENTS {
+            known.retain(|_, document| Arc::strong_count(document) > 1);
+        }
+        if known.len() < DOCUMENTS {
+            known.insert(text.to_owned(), Arc::clone(&document));
+        }
+        Ok(document)
+    }
 }
 
 /// What a certificate is to us.
@@ -205,7 +227,7 @@ pub(crate) fn policy_set(db: Read, certificate_id: &str, context: Context) -> Re
     let arn = db.arn(format_args!("cert/{certificate_id}"));
     let mut documents: Vec<(Arc<str>, Arc<Document>)> = Vec::new();
     for (name, text) in policies::effective(db, &arn)? {
-        let document = parse(&name, &text)?;
+        let document = db.cx.documents.parse(&name, &text)?;
         documents.push((name.into(), document));
     }
     Ok(PolicySet::compile(documents, context))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use store::{Direction, Fault, Key, Record, Table};
 use wire::Refusal;
 
+use crate::identity::Documents;
 use crate::news::News;
 use crate::settings::Settings;
 
@@ -111,13 +112,16 @@ pub(crate) struct Context {
     pub entropy: Entropy,
     /// How the house is set up.
     pub settings: Arc<Settings>,
+    /// Policies that need not be parsed again.
+    pub documents: Arc<Documents>,
 }
 
 impl Context {
     /// The same surroundings for another write of the same request.
     pub(crate) fn again(&self) -> Self {
         let entropy = self.entropy.fork();
-        Self { scope: self.scope.clone(), now: self.now, entropy, settings: Arc::clone(&self.settings) }
+        let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
+        Self { scope: self.scope.clone(), now: self.now, entropy, settings, documents }
     }
 }
 

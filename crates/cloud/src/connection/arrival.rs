@@ -2,7 +2,7 @@
 //! refusal is the most telling one. What happens once it is in is unknown here.
 
 use std::num::{NonZeroU16, NonZeroU32};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use broker::{Attached, Gate, Link, Offer, Wake};
@@ -54,6 +54,8 @@ struct Guest {
     connect_values: Variables,
     wake: Arc<dyn Wake>,
     arrived: Arrived,
+    /// How many changes of policies and the like there had been when it was examined.
+    changes: u64,
 }
 
 impl House {
@@ -74,6 +76,7 @@ impl House {
         let scope = scope.unwrap_or_else(|| Scope::new("", ""));
         let cx = self.context(&scope, now, entropy);
         let client_id = connect.client_id.as_str().to_owned();
+        let changes = self.space(&scope).connections.changes.load(Ordering::SeqCst);
         let mut arrival = Arrival { cx: &cx, peer: &peer, connect: &connect, client_id };
         let (set, connect_values, variables) = match self.examine(&mut arrival) {
             Ok(examined) => examined,
@@ -86,7 +89,7 @@ impl House {
             }
         };
         let offer = self.offer(&cx, &connect, arrival.client_id);
-        let guest = Guest { peer, connect, offer, set, variables, connect_values, wake, arrived };
+        let guest = Guest { peer, connect, offer, set, variables, connect_values, wake, arrived, changes };
         let existing = self.space(&scope).broker.session(&guest.offer.client_id);
         if guest.offer.expiry == 0 && existing.is_none_or(|session| session.stored().is_none()) {
             return self.welcome(&cx, guest);
@@ -119,7 +122,7 @@ impl House {
 
     /// Opens the connection of a device that may come in.
     fn welcome(&self, cx: &Context, guest: Guest) -> Vec<Job> {
-        let Guest { peer, connect, offer, set, variables, connect_values, wake, arrived } = guest;
+        let Guest { peer, connect, offer, set, variables, connect_values, wake, arrived, changes } = guest;
         let Context { scope, now, .. } = cx;
         let grant = Arc::new(Grant::new(scope, set, self.tokens(), self.clock()));
         let space = self.space(scope);
@@ -171,8 +174,10 @@ impl House {
         if present {
             connection.link.want_more();
         }
-        // A change that came between the look at the policies and the entry above would else be missed.
-        self.ask_again(cx, &connection);
+        if space.connections.changes.load(Ordering::SeqCst) != changes {
+            // A change that came between the look at the policies and the entry above would else be missed.
+            self.ask_again(cx, &connection);
+        }
         jobs.extend(self.tell_connected(cx, &connection));
         arrived(Ok(connection));
         jobs
