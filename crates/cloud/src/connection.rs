@@ -71,6 +71,8 @@ pub struct Connection {
     /// Packets whose consequences wait at the desk; later publications line up behind them so that order is kept.
     at_desk: AtomicUsize,
     told: Told,
+    /// The same for warnings, so that they leave room for refusals.
+    warned: Told,
     wake: Arc<dyn Wake>,
     /// Subscriptions whose retained messages are still to be sent.
     retained: Mutex<VecDeque<Retained>>,

@@ -165,6 +165,7 @@ impl House {
             visit,
             at_desk: AtomicUsize::new(0),
             told: Told::default(),
+            warned: Told::default(),
             wake,
             retained: Mutex::default(),
             paths: Mutex::default(),

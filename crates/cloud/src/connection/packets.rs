@@ -171,7 +171,7 @@ impl House {
         match stand {
             Stand::Within => Ok(()),
             Stand::Warned(limit) => {
-                if of.told.take(cx.now) {
+                if of.warned.take(cx.now) {
                     let kind = Kind::Quota { client_id: of.client_id().to_owned(), limit: limit.words.to_owned() };
                     self.witness.event(Event::new(cx.now, &cx.scope, kind));
                 }
