@@ -402,7 +402,7 @@ impl Link {
         if outbox.closed.is_some() {
             return Put::Closed;
         }
-        if packet_id.is_none() && (outbox.bytes.len() > self.outgoing_bytes || !self.memory.has_room()) {
+        if outbox.bytes.len() > self.outgoing_bytes || !self.memory.has_room() {
             return Put::NoRoom;
         }
         let alias = outbox.alias(frames.message().topic.as_ref());
@@ -484,7 +484,7 @@ impl Drop for Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     Written,
-    /// It has QoS 0 and too much waits already.
+    /// Too much waits already.
     NoRoom,
     /// The client does not take it [MQTT-3.1.2-24].
     Unsuited,

@@ -69,7 +69,7 @@ pub(crate) struct Bounds {
 }
 
 /// The packet identifier of the message with this number.
-fn identifier(seq: u64) -> NonZeroU16 {
+pub(crate) fn identifier(seq: u64) -> NonZeroU16 {
     let number = u16::try_from(seq % IDENTIFIERS).unwrap_or_default();
     NonZeroU16::MIN.saturating_add(number)
 }

@@ -14,7 +14,7 @@ use crate::Settings;
 use crate::frames::Frames;
 use crate::link::{Link, Put, Step};
 use crate::memory::Memory;
-use crate::outbound::{Bounds, Entry, Held, Outbound, Stage};
+use crate::outbound::{Bounds, Entry, Held, Outbound, Stage, identifier};
 
 /// Seconds that mean for ever [MQTT-3.1.2-23].
 pub const FOR_EVER: u32 = u32::MAX;
@@ -302,7 +302,6 @@ impl Session {
         if let Some(link) = &state.link
             && state.outbound.is_level()
             && state.outbound.in_flight() < link.window()
-            && link.has_room()
         {
             let link = Arc::clone(link);
             return self.deliver_at_once(state, &link, frames, terms, (seq, size), now);
@@ -320,13 +319,14 @@ impl Session {
         now: i64,
     ) -> bool {
         let written = if link.lets_through(frames.topic(), terms.cleared) {
-            state.outbound.push(seq, terms.qos, Stage::Waiting, size, None);
-            let packet_id = state.outbound.upcoming().map(|entry| entry.packet_id());
-            link.put(frames, terms, packet_id, false)
+            link.put(frames, terms, Some(identifier(seq)), false)
         } else {
-            state.outbound.push(seq, terms.qos, Stage::Waiting, size, None);
             Put::Unsuited
         };
+        if written == Put::NoRoom {
+            return self.queue(state, frames, terms, (seq, size), now);
+        }
+        state.outbound.push(seq, terms.qos, Stage::Waiting, size, None);
         match written {
             Put::Written => {
                 if self.stored.is_none() && terms.shared.is_some() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use broker::{Closed, Detached, Due, Ended, Gate, Link, Session, Settled, Wake};
 use mqtt::{Publish, Will};
-use policy::{Context as Variables, PolicySet, Request, Resource};
+use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
 use crate::events::{Event, Kind, Refused};
@@ -54,14 +54,24 @@ pub struct Peer {
     pub principal: Principal,
 }
 
+impl Peer {
+    /// What policies may ask about a connection beside its principal.
+    fn add_to(&self, mut variables: Variables, client_id: &str) -> Variables {
+        variables.set(keys::CLIENT_ID, client_id);
+        variables.set(keys::SOURCE_IP, &self.ip);
+        if let Some(name) = &self.server_name {
+            variables.set(keys::DOMAIN_NAME, name);
+        }
+        variables
+    }
+}
+
 /// One connected device.
 pub struct Connection {
     scope: Scope,
     peer: Peer,
     link: Arc<Link>,
     grant: Arc<Grant>,
-    /// The variables that do not change while it is connected.
-    variables: Variables,
     /// What the CONNECT asked for, so that the same question can be asked again when policies change.
     connect_values: Variables,
     keep_alive: u16,
@@ -335,13 +345,16 @@ impl House {
         let db = Read::new(&view, cx);
         let (principal, client_id) = (&connection.peer.principal, connection.client_id());
         let arn = cx.scope.arn(format_args!("client/{client_id}"));
-        if let Err(Turned { decision, reason }) = principal.standing(db)? {
-            let refused = Refused { decision, reason: reason.clone(), ..Refused::default() };
-            self.tell_refused(connection, cx, "iot:Connect", arn, refused);
-            connection.link.close(Closed::Forbidden(reason));
-            return Ok(());
-        }
-        let set = principal.grant(db, client_id, connection.variables.clone())?;
+        let variables = match principal.standing(db)? {
+            Ok(variables) => connection.peer.add_to(variables, client_id),
+            Err(Turned { decision, reason }) => {
+                let refused = Refused { decision, reason: reason.clone(), ..Refused::default() };
+                self.tell_refused(connection, cx, "iot:Connect", arn, refused);
+                connection.link.close(Closed::Forbidden(reason));
+                return Ok(());
+            }
+        };
+        let set = principal.grant(db, client_id, variables)?;
         let request = Request::new("iot:Connect", Resource::new("", &arn), cx.now).with(&connection.connect_values);
         let decision = set.decide(&request);
         if !decision.is_allowed() {

@@ -49,6 +49,10 @@ impl From<Malformed> for EncodeError {
 /// A packet that is too large for its recipient is sent without its reason string and user properties where that
 /// helps and is allowed; see [`Packet::strip_diagnostics`]. For 3.1.1 everything that only MQTT 5 knows is left out.
 pub fn encode(packet: &Packet, version: Version, max_packet: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+    if let Some(short) = short(packet).filter(|short| short.len() <= max_packet) {
+        out.extend_from_slice(&short);
+        return Ok(());
+    }
     rules::check(packet, version)?;
     check_version(packet, version)?;
     let remaining = body_len(packet, version);
@@ -65,6 +69,16 @@ pub fn encode(packet: &Packet, version: Version, max_packet: usize, out: &mut By
         }
     }
     Err(EncodeError::TooLarge)
+}
+
+/// Acknowledgements that say nothing but their identifier, which are half of all packets, look the same in both versions.
+fn short(packet: &Packet) -> Option<[u8; 4]> {
+    let (Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack)) = packet else {
+        return None;
+    };
+    let [high, low] = ack.packet_id.get().to_be_bytes();
+    let plain = ack.reason == ReasonCode::Success && ack.properties == AckProperties::default();
+    plain.then(|| [first_byte(packet), 2, high, low])
 }
 
 /// How many bytes the packet takes as it is.

@@ -50,7 +50,6 @@ struct Guest {
     connect: Connect,
     offer: Offer,
     set: PolicySet,
-    variables: Variables,
     connect_values: Variables,
     wake: Arc<dyn Wake>,
     arrived: Arrived,
@@ -78,7 +77,7 @@ impl House {
         let client_id = connect.client_id.as_str().to_owned();
         let changes = self.space(&scope).connections.changes.load(Ordering::SeqCst);
         let mut arrival = Arrival { cx: &cx, peer: &peer, connect: &connect, client_id };
-        let (set, connect_values, variables) = match self.examine(&mut arrival) {
+        let (set, connect_values) = match self.examine(&mut arrival) {
             Ok(examined) => examined,
             Err(no) => {
                 let forbidden = no.connack.reason == ReasonCode::NotAuthorized;
@@ -89,7 +88,7 @@ impl House {
             }
         };
         let offer = self.offer(&cx, &connect, arrival.client_id);
-        let guest = Guest { peer, connect, offer, set, variables, connect_values, wake, arrived, changes };
+        let guest = Guest { peer, connect, offer, set, connect_values, wake, arrived, changes };
         let existing = self.space(&scope).broker.session(&guest.offer.client_id);
         if guest.offer.expiry == 0 && existing.is_none_or(|session| session.stored().is_none()) {
             return self.welcome(&cx, guest);
@@ -122,7 +121,7 @@ impl House {
 
     /// Opens the connection of a device that may come in.
     fn welcome(&self, cx: &Context, guest: Guest) -> Vec<Job> {
-        let Guest { peer, connect, offer, set, variables, connect_values, wake, arrived, changes } = guest;
+        let Guest { peer, connect, offer, set, connect_values, wake, arrived, changes } = guest;
         let Context { scope, now, .. } = cx;
         let grant = Arc::new(Grant::new(scope, set, self.tokens(), self.clock()));
         let space = self.space(scope);
@@ -158,7 +157,6 @@ impl House {
             peer,
             link,
             grant,
-            variables,
             connect_values,
             keep_alive,
             since: *now,
@@ -214,11 +212,11 @@ impl House {
     }
 
     /// Identity, client id, will, policy: in this order, so that the first refusal is the most telling.
-    fn examine(&self, arrival: &mut Arrival<'_>) -> Result<(PolicySet, Variables, Variables), NotConnected> {
+    fn examine(&self, arrival: &mut Arrival<'_>) -> Result<(PolicySet, Variables), NotConnected> {
         let (cx, peer) = (arrival.cx, arrival.peer);
         let view = self.store.read();
         let db = Read::new(&view, cx);
-        let mut variables = match peer.principal.standing(db).map_err(|fault| self.not_now(cx.now, &fault))? {
+        let variables = match peer.principal.standing(db).map_err(|fault| self.not_now(cx.now, &fault))? {
             Ok(variables) => variables,
             Err(no) => return Err(self.turn_away(arrival, ReasonCode::NotAuthorized, &no.decision, &no.reason)),
         };
@@ -227,19 +225,15 @@ impl House {
             let reason = "enhanced authentication is not supported";
             return Err(self.turn_away(arrival, ReasonCode::BadAuthenticationMethod, "NOT_SUPPORTED", reason));
         }
-        variables.set(keys::CLIENT_ID, &arrival.client_id);
-        variables.set(keys::SOURCE_IP, &peer.ip);
-        if let Some(name) = &peer.server_name {
-            variables.set(keys::DOMAIN_NAME, name);
-        }
-        let set = peer.principal.grant(db, &arrival.client_id, variables.clone());
+        let variables = peer.add_to(variables, &arrival.client_id);
+        let set = peer.principal.grant(db, &arrival.client_id, variables);
         let set = set.map_err(|fault| self.not_now(cx.now, &fault))?;
         let values = connect_values(&cx.scope, arrival.connect);
         self.examine_connect(arrival, &set, &values)?;
         self.examine_will(arrival, &set)?;
         let is_early = self.space(&cx.scope).clients.is_early(&arrival.client_id, cx.now);
         self.keep_quota(arrival, quotas::CONNECTS.stand_if(self.settings.quotas, is_early))?;
-        Ok((set, values, variables))
+        Ok((set, values))
     }
 
     fn examine_client_id(&self, arrival: &mut Arrival<'_>) -> Result<(), NotConnected> {
