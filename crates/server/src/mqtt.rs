@@ -34,7 +34,7 @@ const UNHEARD: usize = 1000;
 const STALL: Duration = Duration::from_secs(30);
 
 /// Bytes read at a time.
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 thread_local! {
     /// Where a thread reads to, for whichever of its connections has something to read.
