@@ -14,6 +14,7 @@ use crate::venv;
 pub(crate) fn run(root: &Path) -> Result<(), Failed> {
     step("python packages", || python_packages(root))?;
     step("mosquitto clients", || debian_package(root, "mosquitto_pub", "mosquitto-clients"))?;
+    step("openssl", || debian_package(root, "openssl", "openssl"))?;
     step("AWS CLI version 2", || debian_package(root, "/usr/bin/aws", "awscli"))?;
     step("cargo-nextest", || cargo_tool(root, "nextest", "cargo-nextest@0.9.143"))?;
     command(root, "tests of the crates", "cargo nextest run --locked --workspace")?;
