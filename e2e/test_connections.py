@@ -68,7 +68,7 @@ def test_a_connection_is_described_until_it_ends(workshop, data):
     with Paho(device, VERSIONS[1]) as client:
         seen = data.get_connection(clientId=device.name, includeSocketInformation=True)
         assert (seen["connected"], seen["cleanSession"], seen["thingName"]) == (True, True, device.name)
-        assert seen["sourceIp"] == "127.0.0.1" and seen["sourcePort"] > 0
+        assert seen["sourceIp"] == seen["targetIp"] == "127.0.0.1" and seen["sourcePort"] > 0 < seen["targetPort"]
         client.subscribe("a/b", "c/#")
         listed = data.list_subscriptions(clientId=device.name, maxResults=1)
         assert listed["subscriptions"] == [{"topicFilter": "a/b", "qos": 1}]

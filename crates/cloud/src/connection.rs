@@ -48,6 +48,8 @@ pub struct Peer {
     pub ip: String,
     /// The same with the port, for people.
     pub address: String,
+    /// Our end of the connection, with the port; empty if the door does not know it.
+    pub local: String,
     /// The host name the client asked for over TLS.
     pub server_name: Option<String>,
     /// Who it proved to be.

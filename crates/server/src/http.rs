@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     pub(crate) ip: String,
     /// The same with the port, for people.
     pub(crate) address: String,
+    /// Our end of it.
+    pub(crate) local: String,
     /// The host name the client asked for over TLS.
     pub(crate) server_name: Option<String>,
     /// The id of the certificate of the device at the other end.

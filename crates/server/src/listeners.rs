@@ -158,10 +158,15 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
     // set so is about to fail anyway, and says so at the first read.
     let _ = stream.set_nodelay(true);
     let ip = address.ip().to_string();
-    let peer = |principal, server_name| Peer { ip: ip.clone(), address: address.to_string(), server_name, principal };
+    // Unknown only for a socket that is gone already.
+    let local = stream.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
+    let peer = |principal, server_name| {
+        let (ip, address, local) = (ip.clone(), address.to_string(), local.clone());
+        Peer { ip, address, local, server_name, principal }
+    };
     let port = match door {
         Door::Http => {
-            let entry = Entry { ip, address: address.to_string(), server_name: None, device: None, pages: true };
+            let entry = Entry { ip, address: address.to_string(), local, server_name: None, device: None, pages: true };
             return Box::pin(http::serve(server, stream, entry)).await;
         }
         Door::Plain(policy) => {
@@ -200,7 +205,7 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
             Box::pin(mqtt::turn_away(stream, ::mqtt::ReasonCode::NotAuthorized)).await;
         }
         (Protocol::Http, device) => {
-            let entry = Entry { ip, address: address.to_string(), server_name, device, pages: false };
+            let entry = Entry { ip, address: address.to_string(), local, server_name, device, pages: false };
             Box::pin(http::serve(server, stream, entry)).await;
         }
     }

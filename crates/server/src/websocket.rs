@@ -68,7 +68,7 @@ pub(crate) fn open(
     })?;
     let lasts = matches!(principal, Principal::Key { .. }).then_some(LASTS);
     let (ip, address, server_name) = (entry.ip.clone(), entry.address.clone(), entry.server_name.clone());
-    let peer = Peer { ip, address, server_name, principal };
+    let peer = Peer { ip, address, local: entry.local.clone(), server_name, principal };
     let upgrade = hyper::upgrade::on(request);
     *granted.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Grant { upgrade, peer, lasts });
     Ok(accept)

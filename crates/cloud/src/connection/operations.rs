@@ -1,6 +1,7 @@
 //! The operations about connections (mqtt.md §9): who is connected and to what it subscribed, ending a connection, and a
 //! message for one client whatever it subscribed to. They ask the topic space itself, and the store only about sessions.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,11 +102,14 @@ fn last_seen(space: &Space, client_id: &str, now: i64) -> Option<Left> {
     closing.or_else(|| space.clients.left(client_id))
 }
 
-// Ours knows no target address: what is left out is what the doors do not tell.
-fn with_socket(answer: GetConnectionResponse, connection: &Connection) -> GetConnectionResponse {
-    let answer = answer.with_source_ip(connection.peer.ip.as_str());
-    match connection.peer.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()) {
-        Some(port) => answer.with_source_port(i64::from(port)),
+/// Both ends of a connection, as far as the door knows them.
+fn with_socket(mut answer: GetConnectionResponse, connection: &Connection) -> GetConnectionResponse {
+    let end = |address: &str| address.parse::<SocketAddr>().ok();
+    if let Some(source) = end(&connection.peer.address) {
+        answer = answer.with_source_ip(source.ip().to_string()).with_source_port(i64::from(source.port()));
+    }
+    match end(&connection.peer.local) {
+        Some(target) => answer.with_target_ip(target.ip().to_string()).with_target_port(i64::from(target.port())),
         None => answer,
     }
 }

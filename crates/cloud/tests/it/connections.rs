@@ -49,10 +49,12 @@ fn a_connection_is_described_while_it_lasts_and_for_half_an_hour() {
     });
     assert_eq!(seen(&lab), connected);
     let mut with_socket = connected;
-    with_socket
-        .as_object_mut()
-        .unwrap()
-        .extend([("sourceIp".to_owned(), json!("192.0.2.1")), ("sourcePort".to_owned(), json!(50_000))]);
+    with_socket.as_object_mut().unwrap().extend([
+        ("sourceIp".to_owned(), json!("192.0.2.1")),
+        ("sourcePort".to_owned(), json!(50_000)),
+        ("targetIp".to_owned(), json!("192.0.2.9")),
+        ("targetPort".to_owned(), json!(8883)),
+    ]);
     assert_eq!(lab.ok("GetConnection", json!({"clientId": "c", "includeSocketInformation": true})), with_socket);
     lab.pass(10);
     device.vanish();

@@ -252,6 +252,7 @@ impl Lab {
         let peer = Peer {
             ip: "192.0.2.1".to_owned(),
             address: "192.0.2.1:50000".to_owned(),
+            local: "192.0.2.9:8883".to_owned(),
             server_name: None,
             principal: Principal::Certificate(certificate_id.to_owned()),
         };
