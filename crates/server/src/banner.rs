@@ -26,7 +26,7 @@ pub(crate) fn banner(endpoints: &Endpoints, data: &Path, quotas: Quotas, took: D
         format!("{title:<64} {ready}"),
         format!("api      http://{http}"),
         format!("mqtt     mqtts://{:<28} X.509 required, policies enforced", host(*mqtts)),
-        format!("tls      https://{:<28} ALPN x-amzn-mqtt-ca, x-amzn-http-ca, http/1.1", host(*tls)),
+        format!("tls      https://{:<28} ALPN x-amzn-mqtt-ca, x-amzn-http-ca, http/1.1; wss /mqtt", host(*tls)),
         format!("data     {:<36} ca {}    quotas {quotas}", data.display(), ca.display()),
         format!("next     eval \"$(ombra env{which})\"    ombra demo    ombra tail{which}"),
     ];

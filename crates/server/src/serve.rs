@@ -21,7 +21,7 @@ use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::reload::Watch;
 use crate::server::{Server, now_ms};
-use crate::settings::{Durability, Quotas, Settings};
+use crate::settings::{Durability, MAX_CONNECTIONS, Quotas, Settings};
 use crate::tls::Doors;
 use crate::workers::Workers;
 
@@ -210,8 +210,9 @@ const RESERVED: usize = 512;
 fn affordable(wanted: usize) -> usize {
     let Some(limit) = raise_descriptor_limit() else { return wanted };
     let room = limit.saturating_sub(RESERVED).max(limit / 2).max(1);
-    if wanted > room {
-        tracing::info!(wanted, room, "the limit of open files allows fewer connections; `ulimit -n` raises it");
+    if wanted > room && wanted != MAX_CONNECTIONS {
+        // Somebody asked for so many; the default is just a number that is high enough.
+        tracing::warn!(wanted, room, "the limit of open files allows fewer connections; `ulimit -n` raises it");
     }
     wanted.min(room)
 }

@@ -17,7 +17,7 @@ pub(crate) const ACCOUNT: &str = "000000000000";
 pub(crate) const REGION: &str = "us-east-1";
 
 /// Connections that may be open at a time, unless somebody says otherwise.
-const MAX_CONNECTIONS: usize = 100_000;
+pub(crate) const MAX_CONNECTIONS: usize = 100_000;
 
 /// The flags of `ombra dev`, as typed.
 #[derive(Args, Clone, Debug, Default)]
