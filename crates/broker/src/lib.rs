@@ -170,11 +170,6 @@ impl Broker {
             && self.change(|tree| tree.remove(filter.share_name(), filter.pattern(), session.number()))
     }
 
-    /// The bounds and deviations it was made with.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     fn change<T>(&self, change: impl FnOnce(&mut Tree<Subscriber>) -> T) -> T {
         let mut tree = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
         let answer = change(&mut tree);

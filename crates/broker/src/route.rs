@@ -151,15 +151,9 @@ impl Broker {
     /// Decides who gets a message, and reserves its number in every stored session.
     pub fn plan(&self, route: &Route, message: &Publish, from: Option<u64>) -> Plan {
         let direct = route.direct.iter().filter(|direct| !(direct.no_local && from == Some(direct.session.number())));
-        let direct = direct.map(|direct| Planned {
-            session: Arc::clone(&direct.session),
-            qos: message.qos.min(direct.qos),
-            retain: direct.retain && message.retain,
-            ids: direct.ids.clone(),
-            shared: None,
-            seq: None,
-            full: false,
-            confirmed: None,
+        let direct = direct.map(|direct| {
+            let qos = message.qos.min(direct.qos);
+            Planned::new(&direct.session, qos, direct.retain && message.retain, direct.ids.clone())
         });
         let shared = route.groups.iter().filter_map(|group| choose(group, message, None));
         let shared = shared.map(|member| Planned::of_member(member, message));
@@ -184,16 +178,7 @@ impl Broker {
         terms: (QoS, bool, Option<SubscriptionId>),
     ) -> Plan {
         let (qos, retain, id) = terms;
-        let mut planned = Planned {
-            session: Arc::clone(session),
-            qos: message.qos.min(qos),
-            retain,
-            ids: id.into_iter().collect(),
-            shared: None,
-            seq: None,
-            full: false,
-            confirmed: None,
-        };
+        let mut planned = Planned::new(session, message.qos.min(qos), retain, id.into_iter().collect());
         planned.reserve(message);
         Plan { recipients: vec![planned] }
     }
@@ -220,17 +205,15 @@ impl Plan {
 }
 
 impl Planned {
+    fn new(session: &Arc<Session>, qos: QoS, retain: bool, ids: Vec<SubscriptionId>) -> Self {
+        let session = Arc::clone(session);
+        Self { session, qos, retain, ids, shared: None, seq: None, full: false, confirmed: None }
+    }
+
     fn of_member(member: &Subscriber, message: &Publish) -> Self {
-        Self {
-            session: Arc::clone(&member.session),
-            qos: message.qos.min(member.qos),
-            retain: member.retain_as_published && message.retain,
-            ids: member.id.into_iter().collect(),
-            shared: member.shared.clone(),
-            seq: None,
-            full: false,
-            confirmed: None,
-        }
+        let (qos, retain) = (message.qos.min(member.qos), member.retain_as_published && message.retain);
+        let planned = Self::new(&member.session, qos, retain, member.id.into_iter().collect());
+        Self { shared: member.shared.clone(), ..planned }
     }
 
     fn reserve(&mut self, message: &Publish) {

@@ -323,24 +323,25 @@ impl Session {
         } else {
             Put::Unsuited
         };
-        if written == Put::NoRoom {
-            return self.queue(state, frames, terms, (seq, size), now);
-        }
-        state.outbound.push(seq, terms.qos, Stage::Waiting, size, None);
         match written {
             Put::Written => {
-                if self.stored.is_none() && terms.shared.is_some() {
-                    let held = Some(Box::new(held(frames, terms, now)));
+                // Another member could have it instead, as long as it is not acknowledged.
+                let again = self.stored.is_none() && terms.shared.is_some();
+                let held = again.then(|| Box::new(held(frames, terms, now)));
+                if again {
                     self.memory.take(size);
-                    state.outbound.supply(seq, held);
                 }
-                state.outbound.has_been_sent(terms.shared.is_some());
+                state.outbound.push(seq, terms.qos, Stage::Waiting, size, held);
+                state.outbound.has_been_sent(again);
                 true
             }
+            Put::NoRoom => self.queue(state, frames, terms, (seq, size), now),
             // The connection is ending: what is not stored ends with it.
-            Put::Closed => true,
-            Put::NoRoom | Put::Unsuited => {
-                state.outbound.drop_upcoming();
+            Put::Closed => {
+                state.outbound.push(seq, terms.qos, Stage::Waiting, size, None);
+                true
+            }
+            Put::Unsuited => {
                 drop(state.take_awaited(seq));
                 self.note(state, Settled::Done(seq));
                 link.want_more();

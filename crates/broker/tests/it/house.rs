@@ -377,3 +377,20 @@ pub(crate) fn will(delay: Option<u32>) -> Will {
         properties: WillProperties { will_delay_interval: delay, ..WillProperties::default() },
     }
 }
+
+/// Lets everything through and wakes nobody.
+pub(crate) struct Open;
+
+impl Gate for Open {
+    fn may_receive(&self, _: &str) -> bool {
+        true
+    }
+
+    fn token(&self) -> u64 {
+        1
+    }
+}
+
+impl Wake for Open {
+    fn wake(&self) {}
+}

@@ -7,13 +7,11 @@ use std::convert::Infallible;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use broker::{
-    Broker, Closed, Gate, Kept, Link, Offer, Plan, Restored, Session, Settings, Settled, Step, Subscribed, Wake,
-};
+use broker::{Broker, Closed, Kept, Link, Offer, Plan, Restored, Session, Settings, Settled, Step, Subscribed};
 use bytes::BytesMut;
 use mqtt::{Ack, Decoder, Filter, Packet, Publish, QoS, Subscription, Topic, Version};
 
-use crate::house::{Shelf, id, offer};
+use crate::house::{Open, Shelf, id, offer};
 
 const NAMES: [&str; 4] = ["c0", "c1", "c2", "fleeting"];
 const TOPICS: [&str; 2] = ["a", "b"];
@@ -34,23 +32,6 @@ impl Dice {
     fn one_in(&mut self, sides: usize) -> bool {
         self.roll(sides) == 0
     }
-}
-
-/// Lets everything through and wakes nobody.
-struct Open;
-
-impl Gate for Open {
-    fn may_receive(&self, _: &str) -> bool {
-        true
-    }
-
-    fn token(&self) -> u64 {
-        1
-    }
-}
-
-impl Wake for Open {
-    fn wake(&self) {}
 }
 
 /// A message by who published it and its number there.

@@ -3,26 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use broker::{Broker, Gate, Kept, Offer, Settings, Wake};
+use broker::{Broker, Kept, Offer, Settings};
 use mqtt::{Ack, Filter, Packet, Publish, QoS, Subscription, Topic};
 
-use crate::house::offer;
-
-struct Open;
-
-impl Gate for Open {
-    fn may_receive(&self, _: &str) -> bool {
-        true
-    }
-
-    fn token(&self) -> u64 {
-        1
-    }
-}
-
-impl Wake for Open {
-    fn wake(&self) {}
-}
+use crate::house::{Open, offer};
 
 /// One thread's life: it comes as one of few clients, so that others take its place or it theirs. Plans are made and
 /// carried out one after the other, as at a desk.
