@@ -128,9 +128,7 @@ impl Grant {
     fn set(&self) -> Arc<PolicySet> {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
 
-impl Grant {
     fn new(scope: &Scope, set: PolicySet, tokens: Arc<AtomicU64>, clock: Arc<AtomicI64>) -> Self {
         let token = AtomicU64::new(token_of(&set, &tokens));
         Self {
@@ -270,7 +268,7 @@ impl House {
             let will = later.map(|(will, _)| will);
             jobs.push(Job::new(cx.again(), move |db| {
                 sessions::leave(db, &session, will.as_ref())?;
-                Ok(wire::Output::default())
+                Ok(())
             }));
         }
         jobs.extend(will.map(|will| publish_will(cx, will, from)));
@@ -286,8 +284,7 @@ impl House {
         if let Some(key) = session.stored() {
             jobs.push(Job::new(cx.again(), move |db| {
                 sessions::end(db, session.client_id(), key)?;
-                while sessions::sweep(db, key)? {}
-                Ok(wire::Output::default())
+                Ok(sessions::sweep(db, key)?)
             }));
         }
         if !strays.is_empty() {
@@ -298,7 +295,7 @@ impl House {
                         db.tell(News::Planned(stray.message.clone(), Arc::new(plan)));
                     }
                 }
-                Ok(wire::Output::default())
+                Ok(())
             }));
         }
         jobs
@@ -316,7 +313,7 @@ impl House {
                     jobs.push(publish_will(&cx, will, None));
                     jobs.push(Job::new(cx, move |db| {
                         sessions::leave(db, &session, None)?;
-                        Ok(wire::Output::default())
+                        Ok(())
                     }));
                 }
             }
@@ -438,7 +435,7 @@ fn settle(cx: &Context, session: &Arc<Session>) -> Job {
     let job = Job::new(cx.again(), move |db| {
         // Taken once, however often this runs.
         sessions::settle(db, key, settled.get_or_init(|| source.take_settled()))?;
-        Ok(wire::Output::default())
+        Ok(())
     });
     job.after(move |_, _, outcome| {
         match outcome {
@@ -458,5 +455,5 @@ fn settle(cx: &Context, session: &Arc<Session>) -> Job {
 /// A will on a shadow's topic is heard by subscribers and ignored by the shadow (shadow.md §1).
 fn publish_will(cx: &Context, will: Will, from: Option<u64>) -> Job {
     let publish = Publish::from(will);
-    Job::new(cx.again(), move |db| message::broadcast(db, &publish, from).map(|()| wire::Output::default()))
+    Job::new(cx.again(), move |db| message::broadcast(db, &publish, from))
 }

@@ -106,8 +106,9 @@ pub struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(cx: Context, run: impl FnMut(&mut Write) -> Answer<Output> + Send + 'static) -> Self {
-        Self { cx, run: Box::new(run), after: None, done: None }
+    /// A write of the house's own, which has no answer but that it is done.
+    pub(crate) fn new(cx: Context, mut run: impl FnMut(&mut Write) -> Answer<()> + Send + 'static) -> Self {
+        Self { cx, run: Box::new(move |db| run(db).map(|()| Output::default())), after: None, done: None }
     }
 
     /// What follows from it inside the house.
@@ -264,26 +265,25 @@ impl House {
                 let is_confirmed = Arc::new(AtomicBool::new(false));
                 let confirmed = Arc::clone(&is_confirmed);
                 let (job, answer) = wait.start(self, Arc::new(move || confirmed.store(true, Ordering::Relaxed)));
-                let mut jobs: Vec<Job> = job.into_iter().collect();
-                while let Ok(follow) = self.commit(jobs)
-                    && !follow.is_empty()
-                {
-                    jobs = follow;
-                }
+                self.commit_all(job.into_iter().collect());
                 // Nobody waits here: who has not answered by now is late.
                 if is_confirmed.load(Ordering::Relaxed) { Ok(answer) } else { Err(Wait::late()) }
             }
             Plan::Desk(job) => {
                 let (tell, told) = std::sync::mpsc::channel();
                 // A fault is in the answer too; the receiver is right below and outlives the commit.
-                let mut jobs = vec![job.then(move |answer| drop(tell.send(answer)))];
-                while let Ok(follow) = self.commit(jobs)
-                    && !follow.is_empty()
-                {
-                    jobs = follow;
-                }
+                self.commit_all(vec![job.then(move |answer| drop(tell.send(answer)))]);
                 told.recv().unwrap_or_else(|_| Err(Refusal::internal_failure("The job was not run.")))
             }
+        }
+    }
+
+    /// Commits jobs and all that follows from them. A fault ends it, and has been told.
+    fn commit_all(&self, mut jobs: Vec<Job>) {
+        while let Ok(follow) = self.commit(jobs)
+            && !follow.is_empty()
+        {
+            jobs = follow;
         }
     }
 
@@ -335,7 +335,7 @@ impl House {
         }
         Some(Job::new(cx, move |db| {
             db.tell(News::Publication(message.clone(), None));
-            Ok(Output::default())
+            Ok(())
         }))
     }
 

@@ -98,22 +98,24 @@ pub(crate) fn forget(db: &mut Write, client_id: &str) -> Result<(), Fault> {
     db.delete(&SESSIONS, [client_id])
 }
 
-/// Takes away some of what is left of a session that has ended; whether there is more.
-pub(crate) fn sweep(db: &mut Write, key: u64) -> Result<bool, Fault> {
+/// Takes away what is left of a session that has ended.
+pub(crate) fn sweep(db: &mut Write, key: u64) -> Result<(), Fault> {
+    sweep_table(db, &SUBSCRIPTIONS, key)?;
+    sweep_table(db, &MESSAGES, key)?;
+    sweep_table(db, &RECEIVED, key)
+}
+
+fn sweep_table<R: store::Record>(db: &mut Write, table: &Table<R>, key: u64) -> Result<(), Fault> {
     let key = key.to_be_bytes();
-    let subscriptions = db.view().some(&SUBSCRIPTIONS, [key], STRETCH)?;
-    let messages = db.view().some(&MESSAGES, [key], STRETCH)?;
-    let received = db.view().some(&RECEIVED, [key], STRETCH)?;
-    for (found, _) in &subscriptions {
-        db.delete(&SUBSCRIPTIONS, [&key[..], &found.bytes_at(3)?])?;
+    loop {
+        let found = db.view().some(table, [key], STRETCH)?;
+        for (row, _) in &found {
+            db.delete(table, [&key[..], &row.bytes_at(3)?])?;
+        }
+        if found.len() < STRETCH {
+            return Ok(());
+        }
     }
-    for (found, _) in &messages {
-        db.delete(&MESSAGES, [&key[..], &found.bytes_at(3)?])?;
-    }
-    for (found, ()) in &received {
-        db.delete(&RECEIVED, [&key[..], &found.bytes_at(3)?])?;
-    }
-    Ok([subscriptions.len(), messages.len(), received.len()].contains(&STRETCH))
 }
 
 /// Writes a subscription down.
@@ -241,16 +243,13 @@ impl House {
                 record.since = Some(db.now());
                 db.put(&SESSIONS, [session.client_id()], &record)?;
             }
-            Ok(wire::Output::default())
+            Ok(())
         })
     }
 
     /// A job that takes away what is left of a session.
     pub(crate) fn job_of_sweeping(&self, scope: &Scope, key: u64, now: i64) -> Job {
-        Job::new(self.context(scope, now, u128::from(key)), move |db| {
-            while sweep(db, key)? {}
-            Ok(wire::Output::default())
-        })
+        Job::new(self.context(scope, now, u128::from(key)), move |db| Ok(sweep(db, key)?))
     }
 }
 

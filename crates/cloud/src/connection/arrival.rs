@@ -75,7 +75,8 @@ impl House {
         let scope = scope.unwrap_or_else(|| Scope::new("", ""));
         let cx = self.context(&scope, now, entropy);
         let client_id = connect.client_id.as_str().to_owned();
-        let changes = self.space(&scope).connections.changes.load(Ordering::SeqCst);
+        let space = self.space(&scope);
+        let changes = space.connections.changes.load(Ordering::SeqCst);
         let mut arrival = Arrival { cx: &cx, peer: &peer, connect: &connect, client_id };
         let (set, connect_values) = match self.examine(&mut arrival) {
             Ok(examined) => examined,
@@ -89,7 +90,7 @@ impl House {
         };
         let offer = self.offer(&cx, &connect, arrival.client_id);
         let guest = Guest { peer, connect, offer, set, connect_values, wake, arrived, changes };
-        let existing = self.space(&scope).broker.session(&guest.offer.client_id);
+        let existing = space.broker.session(&guest.offer.client_id);
         if guest.offer.expiry == 0 && existing.is_none_or(|session| session.stored().is_none()) {
             return self.welcome(&cx, guest);
         }
@@ -107,7 +108,7 @@ impl House {
                 Some(key) => sessions::open(db, &client_id, key, expiry, will.as_ref())?,
                 None => sessions::forget(db, &client_id)?,
             }
-            Ok(wire::Output::default())
+            Ok(())
         });
         job.after(move |house, cx, outcome| {
             if outcome.is_ok() {
@@ -207,7 +208,7 @@ impl House {
         }
         Some(Job::new(cx.again(), move |db| {
             sessions::open(db, session.client_id(), key, session.expiry().0, will.as_ref())?;
-            Ok(wire::Output::default())
+            Ok(())
         }))
     }
 

@@ -173,7 +173,7 @@ fn end(cx: &Context, ended: Ended, without_will: bool) -> Job {
         if let Some(key) = session.stored() {
             sessions::end(db, session.client_id(), key)?;
         }
-        Ok(Output::default())
+        Ok(())
     });
     job.after(move |house, cx, outcome| match outcome {
         Ok(()) => house.end(&cx, Ended { will: ended.will.filter(|_| !without_will), ..ended }),
@@ -239,7 +239,7 @@ fn send_confirmed(
     }
     Some(Job::new(cx, move |db| {
         db.tell(News::Planned(message.clone(), Arc::new(plan(&space, &message))));
-        Ok(Output::default())
+        Ok(())
     }))
 }
 

@@ -114,7 +114,7 @@ impl House {
         let key = connection.link.session().stored().unwrap_or_default();
         let job = Job::new(self.context(&connection.scope, now, entropy), move |db| {
             sessions::release(db, key, packet_id)?;
-            Ok(wire::Output::default())
+            Ok(())
         });
         let connection = Arc::clone(connection);
         job.after(move |_, _, outcome| {
@@ -240,9 +240,9 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
             && sessions::receive(db, key, packet_id)?
         {
             // It came on an earlier connection too, and had not been written yet when it came again.
-            return Ok(wire::Output::default());
+            return Ok(());
         }
-        message::publish(db, &message, from).map(|()| wire::Output::default())
+        message::publish(db, &message, from)
     });
     let connection = Arc::clone(connection);
     job.after(move |house, cx, outcome| {

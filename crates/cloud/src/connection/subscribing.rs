@@ -82,7 +82,7 @@ impl House {
             for asked in granted.iter().filter(|asked| asked.answer.is_ok() && !session.has_ended()) {
                 sessions::subscribe(db, key, &asked.kept)?;
             }
-            Ok(wire::Output::default())
+            Ok(())
         });
         let connection = Arc::clone(connection);
         Some(job.after(move |house, cx, outcome| {
@@ -195,8 +195,8 @@ impl House {
         let everywhere = self.settings.follows_specification();
         let filter = &next.subscription.filter;
         let page = retained::page(Read::new(&view, cx), filter, everywhere, next.after.as_deref())?;
-        let (terms, id) = ((next.subscription.qos, true, next.id), page.after.clone());
-        match id {
+        let terms = (next.subscription.qos, true, next.id);
+        match page.after {
             Some(after) => next.after = Some(after),
             None => drop(waiting.pop_front()),
         }
@@ -221,7 +221,7 @@ impl House {
                 let plan = Arc::new(space.broker.plan_for(&session, message, terms));
                 db.tell(News::Planned(message.clone(), plan));
             }
-            Ok(wire::Output::default())
+            Ok(())
         });
         Ok(Some(job.after(move |_, _, _| {
             if more {
@@ -247,7 +247,7 @@ impl House {
             for filter in &filters.filters {
                 sessions::unsubscribe(db, key, filter)?;
             }
-            Ok(wire::Output::default())
+            Ok(())
         });
         let connection = Arc::clone(connection);
         Some(job.after(move |house, cx, outcome| {
