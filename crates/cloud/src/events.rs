@@ -72,6 +72,13 @@ pub enum Kind {
         /// The limit, in words with its number.
         limit: String,
     },
+    /// A log group is as large as it may be: its oldest events go. Told once a day for each group.
+    LogFull {
+        /// The group.
+        group: String,
+        /// Bytes of its events.
+        bytes: u64,
+    },
     /// The house itself failed; the caller saw an internal failure.
     Fault {
         /// What failed, with its causes.

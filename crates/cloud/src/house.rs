@@ -302,6 +302,7 @@ impl House {
                 self.tell_published(cx, &message, delivered);
             }
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
+            News::Event(kind) => self.witness.event(Event::new(cx.now, &cx.scope, kind)),
             News::OverQuota(limit) => {
                 let kind = Kind::Quota { client_id: String::new(), limit: limit.to_owned() };
                 self.witness.event(Event::new(cx.now, &cx.scope, kind));

@@ -44,7 +44,7 @@ pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
 pub use operation::Failure;
 pub use scope::{Scope, uuid};
-pub use settings::{Quotas, Settings};
+pub use settings::{LogBounds, Quotas, Settings};
 pub use x509::certificate_id;
 
 /// The operations of every noun: what is not in one of these lists answers 501 by name.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use broker::Plan;
 use mqtt::Publish;
 
+use crate::events::Kind;
+
 /// Released after the commit, in order; never if the transaction was refused or failed.
 pub(crate) enum News {
     /// A message to route. The session it came from, if it wants none of its own messages back.
@@ -14,6 +16,8 @@ pub(crate) enum News {
     Planned(Publish, Arc<Plan>),
     /// Whatever decides what this principal may do has changed: its certificate, policies or things.
     Identity(String),
+    /// Something to tell the witness.
+    Event(Kind),
     /// AWS would have refused this for the limit in these words.
     OverQuota(&'static str),
 }

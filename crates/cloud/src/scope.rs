@@ -165,6 +165,11 @@ impl<'a> Read<'a> {
         self.view.get(table, &self.cx.scope.key(parts))
     }
 
+    /// The record at a key that no scope owns.
+    pub(crate) fn get_global<R: Record>(self, table: &Table<R>, key: &Key) -> Result<Option<R>, Fault> {
+        self.view.get(table, key)
+    }
+
     /// The record at `parts`, which the caller named: without it, AWS's 404.
     pub(crate) fn named<R: Record, P: AsRef<[u8]>>(
         self,
@@ -212,6 +217,21 @@ impl<'a> Read<'a> {
     ) -> Result<Vec<(Key, R)>, Fault> {
         let (all, after) = (self.cx.scope.key(NO_PARTS), self.cx.scope.key(parts));
         self.view.range(table, &all, Some(&after), Direction::Ascending, limit)
+    }
+
+    /// The records under `parts` that come beyond `from`, a continuation of `parts` that need not exist, at most `limit`.
+    #[expect(dead_code, reason = "the operations on logs come with the model of the service")]
+    pub(crate) fn beyond<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+        from: impl IntoIterator<Item = P>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(Key, R)>, Fault> {
+        let under = self.cx.scope.key(parts);
+        let from = from.into_iter().fold(under.clone(), Key::and);
+        self.view.range(table, &under, Some(&from), direction, limit)
     }
 
     /// The first record under `parts`, if any: the cheap question whether there are any.
@@ -358,6 +378,11 @@ impl<'a> Write<'a> {
         parts: impl IntoIterator<Item = P>,
     ) -> Result<(), Fault> {
         self.tx.delete(table, &self.cx.scope.key(parts))
+    }
+
+    /// Takes away what is at a key that a listing found.
+    pub(crate) fn delete_at<R: Record>(&mut self, table: &Table<R>, key: &Key) -> Result<(), Fault> {
+        self.tx.delete(table, key)
     }
 
     /// Puts `record` at a key that no scope owns: what leads from the outside to a scope.

@@ -26,6 +26,23 @@ pub struct Settings {
     pub quotas: Quotas,
     /// How the broker deviates from the specification, and its bounds.
     pub broker: broker::Settings,
+    /// How much of logs is kept.
+    pub logs: LogBounds,
+}
+
+/// How many bytes of log events are kept; beyond them the oldest go.
+#[derive(Clone, Debug)]
+pub struct LogBounds {
+    /// Of one log group.
+    pub group_bytes: u64,
+    /// Of all log groups of all accounts.
+    pub all_bytes: u64,
+}
+
+impl Default for LogBounds {
+    fn default() -> Self {
+        Self { group_bytes: 256 << 20, all_bytes: 1 << 30 }
+    }
 }
 
 impl Settings {

@@ -90,6 +90,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::TakeoverLoop { .. } => "takeover_loop",
         Kind::Published { .. } => "published",
         Kind::Quota { .. } => "quota",
+        Kind::LogFull { .. } => "log_full",
         Kind::Fault { .. } => "fault",
     }
 }
@@ -133,6 +134,9 @@ fn tell(event: &Event) {
         }
         Kind::Quota { client_id, limit } => {
             tracing::warn!(kind = "quota", account, client_id, limit, "AWS would have refused this");
+        }
+        Kind::LogFull { group, bytes } => {
+            tracing::warn!(kind = "log_full", account, group, bytes, "a log group is full; its oldest events go");
         }
         Kind::Fault { context } => tracing::error!(kind = "fault", context, "internal failure"),
         Kind::Published { .. } => {}

@@ -144,7 +144,7 @@ impl Metrics {
                 *reasons.entry(reason).or_default() += 1;
                 return;
             }
-            Kind::TakeoverLoop { .. } | Kind::Published { .. } => return,
+            Kind::TakeoverLoop { .. } | Kind::Published { .. } | Kind::LogFull { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

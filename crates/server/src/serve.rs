@@ -199,7 +199,7 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints) -> cloud::Settings
         Quotas::Warn => cloud::Quotas::Warn,
         Quotas::Aws => cloud::Quotas::Aws,
     };
-    cloud::Settings { endpoint, quotas, broker: broker::Settings::default() }
+    cloud::Settings { endpoint, quotas, broker: broker::Settings::default(), logs: cloud::LogBounds::default() }
 }
 
 /// Descriptors that are not for connections: the store's files, the listeners, the runtimes.

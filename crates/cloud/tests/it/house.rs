@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cloud::{
-    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KeyPair, Kind, NotConnected, NotIssued, Peer,
-    Plan, Principal, Quotas, Refused, Scope, Settings, Witness,
+    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KeyPair, Kind, LogBounds, NotConnected,
+    NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -219,6 +219,12 @@ impl Lab {
         Ok(())
     }
 
+    /// Writes lines of the house's own.
+    pub(crate) fn log(&self, group: &str, stream: &str, lines: &[&str]) {
+        let events = lines.iter().map(|line| (self.now(), (*line).to_owned())).collect();
+        self.commit([self.house.log(&self.scope, group, stream, events, self.now(), self.entropy())]).unwrap();
+    }
+
     /// One turn of the desk; what follows from it comes back.
     pub(crate) fn commit_once(&self, jobs: Vec<Job>) -> Result<Vec<Job>, Fault> {
         self.house.commit(jobs)
@@ -369,8 +375,13 @@ impl Lab {
 }
 
 fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Listener>) -> Arc<House> {
-    let settings =
-        Settings { endpoint: "iot.example.com:8443".to_owned(), quotas, broker: broker::Settings::default() };
+    let settings = Settings {
+        endpoint: "iot.example.com:8443".to_owned(),
+        quotas,
+        broker: broker::Settings::default(),
+        // Small, so that tests meet it.
+        logs: LogBounds { group_bytes: 2 << 20, all_bytes: 4 << 20 },
+    };
     let (drawer, listener) = (Arc::clone(drawer) as Arc<dyn Authority>, Arc::clone(listener) as Arc<dyn Witness>);
     Arc::new(House::new(store.clone(), settings, drawer, listener))
 }
