@@ -13,10 +13,60 @@ use serde_json::Value;
 
 use crate::Failed;
 
+mod operations;
+
 const BOTOCORE: &str = "1.44.5";
 
-/// Service in botocore, module in `wire`.
-const SERVICES: [(&str, &str); 3] = [("iot", "iot"), ("iot-data", "iot_data"), ("iot-jobs-data", "iot_jobs_data")];
+/// A service of the tables, with what its model does not say.
+struct Chosen {
+    /// Its name in botocore.
+    service: &'static str,
+    /// Its module in `wire`.
+    module: &'static str,
+    /// The operations that have shapes and types; the others are known by name and route only. None stands for all.
+    whole: Option<&'static [&'static str]>,
+    /// The error that breaks of the model's constraints are told with.
+    invalid: &'static str,
+    /// Bytes of the longest body that is read.
+    max_body: usize,
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The largest bodies of the IoT models are some 128 KiB of certificates; packages of functions come as base64 of 50 MB,
+/// batches of tables are 16 MB and those of logs and metrics 1 MB.
+const SERVICES: [Chosen; 10] = [
+    Chosen::iot("iot", "iot"),
+    Chosen::iot("iot-data", "iot_data"),
+    Chosen::iot("iot-jobs-data", "iot_jobs_data"),
+    Chosen::neighbour("lambda", operations::LAMBDA, "InvalidParameterValueException", 70 * MIB),
+    Chosen::neighbour("dynamodb", operations::DYNAMODB, "ValidationException", 17 * MIB),
+    Chosen::neighbour("logs", operations::LOGS, "InvalidParameterException", 2 * MIB),
+    Chosen::neighbour("cloudwatch", operations::CLOUDWATCH, "ValidationError", MIB),
+    Chosen::neighbour("iam", operations::IAM, "ValidationError", 512 * KIB),
+    Chosen::neighbour("sts", operations::STS, "ValidationError", 64 * KIB),
+    Chosen::neighbour("secretsmanager", operations::SECRETSMANAGER, "ValidationException", 256 * KIB),
+];
+
+impl Chosen {
+    const fn iot(service: &'static str, module: &'static str) -> Self {
+        Self { service, module, whole: None, invalid: "InvalidRequestException", max_body: 512 * KIB }
+    }
+
+    const fn neighbour(
+        service: &'static str,
+        whole: &'static [&'static str],
+        invalid: &'static str,
+        max_body: usize,
+    ) -> Self {
+        Self { service, module: service, whole: Some(whole), invalid, max_body }
+    }
+
+    fn is_whole(&self, operation: &str) -> bool {
+        self.whole.is_none_or(|whole| whole.contains(&operation))
+    }
+}
 
 /// Prints every model without its documentation, one JSON object by service.
 const DUMP: &str = r"
@@ -33,9 +83,9 @@ json.dump({name: bare(loader.load_service_model(name, 'service-2')) for name in 
 pub(crate) fn run(root: &Path, check: bool) -> Result<(), Failed> {
     let models = load(root)?;
     let mut stale = Vec::new();
-    for (service, module) in SERVICES {
-        let path = root.join(format!("crates/wire/src/generated/{module}.rs"));
-        let text = Printer::new(&models[service], service)?.print()?;
+    for chosen in &SERVICES {
+        let path = root.join(format!("crates/wire/src/generated/{}.rs", chosen.module));
+        let text = Printer::new(&models[chosen.service], chosen)?.print()?;
         if fs::read_to_string(&path).is_ok_and(|old| old == text) {
             continue;
         }
@@ -59,7 +109,7 @@ fn load(root: &Path) -> Result<Value, Failed> {
     if !present {
         crate::venv::install(root, &[&format!("botocore=={BOTOCORE}")])?;
     }
-    let names = SERVICES.map(|(service, _)| service);
+    let names = SERVICES.each_ref().map(|chosen| chosen.service);
     let run = Command::new(&python).args(["-c", DUMP]).args(names).output();
     let run = run.map_err(|cause| Failed::because("run python".to_owned(), cause))?;
     if !run.status.success() {
@@ -71,7 +121,7 @@ fn load(root: &Path) -> Result<Value, Failed> {
 /// Prints one service.
 struct Printer<'m> {
     model: &'m Value,
-    service: &'m str,
+    chosen: &'m Chosen,
     shapes: &'m serde_json::Map<String, Value>,
     operations: BTreeMap<&'m str, &'m Value>,
     /// Structures that are read (inside inputs) and written (inside outputs).
@@ -80,14 +130,18 @@ struct Printer<'m> {
 }
 
 impl<'m> Printer<'m> {
-    fn new(model: &'m Value, service: &'m str) -> Result<Self, Failed> {
+    fn new(model: &'m Value, chosen: &'m Chosen) -> Result<Self, Failed> {
         let object = |key: &str| {
-            model[key].as_object().ok_or_else(|| Failed::new(format!("the model of {service} has no {key}")))
+            model[key].as_object().ok_or_else(|| Failed::new(format!("the model of {} has no {key}", chosen.service)))
         };
         let shapes = object("shapes")?;
-        let operations = object("operations")?.iter().map(|(name, operation)| (name.as_str(), operation)).collect();
-        let mut printer = Self { model, service, shapes, operations, read: BTreeSet::new(), written: BTreeSet::new() };
-        for operation in printer.operations.values().copied().collect::<Vec<_>>() {
+        let operations: BTreeMap<&str, &Value> =
+            object("operations")?.iter().map(|(name, operation)| (name.as_str(), operation)).collect();
+        if let Some(unknown) = chosen.whole.into_iter().flatten().find(|name| !operations.contains_key(**name)) {
+            return Err(Failed::new(format!("the model of {} has no operation {unknown}", chosen.service)));
+        }
+        let mut printer = Self { model, chosen, shapes, operations, read: BTreeSet::new(), written: BTreeSet::new() };
+        for operation in printer.whole().map(|(_, operation)| operation).collect::<Vec<_>>() {
             let mut read = std::mem::take(&mut printer.read);
             printer.reach(shape_of(&operation["input"]), &mut read);
             printer.read = read;
@@ -96,6 +150,12 @@ impl<'m> Printer<'m> {
             printer.written = written;
         }
         Ok(printer)
+    }
+
+    /// The operations that have shapes and types, each with its place among all.
+    fn whole(&self) -> impl Iterator<Item = (usize, &'m Value)> {
+        let all = self.operations.iter().enumerate();
+        all.filter(|(_, (name, _))| self.chosen.is_whole(name)).map(|(at, (_, operation))| (at, *operation))
     }
 
     /// Every shape that `name` leads to.
@@ -121,13 +181,11 @@ impl<'m> Printer<'m> {
     }
 
     fn header(&self, out: &mut String) -> Result<(), Failed> {
+        let service = self.chosen.service;
         let signing =
             self.model["metadata"]["signingName"].as_str().or(self.model["metadata"]["endpointPrefix"].as_str());
-        let signing = signing.ok_or_else(|| Failed::new(format!("{} has no signing name", self.service)))?;
-        line(
-            out,
-            &format!("//! The model of `{}`: operations, shapes, errors, and a type for each structure.", self.service),
-        );
+        let signing = signing.ok_or_else(|| Failed::new(format!("{service} has no signing name")))?;
+        line(out, &format!("//! The model of `{service}`: operations, shapes, errors, and a type for each structure."));
         line(out, &format!("//! Generated by `cargo xtask gen` from botocore {BOTOCORE}; do not edit."));
         line(out, "#![cfg_attr(rustfmt, rustfmt::skip)]");
         line(
@@ -141,18 +199,39 @@ impl<'m> Printer<'m> {
         line(out, "use crate::document::{self, Input, Output, documents};");
         line(
             out,
-            "use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Range, Segment, Service, Shape, Text, bounds};",
+            "use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};",
         );
         line(out, "");
         line(out, "/// The service.");
         line(out, "pub static SERVICE: Service = Service {");
-        line(out, &format!("    name: {:?},", self.service));
+        line(out, &format!("    name: {service:?},"));
         line(out, &format!("    signing_name: {signing:?},"));
+        line(out, &format!("    protocol: {},", self.protocol()?));
         line(out, "    operations: &OPERATIONS,");
         line(out, "    errors: ERRORS,");
+        line(out, &format!("    invalid: {:?},", self.chosen.invalid));
+        line(out, &format!("    max_body: {},", self.chosen.max_body));
         line(out, "};");
         line(out, "");
         Ok(())
+    }
+
+    /// The protocol, the oldest of those we speak where a service has several.
+    fn protocol(&self) -> Result<String, Failed> {
+        let metadata = &self.model["metadata"];
+        let spoken: Vec<&str> = list(&metadata["protocols"]).filter_map(Value::as_str).collect();
+        let text = |key: &str| metadata[key].as_str().unwrap_or_default();
+        if spoken.contains(&"rest-json") {
+            return Ok("Protocol::RestJson".to_owned());
+        }
+        let query = format!("Query {{ version: {:?}, namespace: {:?} }}", text("apiVersion"), text("xmlNamespace"));
+        let json = format!("Json {{ version: {:?}, target: {:?} }}", text("jsonVersion"), text("targetPrefix"));
+        match (spoken.contains(&"json"), spoken.contains(&"query")) {
+            (true, true) => Ok(format!("Protocol::Both({json}, {query})")),
+            (true, false) => Ok(format!("Protocol::Json({json})")),
+            (false, true) => Ok(format!("Protocol::Query({query})")),
+            (false, false) => Err(Failed::new(format!("{} speaks {spoken:?}", self.chosen.service))),
+        }
     }
 
     fn tables(&self, out: &mut String) -> Result<(), Failed> {
@@ -160,7 +239,8 @@ impl<'m> Printer<'m> {
         for (name, shape) in self.shapes.iter().filter(|(_, shape)| shape["exception"] == true) {
             let status =
                 shape["error"]["httpStatusCode"].as_u64().unwrap_or(if shape["fault"] == true { 500 } else { 400 });
-            line(out, &format!("    ({name:?}, {status}),"));
+            let code = shape["error"]["code"].as_str().unwrap_or(name);
+            line(out, &format!("    ({code:?}, {status}),"));
         }
         line(out, "];");
         line(out, "");
@@ -183,19 +263,26 @@ impl<'m> Printer<'m> {
         let (Some(method), Some(uri)) = (http["method"].as_str(), http["requestUri"].as_str()) else {
             return Err(Failed::new(format!("{name} has no route")));
         };
-        if uri.contains('?') || http["responseCode"].as_u64().is_some_and(|code| code != 200) {
+        let (uri, query) = uri.split_once('?').map_or((uri, None), |(uri, query)| (uri, Some(query)));
+        if query.is_some() && self.chosen.is_whole(name) {
             return Err(Failed::new(format!("{name} has a route of a kind that the tables do not have yet")));
         }
         let path: Vec<String> = uri.split('/').skip(1).map(segment).collect();
-        let errors: Vec<String> = list(&operation["errors"]).map(|error| format!("{:?}", shape_of(error))).collect();
+        let code = |error| {
+            let name = shape_of(error);
+            format!("{:?}", self.shapes[name]["error"]["code"].as_str().unwrap_or(name))
+        };
+        let errors: Vec<String> = list(&operation["errors"]).map(code).collect();
         let members = |io: &str| match shape_of(&operation[io]) {
+            _ if !self.chosen.is_whole(name) => "&[]".to_owned(),
             "" => "&[]".to_owned(),
             shape => format!("{}_MEMBERS", constant(shape)),
         };
         Ok(format!(
-            "    Operation {{ service: {:?}, name: {name:?}, method: {method:?}, path: &[{}], input: {}, output: {}, errors: &[{}] }},",
-            self.service,
+            "    Operation {{ service: {:?}, name: {name:?}, method: {method:?}, path: &[{}], status: {}, input: {}, output: {}, errors: &[{}] }},",
+            self.chosen.service,
             path.join(", "),
+            http["responseCode"].as_u64().unwrap_or(200),
             members("input"),
             members("output"),
             errors.join(", ")
@@ -241,7 +328,7 @@ impl<'m> Printer<'m> {
         line(out, "documents! {");
         let mut tops = BTreeSet::new();
         let mut outputs = BTreeSet::new();
-        for (at, operation) in self.operations.values().enumerate() {
+        for (at, operation) in self.whole() {
             let (input, output) = (shape_of(&operation["input"]), shape_of(&operation["output"]));
             let response = if output.is_empty() { "()" } else { output };
             if !tops.insert(input) {
@@ -399,10 +486,15 @@ fn text(shape: &Value) -> String {
     )
 }
 
-/// AWS's patterns are Java's: ASCII classes by other names, and always about the whole text.
+/// AWS's patterns are Java's: ASCII classes by other names, and always about the whole text. A look around, which our
+/// regular expressions do not have, is left out: whoever handles the operation checks what it forbids.
 fn translate(pattern: &str) -> String {
     let mut regex = String::from("^(?:");
-    let mut rest = pattern;
+    let around = pattern.find("(?!").or_else(|| pattern.find("(?<!"));
+    let around = around.and_then(|from| Some((from, from + pattern[from..].find(')')? + 1)));
+    let (before, after) = around.map_or((pattern, ""), |(from, to)| (&pattern[..from], &pattern[to..]));
+    let without = [before, after].concat();
+    let mut rest = without.as_str();
     let mut in_class = false;
     'next: while let Some(first) = rest.chars().next() {
         const CLASSES: [(&str, &str); 6] = [
@@ -493,5 +585,6 @@ mod tests {
         assert_eq!(translate(r"[\p{Graph}\x20]*"), r"^(?:[!-~\x20]*)$");
         assert_eq!(translate(r"[\w+=,.@-]+"), "^(?:[0-9A-Za-z_+=,.@-]+)$");
         assert_eq!(translate(r"/\w{1,20}/"), "^(?:/[0-9A-Za-z_]{1,20}/)$");
+        assert_eq!(translate("(?!^[0-9]+$)([a-z]+)"), "^(?:([a-z]+))$");
     }
 }

@@ -18,6 +18,7 @@ use crate::identity::{self, Principal, Turned};
 use crate::lifecycle::{self, Visit};
 use crate::message;
 use crate::news::News;
+use crate::origin::Origin;
 use crate::quotas::Meter;
 use crate::scope::{Context, Read, Scope};
 use crate::sessions;
@@ -72,6 +73,8 @@ impl Peer {
 pub struct Connection {
     scope: Scope,
     peer: Peer,
+    /// The same for whoever asks whence a message came.
+    origin: Arc<Origin>,
     link: Arc<Link>,
     grant: Arc<Grant>,
     /// What the CONNECT asked for, so that the same question can be asked again when policies change.
@@ -237,7 +240,7 @@ impl House {
         let space = self.space(&connection.scope);
         space.connections.remove(connection);
         let detached = space.broker.detach(&connection.link, now);
-        let cx = self.context(&connection.scope, now, entropy);
+        let cx = connection.context(self, now, entropy);
         if let Closed::ClientError { message, .. } = &closed {
             let refused = Refused { decision: "CLIENT_ERROR".into(), reason: message.clone(), ..Refused::default() };
             self.tell_refused(connection, &cx, "MQTT", String::new(), refused);

@@ -21,6 +21,7 @@ use crate::events::{Event, Kind, Witness};
 use crate::identity::Documents;
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
+use crate::origin::Origin;
 use crate::scope::{Context, Entropy, Read, Scope, Write};
 use crate::sessions;
 use crate::settings::Settings;
@@ -36,6 +37,8 @@ pub struct House {
     /// Numbers for sets of policies, each used once.
     tokens: Arc<AtomicU64>,
     documents: Arc<Documents>,
+    /// The house as the origin of what it does itself.
+    origin: Arc<Origin>,
 }
 
 /// The topic space of a scope and who is connected to it.
@@ -182,6 +185,7 @@ impl House {
             clock: Arc::default(),
             tokens: Arc::default(),
             documents: Arc::default(),
+            origin: Arc::default(),
         }
     }
 
@@ -195,7 +199,8 @@ impl House {
 
     /// Answers an operation, or says what must be written for its answer. `now` is in milliseconds.
     pub fn plan(&self, caller: &Caller, operation: &'static Operation, input: Input, now: i64, entropy: u128) -> Plan {
-        let cx = self.context(&caller.scope, now, entropy);
+        let origin = Arc::new(Origin::Caller(caller.identity.clone()));
+        let cx = self.context(&caller.scope, now, entropy).from(origin);
         match self.try_plan(caller, operation, input, cx) {
             Ok(plan) => plan,
             Err(failure) => Plan::Done(Err(self.refusal(&caller.scope, now, failure))),
@@ -369,7 +374,8 @@ impl House {
     pub(crate) fn context(&self, scope: &Scope, now: i64, entropy: u128) -> Context {
         self.hear_of_time(now);
         let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
-        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), settings, documents }
+        let origin = Arc::clone(&self.origin);
+        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), origin, settings, documents }
     }
 
     /// Where numbers for sets of policies come from.

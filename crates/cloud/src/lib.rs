@@ -13,13 +13,14 @@ mod identity;
 mod lifecycle;
 mod message;
 mod operation;
+mod origin;
 mod quotas;
 mod scope;
 
 // The nouns.
 mod certificates;
 mod endpoints;
-pub mod neighbours;
+mod neighbours;
 mod policies;
 mod principals;
 mod publish;
@@ -52,6 +53,7 @@ const NOUNS: &[&[operation::Op]] = &[
     certificates::OPS,
     connection::OPS,
     endpoints::OPS,
+    neighbours::sts::OPS,
     policies::OPS,
     principals::OPS,
     publish::OPS,

@@ -1,4 +1,5 @@
-//! Services beside AWS IoT that its walkthroughs call, as far as they do: each refuses the rest by name.
+//! Services beside AWS IoT that its walkthroughs call, as far as they do; the rest answers 501 by name, as it
+//! does everywhere. Knows no noun of AWS IoT.
 
 pub(crate) mod logs;
-pub mod sts;
+pub(crate) mod sts;

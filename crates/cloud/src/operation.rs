@@ -244,7 +244,7 @@ mod tests {
             writeln!(page, "\nNot built: {}.", if names.is_empty() { "none".to_owned() } else { names.join(", ") })
                 .unwrap();
         }
-        page + "\n## Neighbours\n\n- sts GetCallerIdentity\n"
+        page
     }
 
     #[test]

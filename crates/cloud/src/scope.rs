@@ -11,6 +11,7 @@ use wire::Refusal;
 
 use crate::identity::Documents;
 use crate::news::News;
+use crate::origin::Origin;
 use crate::settings::Settings;
 
 /// An account in a region: a world of its own. Names, topics and certificates of two scopes never meet.
@@ -110,6 +111,8 @@ pub(crate) struct Context {
     pub now: i64,
     /// The request's own randomness.
     pub entropy: Entropy,
+    /// Whence it comes.
+    pub origin: Arc<Origin>,
     /// How the house is set up.
     pub settings: Arc<Settings>,
     /// Policies that need not be parsed again.
@@ -117,11 +120,17 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// The same, come from there.
+    pub(crate) fn from(self, origin: Arc<Origin>) -> Self {
+        Self { origin, ..self }
+    }
+
     /// The same surroundings for another write of the same request.
     pub(crate) fn again(&self) -> Self {
         let entropy = self.entropy.fork();
         let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
-        Self { scope: self.scope.clone(), now: self.now, entropy, settings, documents }
+        let origin = Arc::clone(&self.origin);
+        Self { scope: self.scope.clone(), now: self.now, entropy, origin, settings, documents }
     }
 }
 

@@ -1,15 +1,13 @@
-//! The HTTP door: a request, bounded, becomes an operation for the house; its answer becomes a response. Beside the
-//! API stand the pages of the server itself: is it alive, is it ready, what is counted, what has happened.
+//! The HTTP door: a request, bounded, goes to the API; its answer becomes a response. What is asked for is the API's affair. Beside
+//! it stand the pages of the server itself: is it alive, is it ready, what is counted, what has happened.
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloud::neighbours::sts;
-use cloud::{Caller, House, Identity, Plan, Scope, Wait};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HeaderMap;
@@ -17,12 +15,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{broadcast, mpsc, oneshot};
-use wire::sign::{self, Credential, Rejected, Signable};
-use wire::{Operation, Output, Refusal};
+use tokio::sync::{broadcast, mpsc};
+use wire::Refusal;
 
+use crate::api;
 use crate::server::Server;
-use crate::settings::ACCOUNT;
 use crate::websocket::{self, Granted};
 
 /// How long the head of a request may take, and how long its body.
@@ -189,19 +186,20 @@ fn open_websocket(
 
 /// An operation of the API.
 async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
-    let request_id = server.request_id();
-    let reply = match read(request).await {
-        Ok(request) => match identify(server, entry, &request) {
-            Ok((caller, service)) if service == "sts" => neighbour(&caller, &request, &request_id),
-            Ok((caller, service)) => {
-                let (operation, answer) = perform(server, &caller, &service, &request).await;
-                wire::reply(operation, answer, &request_id)
-            }
-            Err(refusal) => wire::reply(None, Err(refusal), &request_id),
-        },
-        Err(refusal) => wire::reply(None, Err(refusal), &request_id),
+    let (head, body) = request.into_parts();
+    let mut request = match api::Request::of_head(&head) {
+        Ok(request) => request,
+        Err(refusal) => return replied(wire::reply(None, Err(refusal), &server.request_id())),
     };
-    replied(reply)
+    let form = request.form();
+    match read(body, form.max_body()).await {
+        Ok(body) => request.body = body,
+        Err(refusal) => return replied(form.reply(None, Err(refusal), &server.request_id())),
+    }
+    replied(match api::identify(server, entry, &request) {
+        Ok(caller) => api::answer(server, &caller, &request).await,
+        Err(refusal) => form.reply(None, Err(refusal), &server.request_id()),
+    })
 }
 
 fn replied(reply: wire::Reply) -> Response<Answer> {
@@ -214,15 +212,6 @@ fn replied(reply: wire::Reply) -> Response<Answer> {
     response
 }
 
-/// A request in memory.
-struct Read {
-    method: String,
-    path: String,
-    query: String,
-    headers: Vec<(String, String)>,
-    body: Bytes,
-}
-
 /// The headers in the order they came, names in lower case.
 pub(crate) fn text_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, Refusal> {
     let headers = headers.iter().map(|(name, value)| {
@@ -232,125 +221,19 @@ pub(crate) fn text_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>,
     headers.collect::<Result<_, _>>().map_err(|_| Refusal::invalid_request("A header is not UTF-8."))
 }
 
-async fn read(request: Request<Incoming>) -> Result<Read, Refusal> {
-    let (head, body) = request.into_parts();
-    let headers = text_headers(&head.headers)?;
+/// A body of so many bytes at most.
+async fn read(body: Incoming, max_body: usize) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::payload_too_large("The payload exceeds the maximum size allowed");
     // What announces itself as too large is not waited for.
-    if body.size_hint().lower() > wire::MAX_BODY_BYTES as u64 {
+    if body.size_hint().lower() > max_body as u64 {
         return Err(too_large());
     }
-    let body = tokio::time::timeout(PATIENCE, Limited::new(body, wire::MAX_BODY_BYTES).collect()).await;
-    let body = match body {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Refusal::invalid_request("The body ended early.")),
-        Err(_) => return Err(Refusal::invalid_request("The body took too long.").with_status(408)),
-    };
-    Ok(Read {
-        method: head.method.as_str().to_owned(),
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers,
-        body,
-    })
-}
-
-type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
-
-/// Services a credential may name (older clients sign for the control plane as `execute-api`); the rest of AWS is not here
-/// and says so.
-const SERVICES: [&str; 7] =
-    ["iot", "execute-api", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
-
-async fn perform(server: &Server, caller: &Caller, service: &str, request: &Read) -> Performed {
-    if !SERVICES.contains(&service) {
-        let message = format!("The service {service} is not implemented yet; docs/operations.md lists what is.");
-        return (None, Err(Refusal::new("NotImplementedException", message)));
+    match tokio::time::timeout(PATIENCE, Limited::new(body, max_body).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Refusal::invalid_request("The body ended early.")),
+        Err(_) => Err(Refusal::invalid_request("The body took too long.").with_status(408)),
     }
-    let found = match wire::route(&wire::services_for(Some(service)), &request.method, &request.path) {
-        Ok(found) => found,
-        Err(refusal) => return (None, Err(refusal)),
-    };
-    let operation = found.operation;
-    if let Err(refusal) = House::knows(operation) {
-        return (Some(operation), Err(refusal));
-    }
-    let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
-    let answer = match wire::bind(found, &arrived) {
-        Ok(input) => match server.house.plan(caller, operation, input, server.now(), server.entropy()) {
-            Plan::Done(answer) => answer,
-            Plan::Desk(job) => at_desk(server, job).await,
-            Plan::Wait(wait) => confirmed(server, wait).await,
-        },
-        Err(refusal) => Err(refusal),
-    };
-    (Some(operation), answer)
-}
-
-/// An action of a service beside AWS IoT.
-fn neighbour(caller: &Caller, request: &Read, request_id: &str) -> wire::Reply {
-    let action = wire::query::parameter(&request.body, "Action").unwrap_or_default();
-    // The action becomes the name of an element of the answer.
-    let action = if action.bytes().all(|byte| byte.is_ascii_alphanumeric()) { action } else { String::new() };
-    wire::query::reply(&action, sts::NAMESPACE, sts::answer(caller, &action), request_id)
-}
-
-async fn at_desk(server: &Server, job: cloud::Job) -> Result<Output, Refusal> {
-    let (tell, told) = oneshot::channel();
-    // Whoever asked may be gone by then; what was done stays done.
-    let job = job.then(move |answer| drop(tell.send(answer)));
-    server.desk.bring(job).await;
-    told.await.unwrap_or_else(|_| Err(Refusal::internal_failure("The write was not carried out.")))
-}
-
-/// Sends what a client is to confirm, and waits for that.
-async fn confirmed(server: &Server, wait: Wait) -> Result<Output, Refusal> {
-    let (tell, told) = oneshot::channel();
-    let tell = Mutex::new(Some(tell));
-    let patience = wait.patience();
-    let confirmed = move || {
-        if let Some(tell) = tell.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // Whoever asked may be gone by then.
-            let _ = tell.send(());
-        }
-    };
-    let (job, answer) = wait.start(&server.house, Arc::new(confirmed));
-    server.desk.bring_all(job.into_iter().collect()).await;
-    match tokio::time::timeout(patience, told).await {
-        Ok(Ok(())) => Ok(answer),
-        Ok(Err(_)) | Err(_) => Err(Wait::late()),
-    }
-}
-
-/// Who calls, and the service its signature names: a device by its certificate, everybody else by an access key.
-/// In development any key is taken, so the signature itself is not verified; a region and an account come from it.
-fn identify(server: &Server, entry: &Entry, request: &Read) -> Result<(Caller, String), Refusal> {
-    let Read { method, path, query, headers, body } = request;
-    let signed = Signable { method, path, query, headers, payload: body };
-    let credential = sign::credential(&signed).map_err(|rejected| refusal(&rejected))?;
-    if let Some(credential) = credential {
-        let scope = scope_of(&credential);
-        return Ok((Caller { scope, identity: Identity::Key(credential.access_key_id) }, credential.service));
-    }
-    let Some(certificate_id) = entry.device.clone() else {
-        return Err(refusal(&Rejected::missing()));
-    };
-    let scope = server.scope_of(&certificate_id, &entry.ip)?;
-    let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
-    Ok((Caller { scope, identity }, "iotdata".to_owned()))
-}
-
-/// The scope of an access key: one of twelve digits is an account of its own.
-pub(crate) fn scope_of(credential: &Credential) -> Scope {
-    let key = credential.access_key_id.as_str();
-    let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
-    Scope::new(if is_account { key } else { ACCOUNT }, &credential.region)
-}
-
-/// The answer to a claim that is not taken.
-pub(crate) fn refusal(rejected: &Rejected) -> Refusal {
-    Refusal::new(rejected.error, rejected.message.clone()).with_status(Rejected::STATUS)
 }
 
 fn whole(status: StatusCode, content_type: &str, body: Bytes) -> Response<Answer> {

@@ -1,5 +1,6 @@
 //! The binary `ombra`: starts what the command line asks for. Everything it does is in the modules.
 
+mod api;
 mod banner;
 mod ca;
 mod cli;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wire::Refusal;
 use wire::sign::{self, Rejected, Signable};
 
+use crate::api;
 use crate::http::{self, Entry};
 use crate::mqtt;
 use crate::server::Server;
@@ -119,20 +120,20 @@ fn identify(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Resu
     let (method, uri) = (request.method().as_str(), request.uri());
     let query = uri.query().unwrap_or_default();
     let signed = Signable { method, path: uri.path(), query, headers: &headers, payload: &[] };
-    let refusal = |rejected: Rejected| http::refusal(&rejected);
+    let refusal = |rejected: Rejected| api::refusal(&rejected);
     let Some(credential) = sign::credential(&signed).map_err(refusal)? else {
         return match &entry.device {
             Some(certificate_id) => Ok(Principal::Certificate(certificate_id.clone())),
             None if query.contains("x-amz-customauthorizer-name") => Err(Refusal::forbidden(
                 "Custom authorizers are not built yet; sign the request, or use TLS with a client certificate.",
             )),
-            None => Err(http::refusal(&Rejected::missing())),
+            None => Err(api::refusal(&Rejected::missing())),
         };
     };
     credential.check_time(server.now().div_euclid(1000)).map_err(refusal)?;
     credential.check_scope(&credential.region, &[SERVICE]).map_err(refusal)?;
     check_origin(&headers, entry.pages)?;
-    let scope = http::scope_of(&credential);
+    let scope = api::scope_of(&credential);
     Ok(Principal::Key { access_key_id: credential.access_key_id, scope })
 }
 

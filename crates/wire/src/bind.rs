@@ -13,11 +13,8 @@ use crate::document::Input;
 use crate::model::{Member, Place, Shape};
 use crate::refusal::Refusal;
 use crate::route::{Found, decoded};
+use crate::service_of;
 use crate::validate::validate;
-
-/// The longest body that is read. Operations have smaller limits of their own; the largest in the models is some
-/// 128 KiB of certificates.
-pub const MAX_BODY_BYTES: usize = 512 * 1024;
 
 /// What a request holds beside its method and path.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +29,21 @@ pub struct Arrived<'a> {
 
 /// Binds and validates the input of an operation. What the model does not know of is left out.
 pub fn bind(found: Found, arrived: &Arrived<'_>) -> Result<Input, Refusal> {
-    if arrived.body.len() > MAX_BODY_BYTES {
-        return Err(Refusal::payload_too_large(format!("The body is larger than {MAX_BODY_BYTES} bytes.")));
-    }
     let Found { operation, labels } = found;
+    let max_body = service_of(operation).max_body;
+    if arrived.body.len() > max_body {
+        return Err(too_large(max_body));
+    }
     let mut input = Input::default();
     let mut body_members = false;
     for member in operation.input {
         let text = match member.place {
+            Place::Query if matches!(member.shape, Shape::List(..)) => {
+                if let Some(values) = parameters(arrived.query, member)? {
+                    input.fields.insert(member.key.to_owned(), values);
+                }
+                None
+            }
             Place::Query => parameter(arrived.query, member.wire)?,
             Place::Header | Place::JsonHeader => header(arrived.headers, member.wire)?.map(Cow::Borrowed),
             Place::Payload => {
@@ -55,14 +59,17 @@ pub fn bind(found: Found, arrived: &Arrived<'_>) -> Result<Input, Refusal> {
             Place::Path | Place::Status => None,
         };
         if let Some(text) = text {
-            let value =
-                if member.place == Place::JsonHeader { json_header(member, &text)? } else { coerce(member, &text)? };
+            let value = if member.place == Place::JsonHeader {
+                json_header(member, &text)?
+            } else {
+                coerce(member.shape, member.key, &text)?
+            };
             input.fields.insert(member.key.to_owned(), value);
         }
     }
     for (name, text) in labels {
         if let Some(member) = operation.input.iter().find(|it| it.place == Place::Path && it.wire == name) {
-            input.fields.insert(member.key.to_owned(), coerce(member, &text)?);
+            input.fields.insert(member.key.to_owned(), coerce(member.shape, member.key, &text)?);
         }
     }
     if body_members {
@@ -72,6 +79,10 @@ pub fn bind(found: Found, arrived: &Arrived<'_>) -> Result<Input, Refusal> {
     }
     validate(operation, &input)?;
     Ok(input)
+}
+
+pub(crate) fn too_large(max_body: usize) -> Refusal {
+    Refusal::payload_too_large(format!("The body is larger than {max_body} bytes."))
 }
 
 /// A request that is not of the kind its operation takes.
@@ -120,17 +131,32 @@ fn given_twice(what: &str, name: &str) -> Refusal {
     Refusal::invalid_request(format!("The {what} '{name}' is given more than once."))
 }
 
-/// Text from outside the body as a value of its shape. The models have nothing but scalars there.
-fn coerce(member: &Member, text: &str) -> Result<Value, Refusal> {
-    match member.shape {
-        Shape::Text(_) | Shape::Blob(_) => Ok(Value::from(text)),
-        Shape::Integer(_) => text.parse::<i64>().map(Value::from).map_err(|_| not_a("a whole number", member.key)),
-        Shape::Double(_) => finite(text).map(Value::Number).ok_or_else(|| not_a("a number", member.key)),
+/// All values of a parameter that is a list: it is given once for each.
+fn parameters(query: &str, member: &Member) -> Result<Option<Value>, Refusal> {
+    let Shape::List(of, _) = member.shape else { return Ok(None) };
+    let mut values = Vec::new();
+    for pair in query.split('&') {
+        let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
+        if decoded(key)? == member.wire {
+            values.push(coerce(of, member.key, &decoded(&text.replace('+', " "))?)?);
+        }
+    }
+    Ok((!values.is_empty()).then(|| Value::Array(values)))
+}
+
+/// Text from outside a JSON body as a value of its shape; what has members is not written so.
+pub(crate) fn coerce(shape: &Shape, member: &str, text: &str) -> Result<Value, Refusal> {
+    match shape {
+        Shape::Text(_) => Ok(Value::from(text)),
+        Shape::Blob(_) if STANDARD.decode(text).is_ok() => Ok(Value::from(text)),
+        Shape::Blob(_) => Err(not_a("base64", member)),
+        Shape::Integer(_) => text.parse::<i64>().map(Value::from).map_err(|_| not_a("a whole number", member)),
+        Shape::Double(_) => finite(text).map(Value::Number).ok_or_else(|| not_a("a number", member)),
         Shape::Boolean if text.eq_ignore_ascii_case("true") => Ok(Value::Bool(true)),
         Shape::Boolean if text.eq_ignore_ascii_case("false") => Ok(Value::Bool(false)),
-        Shape::Boolean => Err(not_a("true or false", member.key)),
-        Shape::Timestamp => time(text).map(Value::Number).ok_or_else(|| not_a("a time", member.key)),
-        Shape::Structure(_) | Shape::List(..) | Shape::Map(..) => Err(not_a("text", member.key)),
+        Shape::Boolean => Err(not_a("true or false", member)),
+        Shape::Timestamp => time(text).map(Value::Number).ok_or_else(|| not_a("a time", member)),
+        Shape::Structure(_) | Shape::List(..) | Shape::Map(..) => Err(not_a("text", member)),
     }
 }
 
@@ -268,7 +294,7 @@ mod tests {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let body = Bytes::copy_from_slice(body);
-        let found = route(&services_for(Some(scope)), method, path)?;
+        let found = route(services_for(Some(scope)), method, path)?;
         bind(found, &Arrived { query, headers: &headers, body: &body })
     }
 
@@ -389,7 +415,7 @@ mod tests {
     #[test]
     fn a_raw_body_is_not_copied() {
         let body = Bytes::from_static(b"\xFF\x00 not JSON");
-        let found = route(&services_for(Some("iotdata")), "POST", "/topics/a").unwrap();
+        let found = route(services_for(Some("iotdata")), "POST", "/topics/a").unwrap();
         let input = bind(found, &Arrived { query: "qos=1", headers: &[], body: &body }).unwrap();
         assert_eq!(input.payload.as_ptr(), body.as_ptr());
         assert_eq!(Value::Object(input.fields), json!({"topic": "a", "qos": 1}));
@@ -397,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_body_over_the_limit_is_refused() {
-        let body = vec![b' '; MAX_BODY_BYTES + 1];
+        let body = vec![b' '; crate::iot::SERVICE.max_body + 1];
         let refusal = bound("iotdata", "POST", "/topics/a", &[], &body).unwrap_err();
         assert_eq!(refusal.error(), "RequestEntityTooLargeException");
         assert!(bound("iotdata", "POST", "/topics/a", &[], &body[1..]).is_ok());
@@ -423,12 +449,14 @@ mod tests {
     }
 
     #[test]
-    fn only_scalars_are_outside_of_bodies_in_the_models() {
+    fn only_scalars_and_lists_of_texts_are_outside_of_bodies_in_the_models() {
         for operation in SERVICES.iter().flat_map(|service| service.operations) {
             for member in operation.input {
                 let outside = !matches!(member.place, Place::Body | Place::Payload);
                 let nested = matches!(member.shape, Shape::Structure(_) | Shape::List(..) | Shape::Map(..));
-                assert!(!(outside && nested), "{} {}", operation.name, member.key);
+                let listed = member.place == Place::Query
+                    && matches!(member.shape, Shape::List(of, _) if matches!(of, Shape::Text(_)));
+                assert!(!(outside && nested) || listed, "{} {}", operation.name, member.key);
             }
         }
     }

@@ -137,6 +137,11 @@ macro_rules! documents {
                 filled.0
             }
         }
+        impl From<$name> for Value {
+            fn from(filled: $name) -> Self {
+                Value::Object(filled.0.fields)
+            }
+        }
     };
     (@part $name:ident { get { $($get:ident $must:tt $field:ident $key:literal $($nested:ident)?,)* } set { $($set:ident $m:tt $sfield:ident $skey:literal $($snested:ident)?,)* } }) => {
         #[doc = concat!("The structure `", stringify!($name), "`.")]
@@ -224,7 +229,7 @@ macro_rules! documents {
         $crate::document::documents!(@put $of $field $key bool, |it: bool| Value::Bool(it));
     };
     (@set $of:ident structure $field:ident $key:literal $nested:ident) => {
-        $crate::document::documents!(@put $of $field $key $nested, |it: $nested| Value::Object(it.0));
+        $crate::document::documents!(@put $of $field $key $nested, |it: $nested| Value::from(it));
     };
     (@set $of:ident structures $field:ident $key:literal $nested:ident) => {
         $crate::document::documents!(@put $of $field $key impl IntoIterator<Item = $nested>, |it: _| Value::Array(it.into_iter().map(Value::from).collect()));

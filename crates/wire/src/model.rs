@@ -8,10 +8,47 @@ pub struct Service {
     pub name: &'static str,
     /// The service in a SigV4 credential scope.
     pub signing_name: &'static str,
+    /// How requests and answers are written.
+    pub protocol: Protocol,
     /// In alphabetical order.
     pub operations: &'static [Operation],
     /// Exceptions and their HTTP status, which differs between services.
     pub errors: &'static [(&'static str, u16)],
+    /// The error that breaks of the model's constraints are told with.
+    pub invalid: &'static str,
+    /// Bytes of the longest body that is read.
+    pub max_body: usize,
+}
+
+/// How a service's requests and answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Method and path name the operation; what they leave over is JSON.
+    RestJson,
+    /// A header names the operation; JSON goes in and comes out.
+    Json(Json),
+    /// A form names the operation among its parameters; XML comes out.
+    Query(Query),
+    /// Either of the two, as the client likes.
+    Both(Json, Query),
+}
+
+/// What is particular to one service's JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json {
+    /// `1.0` or `1.1`, as the content type says it.
+    pub version: &'static str,
+    /// What stands before the dot in `X-Amz-Target`.
+    pub target: &'static str,
+}
+
+/// What is particular to one service's forms and XML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The version that a form names.
+    pub version: &'static str,
+    /// The XML namespace of its answers.
+    pub namespace: &'static str,
 }
 
 /// One operation of a service.
@@ -25,7 +62,9 @@ pub struct Operation {
     pub method: &'static str,
     /// The path, cut at its slashes.
     pub path: &'static [Segment],
-    /// The members of the input.
+    /// The HTTP status of an answer.
+    pub status: u16,
+    /// The members of the input; none for an operation that is known by name only.
     pub input: &'static [Member],
     /// The members of the output; none for an operation that answers nothing.
     pub output: &'static [Member],

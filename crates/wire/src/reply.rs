@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::SERVICES;
 use crate::document::Output;
-use crate::model::{Operation, Place, Service, Shape};
+use crate::model::{Json, Operation, Place, Service, Shape};
 use crate::refusal::Refusal;
+use crate::service_of;
 
 /// What goes back to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Reply {
 
 fn success(operation: &'static Operation, output: Output, request_id: &str) -> Reply {
     let Output { mut fields, payload } = output;
-    let mut status = 200;
+    let mut status = operation.status;
     let mut headers = Vec::new();
     for member in operation.output {
         match (member.place, fields.get(member.key)) {
@@ -57,7 +57,8 @@ fn success(operation: &'static Operation, output: Output, request_id: &str) -> R
             _ => {}
         }
     }
-    let body = payload.unwrap_or_else(|| body(operation, fields, request_id));
+    let body =
+        if status == 204 { Bytes::new() } else { payload.unwrap_or_else(|| body(operation, fields, request_id)) };
     let mut reply = Reply::new(status, body, request_id);
     reply.headers.append(&mut headers);
     reply
@@ -90,12 +91,11 @@ fn body(operation: &'static Operation, mut fields: Map<String, Value>, request_i
 }
 
 fn failure(operation: Option<&'static Operation>, refusal: &Refusal, request_id: &str) -> Reply {
-    let service: Option<&Service> =
-        SERVICES.into_iter().find(|service| operation.is_some_and(|of| of.service == service.name));
+    let service = operation.map(service_of);
     let mut document = Map::new();
     document.insert("message".to_owned(), Value::from(refusal.message()));
     document.extend(refusal.extra().clone());
-    if service.is_some_and(|service| service.name != "iot") {
+    if service.is_some_and(|service| ["iot-data", "iot-jobs-data"].contains(&service.name)) {
         document.insert(TRACE.to_owned(), Value::from(request_id));
     }
     let mut reply = Reply::new(refusal.status(service), Value::Object(document).to_string().into(), request_id);
@@ -103,12 +103,50 @@ fn failure(operation: Option<&'static Operation>, refusal: &Refusal, request_id:
     reply
 }
 
+/// The name space of a service's errors, where its older clients look for one.
+const ERROR_SPACES: [(&str, &str); 1] = [("dynamodb", "com.amazonaws.dynamodb.v20120810#")];
+
+/// The same for services whose operations a header names: the error stands in the body.
+pub(crate) fn json(
+    service: &'static Service,
+    json: Json,
+    operation: Option<&'static Operation>,
+    answer: Result<Output, Refusal>,
+    request_id: &str,
+) -> Reply {
+    let (status, document) = match answer {
+        Ok(output) => {
+            let mut fields = output.fields;
+            let mut document = Map::with_capacity(fields.len());
+            for member in operation.map_or(&[][..], |operation| operation.output) {
+                if let Some(value) = fields.get_mut(member.key).map(Value::take).filter(|value| !value.is_null()) {
+                    document.insert(member.wire.to_owned(), value);
+                }
+            }
+            (200, document)
+        }
+        Err(refusal) => {
+            let space = ERROR_SPACES.iter().find(|(name, _)| *name == service.name).map_or("", |(_, space)| space);
+            let mut document = Map::new();
+            document.insert("__type".to_owned(), Value::from(format!("{space}{}", refusal.error())));
+            document.insert("message".to_owned(), Value::from(refusal.message()));
+            document.extend(refusal.extra().clone());
+            (refusal.status(Some(service)), document)
+        }
+    };
+    let is_empty = operation.is_some_and(|operation| operation.output.is_empty()) && status == 200;
+    let body = if is_empty { Bytes::new() } else { Value::Object(document).to_string().into() };
+    let content_type = format!("application/x-amz-json-{}", json.version);
+    let headers = vec![("x-amzn-RequestId", request_id.to_owned()), ("content-type", content_type)];
+    Reply { status, headers, body }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Input;
+    use crate::{Input, SERVICES};
 
     fn operation(service: &str, name: &str) -> &'static Operation {
         let service = SERVICES.into_iter().find(|it| it.name == service).unwrap();

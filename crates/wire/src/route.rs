@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use percent_encoding::percent_decode_str;
 
-use crate::model::{Operation, Segment, Service};
+use crate::model::{Operation, Protocol, Segment, Service};
 use crate::refusal::Refusal;
 use crate::{SERVICES, iot, iot_data, iot_jobs_data};
 
@@ -22,13 +22,15 @@ pub struct Found {
 
 /// In which order services are asked whether a path is theirs, by the service in the credential scope. Some paths
 /// are in two services (`GET /things/{thingName}/jobs`); who signs for one of them means that one.
-pub fn services_for(scope_service: Option<&str>) -> [&'static Service; 3] {
-    let [iot, data, jobs] = [&iot::SERVICE, &iot_data::SERVICE, &iot_jobs_data::SERVICE];
+pub fn services_for(scope_service: Option<&str>) -> &'static [&'static Service] {
+    static CONTROL: [&Service; 3] = [&iot::SERVICE, &iot_data::SERVICE, &iot_jobs_data::SERVICE];
+    static DATA: [&Service; 3] = [&iot_data::SERVICE, &iot_jobs_data::SERVICE, &iot::SERVICE];
+    static JOBS: [&Service; 3] = [&iot_jobs_data::SERVICE, &iot_data::SERVICE, &iot::SERVICE];
     match scope_service {
         // A device asks for its jobs, not for what an administrator would list.
-        Some("iotdata" | "iotdevicegateway" | "data-ats.iot") => [data, jobs, iot],
-        Some("iot-jobs-data" | "iotjobsdata") => [jobs, data, iot],
-        _ => [iot, data, jobs],
+        Some("iotdata" | "iotdevicegateway" | "data-ats.iot") => &DATA,
+        Some("iot-jobs-data" | "iotjobsdata") => &JOBS,
+        _ => &CONTROL,
     }
 }
 
@@ -117,7 +119,8 @@ fn index() -> &'static Index {
     static INDEX: OnceLock<Index> = OnceLock::new();
     INDEX.get_or_init(|| {
         let mut index = Index::new();
-        for operation in SERVICES.iter().flat_map(|service| service.operations) {
+        let by_path = SERVICES.iter().filter(|service| service.protocol == Protocol::RestJson);
+        for operation in by_path.flat_map(|service| service.operations) {
             let Some(Segment::Literal(first)) = operation.path.first() else { continue };
             let routes = index.entry(first).or_default().entry(operation.method).or_default();
             let topic = ENDING_IN_A_TOPIC.contains(&(operation.service, operation.name));
@@ -162,7 +165,7 @@ mod tests {
 
     /// `Operation label=value …`, or the error.
     fn outcome(scope: &str, method: &str, path: &str) -> String {
-        match route(&services_for(Some(scope)), method, path) {
+        match route(services_for(Some(scope)), method, path) {
             Ok(found) => {
                 let labels = found.labels.iter().map(|(name, value)| format!(" {name}={value}"));
                 labels.fold(found.operation.name.to_owned(), |line, label| line + &label)
@@ -232,18 +235,19 @@ mod tests {
     #[test]
     fn every_operation_is_found_at_its_own_path() {
         let mut shared = Vec::new();
-        for (service, operation) in SERVICES.iter().flat_map(|of| of.operations.iter().map(move |it| (of, it))) {
+        let own = SERVICES.iter().take(3);
+        for (service, operation) in own.flat_map(|of| of.operations.iter().map(move |it| (of, it))) {
             let piece = |segment: &Segment| match segment {
                 Segment::Literal(literal) => format!("/{literal}"),
                 Segment::Label(_) => "/x".to_owned(),
                 Segment::Greedy(_) => "/x/y".to_owned(),
             };
             let path: String = operation.path.iter().map(piece).collect();
-            let found = route(&services_for(Some(service.signing_name)), operation.method, &path).unwrap();
+            let found = route(services_for(Some(service.signing_name)), operation.method, &path).unwrap();
             assert!(std::ptr::eq(found.operation, operation), "{} at {path}", operation.name);
             let labels = operation.path.iter().filter(|it| !matches!(it, Segment::Literal(_)));
             assert_eq!(found.labels.len(), labels.count());
-            let unsigned = route(&services_for(None), operation.method, &path).unwrap();
+            let unsigned = route(services_for(None), operation.method, &path).unwrap();
             if !std::ptr::eq(unsigned.operation, operation) {
                 shared.push((unsigned.operation.name, operation.name));
             }
@@ -261,7 +265,7 @@ mod tests {
         #[test]
         fn no_path_is_too_strange(method in "GET|POST|.{0,6}", path in "(/(things|topics|authorizers|%24|%|\\PC{0,4}|destinations)){0,6}/?") {
             for scope in ["iot", "iotdata", "iot-jobs-data"] {
-                if let Ok(found) = route(&services_for(Some(scope)), &method, &path) {
+                if let Ok(found) = route(services_for(Some(scope)), &method, &path) {
                     prop_assert!(found.labels.iter().all(|(_, value)| !value.is_empty()));
                 }
             }

@@ -11,6 +11,7 @@ use serde_json::{Map, Number, Value};
 use crate::document::Input;
 use crate::model::{Bounds, Member, Operation, Pattern, Place, Range, Shape, Text};
 use crate::refusal::Refusal;
+use crate::service_of;
 
 /// How many errors are counted; nobody reads more, and a body can hold very many.
 /// unconfirmed: that AWS counts only so many.
@@ -34,7 +35,7 @@ pub(crate) fn validate(operation: &'static Operation, input: &Input) -> Result<(
     if raises("ValidationException") && !raises("InvalidRequestException") {
         return Err(Refusal::new("ValidationException", message));
     }
-    Err(Refusal::invalid_request(message))
+    Err(Refusal::new(service_of(operation).invalid, message))
 }
 
 /// A walk through a document beside its shape.

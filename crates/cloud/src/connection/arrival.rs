@@ -16,6 +16,7 @@ use crate::house::{House, Job};
 use crate::identity;
 use crate::lifecycle::Visit;
 use crate::message;
+use crate::origin::Origin;
 use crate::quotas::{self, Limit, Meter, Stand};
 use crate::scope::{Context, Read, Scope};
 use crate::sessions;
@@ -153,9 +154,15 @@ impl House {
                 &peer,
             );
         }
+        let origin = Origin::Client {
+            client_id: client_id.to_owned(),
+            principal: peer.principal.id(),
+            source_ip: peer.ip.clone(),
+        };
         let connection = Arc::new(Connection {
             scope: scope.clone(),
             peer,
+            origin: Arc::new(origin),
             link,
             grant,
             connect_values,

@@ -64,15 +64,15 @@ impl House {
                 self.receive_publish(connection, &publish, now, entropy)
             }
             Step::Settle => {
-                let cx = self.context(&connection.scope, now, entropy);
+                let cx = connection.context(self, now, entropy);
                 Some(settle(&cx, connection.link.session()))
             }
             Step::Release(packet_id) => Some(self.receive_release(connection, packet_id, now, entropy)),
             Step::Subscribe(subscribe) => {
-                self.receive_subscribe(connection, subscribe, self.context(&connection.scope, now, entropy))
+                self.receive_subscribe(connection, subscribe, connection.context(self, now, entropy))
             }
             Step::Unsubscribe(unsubscribe) => {
-                self.receive_unsubscribe(connection, unsubscribe, self.context(&connection.scope, now, entropy))
+                self.receive_unsubscribe(connection, unsubscribe, connection.context(self, now, entropy))
             }
         }
     }
@@ -86,13 +86,13 @@ impl House {
                 connection.known_path(publish, |space, route| space.broker.deliver(route, publish, from, now));
             if let Some(Some(delivered)) = delivered {
                 if self.witness.follows_publications() {
-                    self.tell_published(&self.context(&connection.scope, now, entropy), publish, delivered);
+                    self.tell_published(&connection.context(self, now, entropy), publish, delivered);
                 }
                 connection.succeed(publish);
                 return None;
             }
         }
-        let cx = self.context(&connection.scope, now, entropy);
+        let cx = connection.context(self, now, entropy);
         let token = connection.grant.token();
         if let Err(no) = self.may_publish(connection, publish, &cx) {
             connection.decline(publish, no);
@@ -112,7 +112,7 @@ impl House {
     /// The client lets go of a QoS 2 message that it knows we have.
     fn receive_release(&self, connection: &Arc<Connection>, packet_id: NonZeroU16, now: i64, entropy: u128) -> Job {
         let key = connection.link.session().stored().unwrap_or_default();
-        let job = Job::new(self.context(&connection.scope, now, entropy), move |db| {
+        let job = Job::new(connection.context(self, now, entropy), move |db| {
             sessions::release(db, key, packet_id)?;
             Ok(())
         });
@@ -263,6 +263,11 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
 }
 
 impl Connection {
+    /// The surroundings of what a packet asks for.
+    pub(super) fn context(&self, house: &House, now: i64, entropy: u128) -> Context {
+        house.context(&self.scope, now, entropy).from(Arc::clone(&self.origin))
+    }
+
     /// Something that waited at the desk is done.
     pub(super) fn is_back_from_desk(&self) {
         self.at_desk.fetch_sub(1, Ordering::Relaxed);

@@ -162,7 +162,7 @@ impl House {
     /// ones. What must be written comes back for the desk.
     pub fn go_on(&self, connection: &Arc<Connection>, now: i64, entropy: u128) -> Vec<Job> {
         let session = connection.link.session();
-        let cx = self.context(&connection.scope, now, entropy);
+        let cx = connection.context(self, now, entropy);
         let fetch = |wanted: &[u64]| {
             let view = self.store.read();
             sessions::fetch(Read::new(&view, &cx), session.stored().unwrap_or_default(), wanted)

@@ -1,27 +1,26 @@
-//! The Security Token Service, of which walkthroughs ask one thing: which account am I?
+//! The Security Token Service, of which walkthroughs ask one thing: which account am I? Temporary keys and roles are
+//! unknown here.
 
 use wire::Refusal;
+use wire::sts::{GetCallerIdentityRequest, GetCallerIdentityResponse};
 
-use crate::caller::{Caller, Identity};
+use crate::caller::Identity;
+use crate::operation::{Answer, Op, ops};
+use crate::origin::Origin;
+use crate::scope::Read;
 
-/// The XML namespace of its answers, which is also its version.
-pub const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-
-/// Answers an action with the members of its result.
-pub fn answer(caller: &Caller, action: &str) -> Result<Vec<(&'static str, String)>, Refusal> {
-    if action == "GetCallerIdentity" {
-        return get_caller_identity(caller);
-    }
-    let message = format!("sts {action} is not implemented yet; docs/operations.md lists the operations that are.");
-    Err(Refusal::new("NotImplementedException", message))
-}
+pub(crate) const OPS: &[Op] = ops! {
+    read get_caller_identity on any;
+};
 
 /// In development a key has no user behind it: whoever holds one is the root of its account.
-fn get_caller_identity(caller: &Caller) -> Result<Vec<(&'static str, String)>, Refusal> {
-    let Identity::Key(_) = &caller.identity else {
-        return Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key"));
+fn get_caller_identity(db: Read, _: &GetCallerIdentityRequest) -> Answer<GetCallerIdentityResponse> {
+    let Origin::Caller(Identity::Key(_)) = &*db.cx.origin else {
+        return Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key").into());
     };
-    let account = caller.scope.account.to_string();
-    let arn = format!("arn:aws:iam::{account}:root");
-    Ok(vec![("Arn", arn), ("UserId", account.clone()), ("Account", account)])
+    let account = &*db.cx.scope.account;
+    Ok(GetCallerIdentityResponse::new()
+        .with_arn(format!("arn:aws:iam::{account}:root"))
+        .with_user_id(account)
+        .with_account(account))
 }

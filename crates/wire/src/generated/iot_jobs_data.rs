@@ -7,14 +7,17 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Range, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
     name: "iot-jobs-data",
     signing_name: "iot-jobs-data",
+    protocol: Protocol::RestJson,
     operations: &OPERATIONS,
     errors: ERRORS,
+    invalid: "InvalidRequestException",
+    max_body: 524288,
 };
 
 static ERRORS: &[(&str, u16)] = &[
@@ -32,11 +35,11 @@ static ERRORS: &[(&str, u16)] = &[
 ];
 
 static OPERATIONS: [Operation; 5] = [
-    Operation { service: "iot-jobs-data", name: "DescribeJobExecution", method: "GET", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs"), Segment::Label("jobId")], input: S_DESCRIBE_JOB_EXECUTION_REQUEST_MEMBERS, output: S_DESCRIBE_JOB_EXECUTION_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException", "TerminalStateException"] },
-    Operation { service: "iot-jobs-data", name: "GetPendingJobExecutions", method: "GET", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs")], input: S_GET_PENDING_JOB_EXECUTIONS_REQUEST_MEMBERS, output: S_GET_PENDING_JOB_EXECUTIONS_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException"] },
-    Operation { service: "iot-jobs-data", name: "StartCommandExecution", method: "POST", path: &[Segment::Literal("command-executions")], input: S_START_COMMAND_EXECUTION_REQUEST_MEMBERS, output: S_START_COMMAND_EXECUTION_RESPONSE_MEMBERS, errors: &["ValidationException", "ResourceNotFoundException", "ConflictException", "ThrottlingException", "ServiceQuotaExceededException", "InternalServerException"] },
-    Operation { service: "iot-jobs-data", name: "StartNextPendingJobExecution", method: "PUT", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs"), Segment::Literal("$next")], input: S_START_NEXT_PENDING_JOB_EXECUTION_REQUEST_MEMBERS, output: S_START_NEXT_PENDING_JOB_EXECUTION_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException"] },
-    Operation { service: "iot-jobs-data", name: "UpdateJobExecution", method: "POST", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs"), Segment::Label("jobId")], input: S_UPDATE_JOB_EXECUTION_REQUEST_MEMBERS, output: S_UPDATE_JOB_EXECUTION_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException", "InvalidStateTransitionException"] },
+    Operation { service: "iot-jobs-data", name: "DescribeJobExecution", method: "GET", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs"), Segment::Label("jobId")], status: 200, input: S_DESCRIBE_JOB_EXECUTION_REQUEST_MEMBERS, output: S_DESCRIBE_JOB_EXECUTION_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException", "TerminalStateException"] },
+    Operation { service: "iot-jobs-data", name: "GetPendingJobExecutions", method: "GET", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs")], status: 200, input: S_GET_PENDING_JOB_EXECUTIONS_REQUEST_MEMBERS, output: S_GET_PENDING_JOB_EXECUTIONS_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException"] },
+    Operation { service: "iot-jobs-data", name: "StartCommandExecution", method: "POST", path: &[Segment::Literal("command-executions")], status: 200, input: S_START_COMMAND_EXECUTION_REQUEST_MEMBERS, output: S_START_COMMAND_EXECUTION_RESPONSE_MEMBERS, errors: &["ValidationException", "ResourceNotFoundException", "ConflictException", "ThrottlingException", "ServiceQuotaExceededException", "InternalServerException"] },
+    Operation { service: "iot-jobs-data", name: "StartNextPendingJobExecution", method: "PUT", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs"), Segment::Literal("$next")], status: 200, input: S_START_NEXT_PENDING_JOB_EXECUTION_REQUEST_MEMBERS, output: S_START_NEXT_PENDING_JOB_EXECUTION_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException"] },
+    Operation { service: "iot-jobs-data", name: "UpdateJobExecution", method: "POST", path: &[Segment::Literal("things"), Segment::Label("thingName"), Segment::Literal("jobs"), Segment::Label("jobId")], status: 200, input: S_UPDATE_JOB_EXECUTION_REQUEST_MEMBERS, output: S_UPDATE_JOB_EXECUTION_RESPONSE_MEMBERS, errors: &["InvalidRequestException", "ResourceNotFoundException", "ThrottlingException", "ServiceUnavailableException", "CertificateValidationException", "InvalidStateTransitionException"] },
 ];
 
 static S_APPROXIMATE_SECONDS_BEFORE_TIMED_OUT: Shape = Shape::Integer(bounds(NONE, NONE));

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use wire::sign::{Rejected, Signable, credential, verify};
-use wire::{Arrived, Input, MAX_BODY_BYTES, Output, Refusal, bind, query, reply, route, services_for};
+use wire::{Arrived, Form, Input, Output, Refusal, SERVICES, bind, query, reply, route, services_for};
 
 /// The parts of a request, as the door splits them.
 struct Parts<'a> {
@@ -30,7 +30,7 @@ fn parts(input: &[u8]) -> Option<Parts<'_>> {
 pub(crate) fn requests(input: &[u8]) {
     let Some(Parts { method, path, query, headers, body }) = parts(input) else { return };
     for service in [None, Some("iotdata"), Some("iot-jobs-data")] {
-        let found = match route(&services_for(service), method, path) {
+        let found = match route(services_for(service), method, path) {
             Ok(found) => found,
             Err(refusal) => {
                 answered(None, Err(refusal));
@@ -40,7 +40,7 @@ pub(crate) fn requests(input: &[u8]) {
         let operation = found.operation;
         let bound: Result<Input, Refusal> = bind(found, &Arrived { query, headers: &headers, body: &body });
         match bound {
-            Ok(_) => assert!(body.len() <= MAX_BODY_BYTES),
+            Ok(_) => assert!(body.len() <= SERVICES[0].max_body),
             Err(refusal) => answered(Some(operation), Err(refusal)),
         }
     }
@@ -70,18 +70,29 @@ pub(crate) fn signatures(input: &[u8]) {
 
 /// The form of an older service, and its answer whatever the value that is sent back.
 pub(crate) fn forms(input: &[u8]) {
+    let body = Bytes::copy_from_slice(input);
+    let arrived = Arrived { query: "", headers: &[], body: &body };
+    for name in ["iam", "sts", "monitoring"] {
+        let form = Form::of(wire::service(name).expect("it is in the tables"), &[]);
+        let (operation, answer) = match form.find("POST", "/", &arrived) {
+            Ok(found) => (Some(found.operation), form.bind(found, &arrived).map(|_| Output::default())),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        sound_xml(&form.reply(operation, answer, "id").body);
+    }
     for name in ["Action", "Version", "RoleArn", ""] {
         let Some(value) = query::parameter(input, name) else { continue };
-        let ok = query::reply("Act", "urn:x", Ok(vec![("Value", value.clone())]), "id");
-        assert_eq!(ok.status, 200);
-        let refused = query::reply("Act", "urn:x", Err(Refusal::new("InvalidRequestException", value)), "id");
+        let form = Form::of(wire::service("sts").expect("it is in the tables"), &[]);
+        let refused = form.reply(None, Err(Refusal::new("InvalidRequestException", value)), "id");
         assert!((400..500).contains(&refused.status));
-        for body in [ok.body, refused.body] {
-            let text = std::str::from_utf8(&body).expect("XML is text");
-            // What came from outside closes no element and opens none.
-            let tags = |mark: &str| text.matches(mark).count();
-            assert_eq!(tags("<"), tags(">"), "{text}");
-            assert_eq!(tags("<"), 2 * tags("</"), "{text}");
-        }
+        sound_xml(&refused.body);
     }
+}
+
+/// What came from outside closes no element and opens none.
+fn sound_xml(body: &[u8]) {
+    let text = std::str::from_utf8(body).expect("XML is text");
+    let tags = |mark: &str| text.matches(mark).count();
+    assert_eq!(tags("<"), tags(">"), "{text}");
+    assert_eq!(tags("<"), 2 * tags("</"), "{text}");
 }

@@ -1,0 +1,155 @@
+//! The API: a request in memory becomes an operation of a service for the house, and what comes of it an answer in the form of
+//! the request. Whoever has such a request asks here: the HTTP door, and what the house itself asks of its neighbours.
+//! Sockets are unknown here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use cloud::{Caller, House, Identity, Job, Plan, Scope, Wait};
+use hyper::http::request::Parts;
+use tokio::sync::oneshot;
+use wire::sign::{self, Credential, Rejected, Signable};
+use wire::{Form, Operation, Output, Refusal, Reply};
+
+use crate::http::{Entry, text_headers};
+use crate::server::Server;
+use crate::settings::ACCOUNT;
+
+/// A request in memory.
+pub(crate) struct Request {
+    /// The service that its signature names; `iotdata` for a device, which does not sign.
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Without the question mark.
+    pub(crate) query: String,
+    /// Names in lower case, in the order they came.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+}
+
+/// Services a credential may name that are AWS IoT (older clients sign for the control plane as `execute-api`).
+const IOT: [&str; 7] =
+    ["iot", "execute-api", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
+
+impl Request {
+    /// A request whose body is still to come. What its signature claims is looked at by [`identify`].
+    pub(crate) fn of_head(head: &Parts) -> Result<Self, Refusal> {
+        let mut request = Self {
+            service: "iotdata".to_owned(),
+            method: head.method.as_str().to_owned(),
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: text_headers(&head.headers)?,
+            body: Bytes::new(),
+        };
+        if let Ok(Some(credential)) = sign::credential(&request.signable()) {
+            request.service = credential.service;
+        }
+        Ok(request)
+    }
+
+    /// How it is written, and so its answer.
+    pub(crate) fn form(&self) -> Form {
+        match wire::service(&self.service) {
+            Some(service) => Form::of(service, &self.headers),
+            None => Form::Rest(wire::services_for(Some(&self.service))),
+        }
+    }
+
+    fn signable(&self) -> Signable<'_> {
+        let Self { method, path, query, headers, body, .. } = self;
+        Signable { method, path, query, headers, payload: body }
+    }
+}
+
+/// Answers a request of somebody who is known.
+pub(crate) async fn answer(server: &Server, caller: &Caller, request: &Request) -> Reply {
+    let (operation, answer) = perform(server, caller, request).await;
+    request.form().reply(operation, answer, &server.request_id())
+}
+
+type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
+
+async fn perform(server: &Server, caller: &Caller, request: &Request) -> Performed {
+    let service = request.service.as_str();
+    if !IOT.contains(&service) && wire::service(service).is_none() {
+        let message = format!("The service {service} is not implemented yet; docs/operations.md lists what is.");
+        return (None, Err(Refusal::new("NotImplementedException", message)));
+    }
+    let form = request.form();
+    let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
+    let found = match form.find(&request.method, &request.path, &arrived) {
+        Ok(found) => found,
+        Err(refusal) => return (None, Err(refusal)),
+    };
+    let operation = found.operation;
+    if let Err(refusal) = House::knows(operation) {
+        return (Some(operation), Err(refusal));
+    }
+    let answer = match form.bind(found, &arrived) {
+        Ok(input) => match server.house.plan(caller, operation, input, server.now(), server.entropy()) {
+            Plan::Done(answer) => answer,
+            Plan::Desk(job) => at_desk(server, job).await,
+            Plan::Wait(wait) => confirmed(server, wait).await,
+        },
+        Err(refusal) => Err(refusal),
+    };
+    (Some(operation), answer)
+}
+
+/// Brings a job to the desk and waits for its answer.
+pub(crate) async fn at_desk(server: &Server, job: Job) -> Result<Output, Refusal> {
+    let (tell, told) = oneshot::channel();
+    // Whoever asked may be gone by then; what was done stays done.
+    let job = job.then(move |answer| drop(tell.send(answer)));
+    server.desk.bring(job).await;
+    told.await.unwrap_or_else(|_| Err(Refusal::internal_failure("The write was not carried out.")))
+}
+
+/// Sends what a client is to confirm, and waits for that.
+async fn confirmed(server: &Server, wait: Wait) -> Result<Output, Refusal> {
+    let (tell, told) = oneshot::channel();
+    let tell = Mutex::new(Some(tell));
+    let patience = wait.patience();
+    let confirmed = move || {
+        if let Some(tell) = tell.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Whoever asked may be gone by then.
+            let _ = tell.send(());
+        }
+    };
+    let (job, answer) = wait.start(&server.house, Arc::new(confirmed));
+    server.desk.bring_all(job.into_iter().collect()).await;
+    match tokio::time::timeout(patience, told).await {
+        Ok(Ok(())) => Ok(answer),
+        Ok(Err(_)) | Err(_) => Err(Wait::late()),
+    }
+}
+
+/// Who calls: a device by its certificate, everybody else by an access key.
+/// In development any key is taken, so the signature itself is not verified; a region and an account come from it.
+pub(crate) fn identify(server: &Server, entry: &Entry, request: &Request) -> Result<Caller, Refusal> {
+    let credential = sign::credential(&request.signable()).map_err(|rejected| refusal(&rejected))?;
+    if let Some(credential) = credential {
+        let scope = scope_of(&credential);
+        return Ok(Caller { scope, identity: Identity::Key(credential.access_key_id) });
+    }
+    let Some(certificate_id) = entry.device.clone() else {
+        return Err(refusal(&Rejected::missing()));
+    };
+    let scope = server.scope_of(&certificate_id, &entry.ip)?;
+    let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
+    Ok(Caller { scope, identity })
+}
+
+/// The scope of an access key: one of twelve digits is an account of its own.
+pub(crate) fn scope_of(credential: &Credential) -> Scope {
+    let key = credential.access_key_id.as_str();
+    let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
+    Scope::new(if is_account { key } else { ACCOUNT }, &credential.region)
+}
+
+/// The answer to a claim that is not taken.
+pub(crate) fn refusal(rejected: &Rejected) -> Refusal {
+    Refusal::new(rejected.error, rejected.message.clone()).with_status(Rejected::STATUS)
+}
