@@ -18,6 +18,7 @@ mod quotas;
 mod scope;
 
 // The nouns.
+pub mod actions;
 mod certificates;
 mod endpoints;
 mod neighbours;
