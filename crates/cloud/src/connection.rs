@@ -306,7 +306,7 @@ impl House {
 
     /// What time brings: wills that waited, sessions whose time is over. To be asked every second or so.
     pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
-        let mut jobs = Vec::new();
+        let mut jobs = self.sweep_logs(now, entropy);
         for (scope, space) in self.scopes() {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));

@@ -39,6 +39,8 @@ pub struct House {
     documents: Arc<Documents>,
     /// The house as the origin of what it does itself.
     origin: Arc<Origin>,
+    /// When it was last looked for logs to sweep.
+    pub(crate) logs_swept: AtomicI64,
 }
 
 /// The topic space of a scope and who is connected to it.
@@ -186,6 +188,7 @@ impl House {
             tokens: Arc::default(),
             documents: Arc::default(),
             origin: Arc::default(),
+            logs_swept: AtomicI64::default(),
         }
     }
 

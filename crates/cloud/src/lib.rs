@@ -54,6 +54,7 @@ const NOUNS: &[&[operation::Op]] = &[
     certificates::OPS,
     connection::OPS,
     endpoints::OPS,
+    neighbours::logs::OPS,
     neighbours::sts::OPS,
     policies::OPS,
     principals::OPS,

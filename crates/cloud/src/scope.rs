@@ -40,7 +40,8 @@ impl Scope {
         rest.strip_prefix(&*self.account)?.strip_prefix(':')
     }
 
-    fn key<P: AsRef<[u8]>>(&self, parts: impl IntoIterator<Item = P>) -> Key {
+    /// The key of these parts in this scope.
+    pub(crate) fn key<P: AsRef<[u8]>>(&self, parts: impl IntoIterator<Item = P>) -> Key {
         parts.into_iter().fold(Key::of([&*self.account, &*self.region]), Key::and)
     }
 }
@@ -229,7 +230,6 @@ impl<'a> Read<'a> {
     }
 
     /// The records under `parts` that come beyond `from`, a continuation of `parts` that need not exist, at most `limit`.
-    #[expect(dead_code, reason = "the operations on logs come with the model of the service")]
     pub(crate) fn beyond<R: Record, P: AsRef<[u8]>>(
         self,
         table: &Table<R>,

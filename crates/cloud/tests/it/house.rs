@@ -174,7 +174,7 @@ impl Lab {
         )
     }
 
-    /// An operation of any service by whoever calls, with its raw body.
+    /// An operation by whoever calls, with its raw body. A name that several services have is written `service:Operation`.
     pub(crate) fn call_as(
         &self,
         identity: Identity,
@@ -182,8 +182,11 @@ impl Lab {
         input: Value,
         payload: &[u8],
     ) -> Result<Output, Refusal> {
+        let (service, name) = operation.split_once(':').unwrap_or(("", operation));
         let mut models = wire::SERVICES.iter().flat_map(|service| service.operations.iter());
-        let model = models.find(|model| model.name == operation).unwrap();
+        let is_asked =
+            |model: &&wire::Operation| model.name == name && (service.is_empty() || model.service == service);
+        let model = models.find(is_asked).unwrap();
         let caller = Caller { scope: self.scope.clone(), identity };
         let input = Input::of(input, Bytes::copy_from_slice(payload));
         self.house.call(&caller, model, input, self.now(), self.entropy())

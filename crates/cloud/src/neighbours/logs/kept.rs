@@ -50,8 +50,6 @@ pub(super) struct Group {
     pub(super) retention: Option<i64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) tags: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) protected: bool,
 }
 json_record!(Group, version 1);
 
@@ -166,6 +164,11 @@ pub(super) fn total(db: Read) -> Result<u64, Fault> {
     Ok(db.get_global(&TOTAL, &Key::all())?.unwrap_or_default().bytes)
 }
 
+/// The same for whoever looks at all scopes.
+pub(super) fn total_of(view: &store::Read) -> Result<u64, Fault> {
+    Ok(view.get(&TOTAL, &Key::all())?.unwrap_or_default().bytes)
+}
+
 /// The stream of this name.
 pub(super) fn stream(db: Read, group: u64, name: &str) -> Result<Option<Stream>, Fault> {
     db.get(&STREAMS, [&group.to_be_bytes()[..], name.as_bytes()])
@@ -185,7 +188,7 @@ pub(super) fn create_group(db: &mut Write, name: &str, group: &Group) -> Result<
 /// A new group without events.
 pub(super) fn new_group(db: &Write) -> Group {
     let number = db.cx.entropy.number();
-    Group { number, created: db.now(), retention: None, tags: BTreeMap::new(), protected: false }
+    Group { number, created: db.now(), retention: None, tags: BTreeMap::new() }
 }
 
 /// Makes a stream, which must not be there; none if the group has no room for it.
