@@ -3,6 +3,7 @@
 //! language is not known here.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use crate::number::{Number, Spelling};
 
@@ -465,7 +466,10 @@ pub(crate) fn print_text(text: &str, out: &mut String) {
             Some(b'\n') => out.push_str("\\n"),
             Some(b'\r') => out.push_str("\\r"),
             Some(b'\t') => out.push_str("\\t"),
-            Some(control) => out.push_str(&format!("\\u{control:04x}")),
+            Some(control) => {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\u{control:04x}");
+            }
             None => {}
         }
         rest = special.get(1..).unwrap_or_default();

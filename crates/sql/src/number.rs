@@ -12,6 +12,16 @@ use std::fmt;
 const DIGITS: u32 = 34;
 /// The least magnitude that has a digit too many.
 const TOO_LONG: u128 = 10_u128.pow(DIGITS);
+/// Every power of ten that fits.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 /// Powers of ten that a number's leading digit may have.
 const MAGNITUDES: std::ops::RangeInclusive<i32> = -999..=999;
 
@@ -42,6 +52,9 @@ impl Number {
             [b'-', rest @ ..] => (true, rest),
             text => (false, text),
         };
+        if let Some(short) = read_short(text) {
+            return Some(if negative { short.negated() } else { short });
+        }
         let mut digits = Digits::default();
         let whole = digits.take(text);
         let mut rest = &text[whole..];
@@ -91,6 +104,11 @@ impl Number {
     /// The number as an integer of the machine, if it is whole and fits.
     pub(crate) fn to_int<T: TryFrom<i128>>(self) -> Option<T> {
         T::try_from(self.scaled_to(0)?.coefficient).ok()
+    }
+
+    /// A whole number, if it has no more than 34 digits.
+    pub(crate) fn from_int(value: i128) -> Option<Number> {
+        (value.unsigned_abs() < TOO_LONG).then_some(Number { coefficient: value, exponent: 0 })
     }
 
     /// The whole number of up to 34 digits that this equals, without its decimal point, if there is one.
@@ -153,23 +171,29 @@ impl Number {
 
     /// Order by value: `1.0` and `1` are equal.
     pub(crate) fn compare(self, other: Number) -> Ordering {
-        if self.exponent == other.exponent || self.sign() != other.sign() || self.is_zero() {
-            return if self.exponent == other.exponent {
-                self.coefficient.cmp(&other.coefficient)
-            } else {
-                self.sign().cmp(&other.sign())
-            };
+        if self.exponent == other.exponent {
+            return self.coefficient.cmp(&other.coefficient);
         }
-        let by_magnitude = match self.leading().cmp(&other.leading()) {
-            // The leading digits stand at one place, so the two are at most 33 digits apart and the scaling is exact.
-            Ordering::Equal => {
-                let exponent = self.exponent.min(other.exponent);
-                let (one, two) = (self.abs().scaled_to(exponent), other.abs().scaled_to(exponent));
-                one.map(|one| one.coefficient).cmp(&two.map(|two| two.coefficient))
-            }
-            unequal => unequal,
-        };
-        if self.coefficient < 0 { by_magnitude.reverse() } else { by_magnitude }
+        if self.exponent < other.exponent {
+            return other.compare(self).reverse();
+        }
+        let scaled = self.times_power(self.exponent.abs_diff(other.exponent));
+        if let Some(scaled) = scaled {
+            return scaled.cmp(&other.coefficient);
+        }
+        // What does not fit is further from zero than any number of 34 digits; zero fits always.
+        if self.coefficient < 0 { Ordering::Less } else { Ordering::Greater }
+    }
+
+    /// The coefficient times a power of ten, if it fits.
+    fn times_power(self, power: u32) -> Option<i128> {
+        match POWERS.get(power as usize) {
+            _ if self.coefficient == 0 => Some(0),
+            // A small coefficient times a small power needs no look at overflow.
+            Some(factor) if power <= 18 && i64::try_from(self.coefficient).is_ok() => Some(self.coefficient * factor),
+            Some(factor) => self.coefficient.checked_mul(*factor),
+            None => None,
+        }
     }
 
     /// The power of ten of the leading digit.
@@ -184,11 +208,9 @@ impl Number {
             return Some(Number { coefficient, exponent });
         }
         if self.exponent >= exponent {
-            let power = u32::try_from(self.exponent - exponent).ok().filter(|power| *power <= DIGITS)?;
-            coefficient = coefficient.checked_mul(10_i128.pow(power))?;
+            coefficient = self.times_power(self.exponent.abs_diff(exponent))?;
         } else {
-            let power = u32::try_from(exponent - self.exponent).ok().filter(|power| *power <= DIGITS)?;
-            let divisor = 10_i128.pow(power);
+            let divisor = *POWERS.get(exponent.abs_diff(self.exponent) as usize)?;
             if coefficient % divisor != 0 {
                 return None;
             }
@@ -240,6 +262,27 @@ fn digits(magnitude: u128) -> i32 {
     }
 }
 
+/// Reads a number of up to 19 digits without an exponent, as nearly all are; `None` for any other text.
+fn read_short(text: &[u8]) -> Option<Number> {
+    if text.len() > 19 {
+        return None;
+    }
+    let (mut coefficient, mut point) = (0_u64, None);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => coefficient = coefficient * 10 + u64::from(byte - b'0'),
+            b'.' if at > 0 && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let exponent = match point {
+        None if (1..=19).contains(&text.len()) => 0,
+        Some(point) if point + 1 < text.len() => i32::try_from(point + 1).ok()? - i32::try_from(text.len()).ok()?,
+        _ => return None,
+    };
+    Some(Number { coefficient: coefficient.into(), exponent })
+}
+
 /// Reads `e5`, `E-5` and so on; one of more digits than matter is as far from zero as can be told.
 fn read_exponent(text: &[u8], spelling: Spelling) -> Option<i32> {
     let [b'e' | b'E', text @ ..] = text else { return None };
@@ -272,15 +315,6 @@ impl Digits {
     /// Takes digits off the front of the text and says how many there were.
     fn take(&mut self, text: &[u8]) -> usize {
         let mut length = 0;
-        // Most numbers are short, and 64 bits are quicker than 128.
-        if self.kept == 0 {
-            let mut kept = 0_u64;
-            while let Some(digit @ b'0'..=b'9') = text.get(length).filter(|_| length < 19) {
-                kept = kept * 10 + u64::from(digit - b'0');
-                length += 1;
-            }
-            self.kept = kept.into();
-        }
         while let Some(digit @ b'0'..=b'9') = text.get(length) {
             self.push(digit - b'0');
             length += 1;
@@ -319,9 +353,22 @@ mod tests {
 
     #[test]
     fn numbers_print_as_they_were_written() {
-        for text in
-            ["0", "-5", "10.0", "2.50", "0.001", "-0.000001", "1E-7", "1E+2", "1.50E+10", "1.2E-9", "100000000000000"]
-        {
+        for text in [
+            "0",
+            "-5",
+            "9999999999999999999",
+            "99999999999999999999",
+            "999999999.999999999",
+            "10.0",
+            "2.50",
+            "0.001",
+            "-0.000001",
+            "1E-7",
+            "1E+2",
+            "1.50E+10",
+            "1.2E-9",
+            "100000000000000",
+        ] {
             assert_eq!(number(text).to_string(), text);
         }
         assert_eq!(number("1e2").to_string(), "1E+2");
@@ -372,7 +419,7 @@ mod tests {
         for (value, text) in [
             (3.0, "3.0"),
             (0.0, "0.0"),
-            (1.570_796_326_794_896_6, "1.5707963267948966"),
+            (std::f64::consts::FRAC_PI_2, "1.5707963267948966"),
             (100.0, "100.0"),
             (1e10, "1.0E+10"),
             (1.5e-9, "1.5E-9"),

@@ -4,6 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::json::Document;
+use crate::value::Value;
+
 /// What a statement makes of a message.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -26,9 +29,18 @@ pub struct Selected {
     pub variables: Variables,
 }
 
+impl Selected {
+    /// Whether the payload is JSON, which is found out by reading it.
+    pub fn is_json(&self) -> bool {
+        Document::read(&self.payload, false).is_some()
+    }
+}
+
 /// The variables that `SET` gave values.
 #[derive(Clone, Debug, Default)]
-pub struct Variables {}
+pub struct Variables {
+    pub(crate) values: Vec<(Box<str>, Value<'static>)>,
+}
 
 /// Why an evaluation was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,14 +61,12 @@ pub enum Call {
         /// The ARN of the role that may.
         role: String,
     },
-    /// `get_secret`: the reply is the secret as a JSON string (base64 for a binary one), or the member that was asked for.
+    /// `get_secret`: the reply is the secret as it is stored, text or bytes. Taking a key out of it is the language's.
     Secret {
         /// The secret's name or ARN.
         id: String,
         /// Which of the secret's two forms.
         kind: SecretKind,
-        /// The member of a secret that is a JSON object.
-        key: Option<String>,
         /// The ARN of the role that may.
         role: String,
     },

@@ -16,13 +16,9 @@ impl Number {
         }
         let (high, low) = if self.exponent > other.exponent { (self, other) } else { (other, self) };
         let distance = high.exponent - low.exponent;
-        if let Some(power) = u32::try_from(distance).ok().and_then(|distance| 10_i128.checked_pow(distance))
-            && let Some(sum) = high.coefficient.checked_mul(power).and_then(|high| high.checked_add(low.coefficient))
-        {
+        let scaled = high.times_power(distance.unsigned_abs());
+        if let Some(sum) = scaled.and_then(|high| high.checked_add(low.coefficient)) {
             return rounded(sum, low.exponent);
-        }
-        if high.is_zero() {
-            return Some(low);
         }
         if distance > FAR {
             // unconfirmed: what is lost is less than half of the last digit unless a tie is broken by it.
@@ -33,9 +29,9 @@ impl Number {
         let negative = high.coefficient < 0;
         let low_magnitude = low.coefficient.unsigned_abs();
         if negative == (low.coefficient < 0) {
-            wide.add(low_magnitude)
+            wide.add(low_magnitude);
         } else {
-            wide.subtract(low_magnitude)
+            wide.subtract(low_magnitude);
         }
         wide.rounded(negative, low.exponent)
     }
@@ -48,12 +44,11 @@ impl Number {
     /// The product, or `None` if it is too large.
     pub(crate) fn multiply(self, other: Number) -> Option<Number> {
         let exponent = self.exponent + other.exponent;
-        match self.coefficient.checked_mul(other.coefficient) {
-            Some(product) => rounded(product, exponent),
-            None => {
-                let wide = Wide::product(self.coefficient.unsigned_abs(), other.coefficient.unsigned_abs());
-                wide.rounded((self.coefficient < 0) != (other.coefficient < 0), exponent)
-            }
+        if let Some(product) = self.coefficient.checked_mul(other.coefficient) {
+            rounded(product, exponent)
+        } else {
+            let wide = Wide::product(self.coefficient.unsigned_abs(), other.coefficient.unsigned_abs());
+            wide.rounded((self.coefficient < 0) != (other.coefficient < 0), exponent)
         }
     }
 

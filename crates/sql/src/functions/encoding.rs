@@ -1,0 +1,81 @@
+//! Hashes, base64 and protobuf. Protobuf's descriptor sets are asked of the world; everything else is a function of the
+//! message.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use md2::Md2;
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+
+use super::Arguments;
+use crate::evaluate::{Evaluated, Stop};
+use crate::value::{Value, encode as base64};
+
+/// A hash of the string in lower hexadecimal.
+fn hash<'d, H: Digest>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
+    let text = arguments.text(0)?;
+    let digest = H::digest(text.as_bytes());
+    let mut hex = String::with_capacity(digest.len() * 2);
+    for byte in digest {
+        hex.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+    }
+    Ok(Value::text(hex))
+}
+
+macro_rules! hashes {
+    ($($name:ident: $hash:ty;)*) => {$(
+        pub(super) fn $name<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
+            hash::<$hash>(arguments)
+        }
+    )*};
+}
+
+hashes! {
+    md2: Md2;
+    md5: Md5;
+    sha1: Sha1;
+    sha224: Sha224;
+    sha256: Sha256;
+    sha384: Sha384;
+    sha512: Sha512;
+}
+
+/// `encode(*, 'base64')` takes the payload as it came; any other argument is made a string first.
+pub(super) fn encode<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
+    if arguments.text(1)? != "base64" {
+        return Err(Stop::Undefined);
+    }
+    let encoded = if arguments.is_payload(0) {
+        base64(arguments.evaluation.message.payload)
+    } else {
+        base64(arguments.text(0)?.as_bytes())
+    };
+    // The payload may be of the greatest length, and base64 makes it longer by a third.
+    arguments.evaluation.charge_text(encoded.len())?;
+    Ok(Value::text(encoded))
+}
+
+/// Base64 into the value of the JSON that it says, or a string, or Null if it says neither; or protobuf.
+pub(super) fn decode<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
+    match &*arguments.text(1)? {
+        "base64" if arguments.count() == 2 => {}
+        _ => return Err(Stop::Undefined),
+    }
+    let Some(bytes) = decoded(arguments)? else { return Ok(Value::Null) };
+    if let Some(value) = Value::read(&bytes) {
+        return Ok(value);
+    }
+    Ok(String::from_utf8(bytes).map_or(Value::Null, Value::text))
+}
+
+/// What the first argument says in base64, if it does.
+fn decoded(arguments: &mut Arguments<'_, '_, '_>) -> Result<Option<Vec<u8>>, Stop> {
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let base64 = GeneralPurpose::new(&STANDARD, lenient);
+    if arguments.is_payload(0) {
+        return Ok(base64.decode(arguments.evaluation.message.payload).ok());
+    }
+    Ok(base64.decode(&*arguments.text(0)?).ok())
+}
