@@ -15,8 +15,12 @@ mod outcome;
 mod parse;
 mod pattern;
 mod print;
+#[allow(dead_code, reason = "the function that uses it comes next")]
+mod proto;
 mod statement;
 mod template;
+#[allow(dead_code, reason = "the functions that use it come next")]
+mod time;
 mod trace;
 mod value;
 mod version;
