@@ -14,6 +14,7 @@ pub mod query;
 mod refusal;
 mod reply;
 mod route;
+pub mod s3;
 pub mod sign;
 mod validate;
 
