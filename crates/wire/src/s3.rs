@@ -4,6 +4,7 @@
 
 pub mod checksum;
 pub mod chunked;
+pub mod claim;
 mod routes;
 mod xml;
 
