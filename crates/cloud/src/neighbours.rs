@@ -2,4 +2,5 @@
 //! does everywhere. Knows no noun of AWS IoT.
 
 pub(crate) mod logs;
+pub mod objects;
 pub(crate) mod sts;

@@ -192,6 +192,12 @@ impl Lab {
         self.house.call(&caller, model, input, self.now(), self.entropy())
     }
 
+    /// What is asked for an object, by the holder of an access key, and what is answered.
+    pub(crate) fn objects<A>(&self, ask: impl FnOnce(&House, &Caller, i64, u128) -> A) -> A {
+        let caller = Caller { scope: self.scope.clone(), identity: Identity::Key("key".to_owned()) };
+        ask(&self.house, &caller, self.now(), self.entropy())
+    }
+
     /// Begins a `SendDirectMessage` that waits for its client: whether the client has confirmed it.
     pub(crate) fn send_confirmed(&self, input: Value) -> Arc<AtomicBool> {
         let mut models = wire::SERVICES.iter().flat_map(|service| service.operations.iter());

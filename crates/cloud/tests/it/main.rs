@@ -17,6 +17,7 @@ mod house;
 mod lifecycle;
 mod logs;
 mod messages;
+mod objects;
 mod policies;
 mod principals;
 mod quotas;

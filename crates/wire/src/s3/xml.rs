@@ -136,10 +136,13 @@ impl Xml {
 
     /// An element with text in it.
     pub fn text(&mut self, name: &str, text: impl Display) {
-        self.element(name, |xml| {
-            // Writing to a string does not fail.
-            let _ = write!(Escaping(&mut xml.0), "{text}");
-        });
+        self.element(name, |xml| xml.say(text));
+    }
+
+    /// Text in the element that is being written.
+    pub fn say(&mut self, text: impl Display) {
+        // Writing to a string does not fail.
+        let _ = write!(Escaping(&mut self.0), "{text}");
     }
 
     /// An element with text in it, if there is any.

@@ -1,0 +1,480 @@
+//! Objects: buckets and what lies in them, as S3 has them. Here is what operations do with the store; the bytes of an object lie
+//! in it too while they are few, and in files beside it when they are many. How files are written, read and removed, and how
+//! bodies come in and go out, is unknown here: names of files come in with a request and go out with a reply.
+//!
+//! Buckets belong to an account, so everything is kept in one scope of it; the region of a bucket is a fact about it.
+
+mod buckets;
+mod conditions;
+mod contents;
+mod deleting;
+mod listing;
+mod multipart;
+mod tags;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use store::{Fault, Key, Record, Table, json_record};
+use wire::Refusal;
+use wire::s3::checksum::{Algorithm, Measured};
+use wire::s3::{Call, Element, not_implemented, refused};
+
+use crate::caller::{Caller, Identity};
+use crate::house::{House, Job};
+use crate::operation::Answer;
+use crate::scope::{Read, Scope, Write};
+
+/// The region in whose scope the buckets of an account are kept.
+const GLOBAL: &str = "aws-global";
+
+/// Bytes of a content that is kept in the store; a longer one is a file.
+pub const SMALL: usize = 64 * 1024;
+
+/// By bucket.
+const BUCKETS: Table<Bucket> = Table::new("s3_buckets");
+/// By bucket and key.
+const OBJECTS: Table<Object> = Table::new("s3_objects");
+/// By the name that an object has for its content.
+const CONTENTS: Table<Content> = Table::new("s3_contents");
+/// By bucket, key and upload.
+const UPLOADS: Table<Upload> = Table::new("s3_uploads");
+/// By upload and part number, in five digits.
+const PARTS: Table<Part> = Table::new("s3_parts");
+/// By name: the files that contents are in, whoever's they are.
+const FILES: Table<()> = Table::new("s3_files");
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Bucket {
+    created: i64,
+    region: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<(String, String)>,
+}
+json_record!(Bucket, version 1);
+
+/// What goes with the bytes of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Facts {
+    /// Headers that come back as they were sent, names in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<(String, String)>,
+}
+
+/// A checksum as it is written, with its algorithm and kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sum {
+    algorithm: String,
+    kind: String,
+    value: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Object {
+    size: u64,
+    /// Without its quotes.
+    etag: String,
+    modified: i64,
+    content: String,
+    #[serde(flatten)]
+    facts: Facts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<Sum>,
+    /// The upload that it came of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upload: Option<String>,
+}
+json_record!(Object, version 1);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Upload {
+    started: i64,
+    #[serde(flatten)]
+    facts: Facts,
+    /// The checksum that every part must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    algorithm: Option<String>,
+    kind: String,
+}
+json_record!(Upload, version 1);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Part {
+    size: u64,
+    md5: [u8; 16],
+    modified: i64,
+    algorithm: String,
+    checksum: Vec<u8>,
+    file: String,
+}
+json_record!(Part, version 1);
+
+/// Where the bytes of an object are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    Small(Vec<u8>),
+    Files(Vec<File>),
+}
+
+/// A file that holds bytes of an object, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct File {
+    name: String,
+    size: u64,
+}
+
+const IN_STORE: u8 = 0;
+const IN_FILES: u8 = 1;
+
+impl Record for Content {
+    const VERSION: u8 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        match self {
+            Self::Small(bytes) => {
+                out.push(IN_STORE);
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
+            Self::Files(files) => {
+                out.push(IN_FILES);
+                store::json::write(files, out)
+            }
+        }
+    }
+
+    fn decode(version: u8, bytes: &[u8]) -> Result<Self, Fault> {
+        match bytes.split_first() {
+            Some((&IN_STORE, bytes)) => Ok(Self::Small(bytes.to_vec())),
+            Some((&IN_FILES, files)) => store::json::read(version, files).map(Self::Files),
+            _ => Err(Fault::new("a content that is nowhere")),
+        }
+    }
+}
+
+/// What an operation takes beside its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing: a body is passed over.
+    Nothing,
+    /// A document.
+    Document,
+    /// The bytes of an object.
+    Content,
+    /// Another object.
+    Source,
+}
+
+/// What is known before a body is received.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The checksum to make where the request names none.
+    pub usual: Algorithm,
+    /// What is to be copied.
+    pub source: Option<Source>,
+}
+
+/// An object that is to be copied.
+#[derive(Clone, Debug)]
+pub struct Source {
+    object: Object,
+    /// Its bytes.
+    pub pieces: Vec<Piece>,
+}
+
+/// Bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Here they are.
+    Bytes(Bytes),
+    /// A stretch of a file.
+    File(String, Range<u64>),
+}
+
+/// A body that has been received.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Where it is.
+    pub kept: Kept,
+    /// What it is.
+    pub measured: Measured,
+}
+
+/// Where a body that has been received is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// In memory; no longer than [`SMALL`].
+    Bytes(Bytes),
+    /// On disk, in the file of this name.
+    File(String),
+}
+
+/// A request with all that came with it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its head.
+    pub call: Call,
+    /// The document, where the operation takes one and there was one.
+    pub document: Option<Element>,
+    /// The body, where the operation takes one.
+    pub received: Option<Received>,
+    /// The object to copy.
+    pub source: Option<Source>,
+    /// The region that was called.
+    pub region: String,
+    account: String,
+}
+
+/// What goes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers that are the answer's own.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// The body.
+    pub body: Body,
+    /// Files that hold nothing of anybody's any more.
+    pub freed: Vec<String>,
+}
+
+/// The body of a reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// None.
+    #[default]
+    Nothing,
+    /// XML.
+    Document(String),
+    /// Bytes of an object, and how many.
+    Pieces(Vec<Piece>, u64),
+}
+
+impl Reply {
+    fn empty(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    fn document(document: String) -> Self {
+        Self { status: 200, body: Body::Document(document), ..Self::default() }
+    }
+
+    fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    fn freeing(self, freed: Vec<String>) -> Self {
+        Self { freed, ..self }
+    }
+}
+
+/// What became of a request.
+pub enum Planned {
+    /// It is answered.
+    Done(Result<Reply, Refusal>),
+    /// It must be written: bring the job to the desk, and take the reply once that is done.
+    Desk(Job, Slot),
+}
+
+/// Where the reply of a job will be.
+#[derive(Clone, Default)]
+pub struct Slot(Arc<Mutex<Option<Reply>>>);
+
+impl Slot {
+    fn put(&self, reply: Reply) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
+    }
+
+    /// The reply, once the job was answered without a refusal.
+    pub fn take(&self) -> Result<Reply, Refusal> {
+        let reply = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        reply.ok_or_else(|| Refusal::internal_failure("The write was not carried out."))
+    }
+}
+
+/// How an operation is answered.
+#[derive(Clone, Copy)]
+enum Run {
+    Read(fn(Read, &Request) -> Answer<Reply>),
+    Write(fn(&mut Write, &Request) -> Answer<Reply>),
+}
+
+struct Op {
+    operation: &'static str,
+    takes: Takes,
+    run: Run,
+}
+
+const fn read(operation: &'static str, run: fn(Read, &Request) -> Answer<Reply>) -> Op {
+    Op { operation, takes: Takes::Nothing, run: Run::Read(run) }
+}
+
+const fn write(operation: &'static str, takes: Takes, run: fn(&mut Write, &Request) -> Answer<Reply>) -> Op {
+    Op { operation, takes, run: Run::Write(run) }
+}
+
+/// What is not here answers 501 by name.
+const OPS: &[Op] = &[
+    write("AbortMultipartUpload", Takes::Nothing, multipart::abort_multipart_upload),
+    write("CompleteMultipartUpload", Takes::Document, multipart::complete_multipart_upload),
+    write("CopyObject", Takes::Source, contents::copy_object),
+    write("CreateBucket", Takes::Document, buckets::create_bucket),
+    write("CreateMultipartUpload", Takes::Nothing, multipart::create_multipart_upload),
+    write("DeleteBucket", Takes::Nothing, buckets::delete_bucket),
+    write("DeleteBucketTagging", Takes::Nothing, tags::delete_bucket_tagging),
+    write("DeleteObject", Takes::Nothing, deleting::delete_object),
+    write("DeleteObjectTagging", Takes::Nothing, tags::delete_object_tagging),
+    write("DeleteObjects", Takes::Document, deleting::delete_objects),
+    read("GetBucketLocation", buckets::get_bucket_location),
+    read("GetBucketTagging", tags::get_bucket_tagging),
+    read("GetBucketVersioning", buckets::get_bucket_versioning),
+    read("GetObject", contents::get_object),
+    read("GetObjectTagging", tags::get_object_tagging),
+    read("HeadBucket", buckets::head_bucket),
+    read("HeadObject", contents::head_object),
+    read("ListBuckets", buckets::list_buckets),
+    read("ListMultipartUploads", multipart::list_multipart_uploads),
+    read("ListObjects", listing::list_objects),
+    read("ListObjectsV2", listing::list_objects_v2),
+    read("ListParts", multipart::list_parts),
+    write("PutBucketTagging", Takes::Document, tags::put_bucket_tagging),
+    write("PutObject", Takes::Content, contents::put_object),
+    write("PutObjectTagging", Takes::Document, tags::put_object_tagging),
+    write("UploadPart", Takes::Content, multipart::upload_part),
+    write("UploadPartCopy", Takes::Source, multipart::upload_part_copy),
+];
+
+fn find(operation: &str) -> Result<&'static Op, Refusal> {
+    OPS.iter().find(|op| op.operation == operation).ok_or_else(|| not_implemented(operation))
+}
+
+/// What an operation takes; asked before a body is received, so that the 501 comes first.
+pub fn takes(call: &Call) -> Result<Takes, Refusal> {
+    find(call.operation).map(|op| op.takes)
+}
+
+/// The operations that are built, by name.
+pub fn built() -> impl Iterator<Item = &'static str> {
+    OPS.iter().map(|op| op.operation)
+}
+
+impl Request {
+    /// A request of this caller's; whatever came with its head is put in afterwards.
+    pub fn new(caller: &Caller, call: Call) -> Self {
+        let Scope { account, region } = &caller.scope;
+        let (account, region) = (account.to_string(), region.to_string());
+        Self { call, document: None, received: None, source: None, region, account }
+    }
+
+    fn bucket(&self, db: Read) -> Answer<Bucket> {
+        bucket(db, &self.call.bucket)
+    }
+}
+
+impl House {
+    /// What must be known before the body of a request is received. It is refused here if it can only be refused.
+    pub fn prepare_object(&self, caller: &Caller, call: &Call, now: i64) -> Result<Prepared, Refusal> {
+        let scope = allowed(caller, call)?;
+        let cx = self.context(&scope, now, 0);
+        let view = self.store.read();
+        let prepared = contents::prepare(Read::new(&view, &cx), call);
+        prepared.map_err(|failure| self.refusal(&scope, now, failure))
+    }
+
+    /// Answers a request, or says what must be written for its answer. `now` is in milliseconds.
+    pub fn plan_object(&self, caller: &Caller, request: Request, now: i64, entropy: u128) -> Planned {
+        let (scope, op) =
+            match allowed(caller, &request.call).and_then(|scope| Ok((scope, find(request.call.operation)?))) {
+                Ok(found) => found,
+                Err(refusal) => return Planned::Done(Err(refusal)),
+            };
+        let cx = self.context(&scope, now, entropy);
+        match op.run {
+            Run::Read(run) => {
+                let answer = run(Read::new(&self.store.read(), &cx), &request);
+                Planned::Done(answer.map_err(|failure| self.refusal(&scope, now, failure)))
+            }
+            Run::Write(run) => {
+                let slot = Slot::default();
+                let filled = slot.clone();
+                let job = Job::new(cx, move |db| run(db, &request).map(|reply| filled.put(reply)));
+                Planned::Desk(job, slot)
+            }
+        }
+    }
+
+    /// Whether an object has bytes in the file of this name.
+    pub fn keeps_file(&self, name: &str) -> Result<bool, Fault> {
+        self.store.read().contains(&FILES, &Key::of([name]))
+    }
+}
+
+/// The scope of the caller's buckets, if there are any for it and it said so rightly. A device has none.
+fn allowed(caller: &Caller, call: &Call) -> Result<Scope, Refusal> {
+    let Identity::Key(_) = &caller.identity else {
+        return Err(refused("AccessDenied", "A device certificate opens no bucket; sign with an access key."));
+    };
+    let account = &*caller.scope.account;
+    let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"].map(|name| call.header(name));
+    if expected.into_iter().flatten().any(|owner| owner != account) {
+        return Err(refused("AccessDenied", "Access Denied"));
+    }
+    Ok(Scope::new(account, GLOBAL))
+}
+
+fn bucket(db: Read, name: &str) -> Answer<Bucket> {
+    let found = db.get(&BUCKETS, [name])?;
+    let none = || refused("NoSuchBucket", "The specified bucket does not exist").with("BucketName", name);
+    found.ok_or_else(|| none().into())
+}
+
+/// The object of this key in this bucket, which both must be there.
+fn object(db: Read, bucket: &str, key: &str) -> Answer<Object> {
+    if let Some(found) = db.get(&OBJECTS, [bucket, key])? {
+        return Ok(found);
+    }
+    self::bucket(db, bucket)?;
+    Err(refused("NoSuchKey", "The specified key does not exist.").with("Key", key).into())
+}
+
+/// Nothing has versions here, so there is one to ask for: none, which is called `null`.
+fn check_version(version: Option<&str>) -> Result<(), Refusal> {
+    match version {
+        None | Some("null" | "") => Ok(()),
+        Some(_) => Err(refused("NoSuchVersion", "The specified version does not exist.")),
+    }
+}
+
+/// Puts a content into the store.
+fn keep(db: &mut Write, content: &Content) -> Result<String, Fault> {
+    let name = db.uuid();
+    db.put(&CONTENTS, [name.as_str()], content)?;
+    if let Content::Files(files) = content {
+        for file in files {
+            db.put_global(&FILES, &Key::of([file.name.as_str()]), &())?;
+        }
+    }
+    Ok(name)
+}
+
+/// Takes the content of an object out of the store; the names of its files come back.
+fn free(db: &mut Write, object: &Object) -> Result<Vec<String>, Fault> {
+    let content = db.view().get(&CONTENTS, [object.content.as_str()])?;
+    db.delete(&CONTENTS, [object.content.as_str()])?;
+    let files = match content {
+        Some(Content::Files(files)) => files,
+        Some(Content::Small(_)) | None => Vec::new(),
+    };
+    files.into_iter().map(|file| free_file(db, file.name)).collect()
+}
+
+fn free_file(db: &mut Write, name: String) -> Result<String, Fault> {
+    db.delete_global(&FILES, &Key::of([name.as_str()]))?;
+    Ok(name)
+}

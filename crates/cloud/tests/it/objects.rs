@@ -1,0 +1,478 @@
+//! Buckets and objects: what is put comes back, listings are in order and whole however they are cut, and files are given back
+//! as soon as nothing lies in them. Bytes that a file would hold are told to the house and never seen by it.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use cloud::neighbours::objects::{Body, Kept, Piece, Planned, Received, Reply, Request, SMALL, Takes, takes};
+use proptest::prelude::*;
+use wire::Refusal;
+use wire::s3::checksum::{Algorithm, Measured, hex};
+use wire::s3::claim::Claim;
+use wire::s3::{Call, Element, Head};
+
+use crate::house::{DAWN, Lab};
+
+const SECOND: i64 = 1000;
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// A request as the door makes it: what does not fit into the store is said to be in a file of the name that is given.
+fn ask(
+    lab: &Lab,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    file: &str,
+) -> Result<Reply, Refusal> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let call = Call::read(&Head { method, path, query, headers: &headers })?;
+    let taken = takes(&call)?;
+    let planned = lab.objects(|house, caller, now, entropy| {
+        let mut request = Request::new(caller, call.clone());
+        let mut body = Bytes::copy_from_slice(body);
+        if matches!(taken, Takes::Content | Takes::Source) {
+            let prepared = house.prepare_object(caller, &call, now)?;
+            if let Some(source) = prepared.source {
+                body = source.pieces.iter().flat_map(bytes).collect();
+                request.source = Some(source);
+            }
+            let mut measure = Claim::of(&call)?.measure(prepared.usual);
+            measure.update(&body);
+            let fits = body.len() <= SMALL && call.parameter("uploadId").is_none();
+            let kept = if fits { Kept::Bytes(body) } else { Kept::File(file.to_owned()) };
+            request.received = Some(Received { kept, measured: measure.finish() });
+        } else if taken == Takes::Document && !body.is_empty() {
+            request.document = Some(Element::read(&body)?);
+        }
+        Ok(house.plan_object(caller, request, now, entropy))
+    })?;
+    match planned {
+        Planned::Done(answer) => answer,
+        Planned::Desk(job, slot) => {
+            let (tell, told) = std::sync::mpsc::channel();
+            lab.commit([job.then(move |answer| tell.send(answer).unwrap())]).unwrap();
+            told.recv().unwrap().and_then(|_| slot.take())
+        }
+    }
+}
+
+/// The bytes of a piece; those of a file are as many zeros.
+fn bytes(piece: &Piece) -> Vec<u8> {
+    match piece {
+        Piece::Bytes(bytes) => bytes.to_vec(),
+        Piece::File(_, range) => vec![0; usize::try_from(range.end - range.start).unwrap()],
+    }
+}
+
+#[track_caller]
+fn ok(lab: &Lab, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    ask(lab, method, target, headers, body, "file").unwrap_or_else(|no| panic!("{method} {target}: {no}"))
+}
+
+#[track_caller]
+fn no(lab: &Lab, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> (&'static str, u16) {
+    let refusal = ask(lab, method, target, headers, body, "file").unwrap_err();
+    (refusal.error(), refusal.status(None))
+}
+
+#[track_caller]
+fn document(reply: &Reply) -> Element {
+    let Body::Document(text) = &reply.body else { panic!("no document: {reply:?}") };
+    Element::read(text.as_bytes()).unwrap()
+}
+
+#[track_caller]
+fn content(reply: &Reply) -> Vec<u8> {
+    let Body::Pieces(pieces, _) = &reply.body else { panic!("no content: {reply:?}") };
+    pieces.iter().flat_map(bytes).collect()
+}
+
+fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
+    reply.headers.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())
+}
+
+fn with_bucket() -> Lab {
+    let lab = Lab::new();
+    ok(&lab, "PUT", "/bucket", &[], b"");
+    lab
+}
+
+fn texts(element: &Element, of: &str, name: &str) -> Vec<String> {
+    element.all(of).filter_map(|child| child.text_of(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_put_comes_back_with_all_that_was_said_of_it() {
+    let lab = with_bucket();
+    let headers = [
+        ("content-type", "text/plain"),
+        ("content-encoding", "aws-chunked,gzip"),
+        ("x-amz-meta-room", "attic"),
+        ("x-amz-tagging", "a=b%20c&d="),
+        ("cache-control", "no-store"),
+    ];
+    let put = ok(&lab, "PUT", "/bucket/a/b", &headers, b"123456789");
+    assert_eq!(header(&put, "etag"), Some("\"25f9e794323b453885f5181f1b624d0b\""));
+    assert_eq!(header(&put, "x-amz-checksum-crc64nvme"), Some("rosUhgp5mIg="));
+    let got = ok(&lab, "GET", "/bucket/a/b?response-cache-control=max-age", &[], b"");
+    assert_eq!((got.status, content(&got)), (200, b"123456789".to_vec()));
+    for (name, value) in [
+        ("content-type", "text/plain"),
+        ("content-encoding", "gzip"),
+        ("cache-control", "max-age"),
+        ("x-amz-meta-room", "attic"),
+        ("x-amz-tagging-count", "2"),
+        ("content-length", "9"),
+        ("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT"),
+    ] {
+        assert_eq!(header(&got, name), Some(value), "{name}");
+    }
+    assert_eq!(header(&got, "x-amz-checksum-crc64nvme"), None);
+    let head = ok(&lab, "HEAD", "/bucket/a/b", &[("x-amz-checksum-mode", "ENABLED")], b"");
+    assert_eq!((header(&head, "x-amz-checksum-type"), &head.body), (Some("FULL_OBJECT"), &Body::Nothing));
+    assert_eq!(no(&lab, "GET", "/bucket/none", &[], b""), ("NoSuchKey", 404));
+    assert_eq!(no(&lab, "GET", "/none/a", &[], b""), ("NoSuchBucket", 404));
+    assert_eq!(no(&lab, "PUT", "/none/a", &[], b""), ("NoSuchBucket", 404));
+}
+
+#[test]
+fn a_range_or_a_condition_decides_what_comes_back() {
+    let lab = with_bucket();
+    let put = ok(&lab, "PUT", "/bucket/k", &[], b"0123456789");
+    let etag = header(&put, "etag").unwrap();
+    let part = ok(&lab, "GET", "/bucket/k", &[("range", "bytes=-3")], b"");
+    assert_eq!((part.status, content(&part)), (206, b"789".to_vec()));
+    assert_eq!(header(&part, "content-range"), Some("bytes 7-9/10"));
+    assert_eq!(no(&lab, "GET", "/bucket/k", &[("range", "bytes=10-")], b""), ("InvalidRange", 416));
+    let same = ok(&lab, "GET", "/bucket/k", &[("if-none-match", etag)], b"");
+    assert_eq!((same.status, same.body), (304, Body::Nothing));
+    assert_eq!(no(&lab, "GET", "/bucket/k", &[("if-match", "\"other\"")], b""), ("PreconditionFailed", 412));
+    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("if-none-match", "*")], b"x"), ("PreconditionFailed", 412));
+    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("if-match", "\"other\"")], b"x"), ("PreconditionFailed", 412));
+    assert_eq!(no(&lab, "PUT", "/bucket/new", &[("if-match", "\"other\"")], b"x"), ("NoSuchKey", 404));
+    ok(&lab, "PUT", "/bucket/new", &[("if-none-match", "*")], b"x");
+    ok(&lab, "PUT", "/bucket/k", &[("if-match", etag)], b"y");
+}
+
+#[test]
+fn a_file_is_given_back_when_nothing_lies_in_it_any_more() {
+    let lab = with_bucket();
+    let large = vec![0; SMALL + 1];
+    let put = |key: &str, body: &[u8], file: &str| ask(&lab, "PUT", key, &[], body, file).unwrap();
+    let kept = |file: &str| lab.objects(|house, _, _, _| house.keeps_file(file).unwrap());
+    assert!(put("/bucket/k", &large, "one").freed.is_empty() && kept("one"));
+    assert_eq!(content(&ok(&lab, "GET", "/bucket/k", &[], b"")), large);
+    assert_eq!(put("/bucket/k", &large, "two").freed, ["one"]);
+    assert!(!kept("one") && kept("two"));
+    assert_eq!(put("/bucket/k", b"small", "none").freed, ["two"]);
+    put("/bucket/k", &large, "three");
+    assert_eq!(ok(&lab, "DELETE", "/bucket/k", &[], b"").freed, ["three"]);
+    assert!(ok(&lab, "DELETE", "/bucket/k", &[], b"").freed.is_empty());
+    assert!(!kept("three"));
+    assert_eq!((lab.rows("s3_objects"), lab.rows("s3_contents"), lab.rows("s3_files")), (0, 0, 0));
+}
+
+#[test]
+fn a_bucket_is_made_once_and_goes_when_it_is_empty() {
+    let lab = with_bucket();
+    assert_eq!(ok(&lab, "PUT", "/bucket", &[], b"").status, 200);
+    let west = lab.elsewhere("000000000000", "eu-west-1");
+    let in_west =
+        b"<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>";
+    assert_eq!(no(&west, "PUT", "/west", &[], b""), ("IllegalLocationConstraintException", 400));
+    ok(&west, "PUT", "/west", &[], in_west);
+    assert_eq!(no(&west, "PUT", "/west", &[], in_west), ("BucketAlreadyOwnedByYou", 409));
+    assert_eq!(no(&lab, "PUT", "/Up", &[], b""), ("InvalidBucketName", 400));
+    // Buckets are the account's, wherever it calls from.
+    let listed = document(&ok(&lab, "GET", "/", &[], b""));
+    assert_eq!(texts(listed.first("Buckets").unwrap(), "Bucket", "Name"), ["bucket", "west"]);
+    let location = |name: &str| document(&ok(&lab, "GET", &format!("/{name}?location"), &[], b"")).text;
+    assert_eq!((location("bucket"), location("west")), (String::new(), "eu-west-1".to_owned()));
+    assert_eq!(header(&ok(&lab, "HEAD", "/west", &[], b""), "x-amz-bucket-region"), Some("eu-west-1"));
+    let other = lab.elsewhere("111111111111", "us-east-1");
+    assert_eq!(no(&other, "HEAD", "/west", &[], b""), ("NoSuchBucket", 404));
+    ok(&lab, "PUT", "/west/k", &[], b"");
+    assert_eq!(no(&lab, "DELETE", "/west", &[], b""), ("BucketNotEmpty", 409));
+    ok(&lab, "DELETE", "/west/k", &[], b"");
+    assert_eq!(ok(&lab, "DELETE", "/west", &[], b"").status, 204);
+    assert_eq!(no(&lab, "DELETE", "/west", &[], b""), ("NoSuchBucket", 404));
+    assert_eq!(
+        no(&lab, "HEAD", "/bucket", &[("x-amz-expected-bucket-owner", "111111111111")], b""),
+        ("AccessDenied", 403)
+    );
+}
+
+#[test]
+fn what_is_not_built_says_so_by_name() {
+    let lab = with_bucket();
+    for (method, target) in [("GET", "/bucket?acl"), ("PUT", "/bucket?versioning"), ("POST", "/bucket/k?restore")] {
+        assert_eq!(no(&lab, method, target, &[], b""), ("NotImplemented", 501), "{target}");
+    }
+    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-storage-class", "GLACIER")], b""), ("NotImplemented", 501));
+    assert_eq!(
+        no(&lab, "PUT", "/bucket/k", &[("x-amz-acl", "public-read")], b""),
+        ("AccessControlListNotSupported", 400)
+    );
+    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-acl", "anybody")], b""), ("InvalidArgument", 400));
+    ok(
+        &lab,
+        "PUT",
+        "/bucket/k",
+        &[("x-amz-acl", "bucket-owner-full-control"), ("x-amz-storage-class", "STANDARD")],
+        b"",
+    );
+    assert_eq!(no(&lab, "GET", "/bucket/k?versionId=3", &[], b""), ("NoSuchVersion", 404));
+}
+
+#[test]
+fn many_are_removed_at_once_and_what_was_not_there_counts() {
+    let lab = with_bucket();
+    for key in ["a", "b&c"] {
+        ok(&lab, "PUT", &format!("/bucket/{key}"), &[], b"");
+    }
+    let keys = b"<Delete><Object><Key>a</Key></Object><Object><Key>b&amp;c</Key></Object><Object><Key>d</Key></Object>\
+        <Object><Key>e</Key><VersionId>1</VersionId></Object></Delete>";
+    let result = document(&ok(&lab, "POST", "/bucket?delete", &[], keys));
+    assert_eq!(texts(&result, "Deleted", "Key"), ["a", "b&c", "d"]);
+    assert_eq!(texts(&result, "Error", "Code"), ["NoSuchVersion"]);
+    let quiet = b"<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object></Delete>";
+    assert!(document(&ok(&lab, "POST", "/bucket?delete", &[], quiet)).children.is_empty());
+    for malformed in [&b""[..], b"<Delete/>", b"<Other/>"] {
+        assert_eq!(no(&lab, "POST", "/bucket?delete", &[], malformed), ("MalformedXML", 400));
+    }
+}
+
+#[test]
+fn a_copy_has_the_headers_of_its_source_or_its_own() {
+    let lab = with_bucket();
+    let put = ok(&lab, "PUT", "/bucket/from", &[("content-type", "a/b"), ("x-amz-tagging", "t=1")], b"bytes");
+    let etag = header(&put, "etag").unwrap();
+    lab.pass(SECOND);
+    let source = ("x-amz-copy-source", "bucket/from");
+    let result = document(&ok(&lab, "PUT", "/bucket/to", &[source, ("x-amz-copy-source-if-match", etag)], b""));
+    assert_eq!(result.text_of("ETag"), Some(etag));
+    let got = ok(&lab, "GET", "/bucket/to", &[], b"");
+    assert_eq!(content(&got), b"bytes");
+    assert_eq!((header(&got, "content-type"), header(&got, "x-amz-tagging-count")), (Some("a/b"), Some("1")));
+    let anew = [source, ("x-amz-metadata-directive", "REPLACE"), ("content-type", "c/d")];
+    ok(&lab, "PUT", "/bucket/from", &anew, b"");
+    assert_eq!(header(&ok(&lab, "HEAD", "/bucket/from", &[], b""), "content-type"), Some("c/d"));
+    assert_eq!(no(&lab, "PUT", "/bucket/from", &[source], b""), ("InvalidRequest", 400));
+    assert_eq!(no(&lab, "PUT", "/bucket/to", &[("x-amz-copy-source", "bucket/none")], b""), ("NoSuchKey", 404));
+    let changed = [source, ("x-amz-copy-source-if-none-match", etag)];
+    assert_eq!(no(&lab, "PUT", "/bucket/to", &changed, b""), ("PreconditionFailed", 412));
+}
+
+#[test]
+fn tags_are_kept_by_their_rules() {
+    let lab = with_bucket();
+    ok(&lab, "PUT", "/bucket/k", &[], b"");
+    let tagging = |pairs: &[(&str, &str)]| {
+        let tags: Vec<_> = pairs.iter().map(|(k, v)| format!("<Tag><Key>{k}</Key><Value>{v}</Value></Tag>")).collect();
+        format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.concat()).into_bytes()
+    };
+    for target in ["/bucket?tagging", "/bucket/k?tagging"] {
+        ok(&lab, "PUT", target, &[], &tagging(&[("a", "1"), ("b", "")]));
+        let tags = document(&ok(&lab, "GET", target, &[], b""));
+        assert_eq!(texts(tags.first("TagSet").unwrap(), "Tag", "Key"), ["a", "b"]);
+        assert_eq!(no(&lab, "PUT", target, &[], &tagging(&[("a", "1"), ("a", "2")])), ("InvalidTag", 400));
+        assert_eq!(no(&lab, "PUT", target, &[], &tagging(&[("", "1")])), ("InvalidTag", 400));
+        assert_eq!(ok(&lab, "DELETE", target, &[], b"").status, 204);
+    }
+    assert_eq!(no(&lab, "GET", "/bucket?tagging", &[], b""), ("NoSuchTagSet", 404));
+    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-tagging", &"a=&".repeat(11))], b""), ("BadRequest", 400));
+}
+
+/// Begins an upload and says its id.
+fn begin(lab: &Lab, headers: &[(&str, &str)]) -> String {
+    let begun = document(&ok(lab, "POST", "/bucket/big?uploads", headers, b""));
+    begun.text_of("UploadId").unwrap().to_owned()
+}
+
+/// Uploads a part, and says its element of the list that completes the upload.
+fn upload(lab: &Lab, id: &str, number: usize, body: &[u8], headers: &[(&str, &str)]) -> String {
+    let target = format!("/bucket/big?partNumber={number}&uploadId={id}");
+    let reply = ask(lab, "PUT", &target, headers, body, &format!("{id}.{number}")).unwrap();
+    format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", header(&reply, "etag").unwrap())
+}
+
+fn complete(lab: &Lab, id: &str, parts: &[String]) -> Result<Element, &'static str> {
+    let list = format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.concat());
+    let reply = ask(lab, "POST", &format!("/bucket/big?uploadId={id}"), &[], list.as_bytes(), "");
+    reply.map(|reply| document(&reply)).map_err(|refusal| refusal.error())
+}
+
+#[test]
+fn an_object_is_made_of_its_parts_in_the_order_of_their_numbers() {
+    let lab = with_bucket();
+    let (first, last) = (vec![1; 5 * MEBIBYTE], b"the end".to_vec());
+    for (headers, kind) in [
+        (&[][..], "FULL_OBJECT"),
+        (&[("x-amz-checksum-algorithm", "CRC32")], "COMPOSITE"),
+        (&[("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", "FULL_OBJECT")], "FULL_OBJECT"),
+        (&[("x-amz-checksum-algorithm", "SHA256")], "COMPOSITE"),
+    ] {
+        let id = begin(&lab, headers);
+        let algorithm = headers.first().map_or(Algorithm::Crc64Nvme, |(_, name)| Algorithm::named(name).unwrap());
+        let later = upload(&lab, &id, 7, &last, &[]);
+        let earlier = upload(&lab, &id, 2, &first, &[]);
+        let result = complete(&lab, &id, &[earlier.clone(), later.clone()]).unwrap();
+        let md5s = [&first, &last].map(|part| Measured::of(Algorithm::Crc32, part).md5).concat();
+        let etag = format!("\"{}-2\"", hex(&Measured::of(Algorithm::Crc32, &md5s).md5));
+        assert_eq!(result.text_of("ETag"), Some(etag.as_str()));
+        let whole = Measured::of(algorithm, &[&first[..], &last].concat()).text();
+        let sums = [&first, &last].map(|part| algorithm.of(part)).concat();
+        let composite = format!("{}-2", Measured::of(algorithm, &sums).text());
+        let expected = if kind == "COMPOSITE" { composite } else { whole };
+        assert_eq!(
+            (result.text_of(algorithm.element()), result.text_of("ChecksumType")),
+            (Some(&*expected), Some(kind))
+        );
+        // Asked again, because the answer was lost, it is the same.
+        assert_eq!(complete(&lab, &id, &[earlier, later]), Ok(result));
+        let got = ok(&lab, "GET", "/bucket/big", &[("range", "bytes=5242878-5242882")], b"");
+        let Body::Pieces(pieces, 5) = &got.body else { panic!("{got:?}") };
+        let file = |number: usize, from: u64, to: u64| Piece::File(format!("{id}.{number}"), from..to);
+        assert_eq!(*pieces, [file(2, 5_242_878, 5_242_880), file(7, 0, 3)]);
+    }
+    assert_eq!((lab.rows("s3_parts"), lab.rows("s3_uploads"), lab.rows("s3_files")), (0, 0, 2));
+}
+
+#[test]
+fn an_upload_that_is_not_as_its_list_says_stays_as_it_is() {
+    let lab = with_bucket();
+    let id = begin(&lab, &[]);
+    let (one, two) = (upload(&lab, &id, 1, b"short", &[]), upload(&lab, &id, 2, b"last", &[]));
+    assert_eq!(complete(&lab, &id, &[two.clone(), one.clone()]), Err("InvalidPartOrder"));
+    assert_eq!(complete(&lab, &id, &[one.clone(), two.clone()]), Err("EntityTooSmall"));
+    assert_eq!(complete(&lab, &id, &[one.replace("<ETag>\"", "<ETag>\"0")]), Err("InvalidPart"));
+    assert_eq!(complete(&lab, &id, &[]), Err("MalformedXML"));
+    assert_eq!(complete(&lab, "none", std::slice::from_ref(&one)), Err("NoSuchUpload"));
+    let listed = document(&ok(&lab, "GET", &format!("/bucket/big?uploadId={id}&max-parts=1"), &[], b""));
+    assert_eq!(
+        (texts(&listed, "Part", "Size"), listed.text_of("NextPartNumberMarker")),
+        (vec!["5".to_owned()], Some("1"))
+    );
+    assert_eq!(no(&lab, "PUT", &format!("/bucket/big?partNumber=0&uploadId={id}"), &[], b""), ("InvalidArgument", 400));
+    // What was not chosen is given back with what was there before.
+    ask(&lab, "PUT", "/bucket/big", &[], &vec![0; SMALL + 1], "before").unwrap();
+    let list = format!("<CompleteMultipartUpload>{one}</CompleteMultipartUpload>");
+    let reply = ok(&lab, "POST", &format!("/bucket/big?uploadId={id}"), &[], list.as_bytes());
+    assert_eq!(reply.freed.into_iter().collect::<BTreeSet<_>>(), ["before".to_owned(), format!("{id}.2")].into());
+}
+
+#[test]
+fn an_upload_that_is_given_up_leaves_nothing() {
+    let lab = with_bucket();
+    let (id, other) = (begin(&lab, &[]), begin(&lab, &[("x-amz-checksum-algorithm", "SHA1")]));
+    upload(&lab, &id, 1, b"part", &[]);
+    upload(&lab, &other, 1, b"part", &[]);
+    let mismatch = format!("/bucket/big?partNumber=2&uploadId={other}");
+    let crc = ("x-amz-checksum-crc32", "AAAAAA==");
+    assert_eq!(no(&lab, "PUT", &mismatch, &[crc], b"part"), ("InvalidRequest", 400));
+    let listed = document(&ok(&lab, "GET", "/bucket?uploads", &[], b""));
+    assert_eq!(texts(&listed, "Upload", "UploadId").len(), 2);
+    let aborted = ok(&lab, "DELETE", &format!("/bucket/big?uploadId={id}"), &[], b"");
+    assert_eq!((aborted.status, aborted.freed), (204, vec![format!("{id}.1")]));
+    assert_eq!(no(&lab, "DELETE", &format!("/bucket/big?uploadId={id}"), &[], b""), ("NoSuchUpload", 404));
+    // One that was forgotten goes with its bucket.
+    assert_eq!(ok(&lab, "DELETE", "/bucket", &[], b"").freed, [format!("{other}.1")]);
+    assert_eq!((lab.rows("s3_parts"), lab.rows("s3_uploads"), lab.rows("s3_files")), (0, 0, 0));
+}
+
+#[test]
+fn a_part_may_be_a_stretch_of_another_object() {
+    let lab = with_bucket();
+    ok(&lab, "PUT", "/bucket/from", &[], b"0123456789");
+    let id = begin(&lab, &[]);
+    let target = format!("/bucket/big?partNumber=1&uploadId={id}");
+    let headers = [("x-amz-copy-source", "bucket/from"), ("x-amz-copy-source-range", "bytes=2-4")];
+    let part = document(&ok(&lab, "PUT", &target, &headers, b""));
+    let etag = format!("\"{}\"", hex(&Measured::of(Algorithm::Crc32, b"234").md5));
+    assert_eq!(part.text_of("ETag"), Some(etag.as_str()));
+    let no_range = [("x-amz-copy-source", "bucket/from"), ("x-amz-copy-source-range", "2-4")];
+    assert_eq!(no(&lab, "PUT", &target, &no_range, b""), ("InvalidArgument", 400));
+}
+
+#[test]
+fn a_listing_says_what_is_there_and_where_to_go_on() {
+    let lab = with_bucket();
+    for key in ["a", "b/1", "b/2", "b/", "c d", "e"] {
+        ok(&lab, "PUT", &format!("/bucket/{}", wire::s3::url_encoded(key)), &[], b"xy");
+    }
+    let page = document(&ok(&lab, "GET", "/bucket?list-type=2&delimiter=/&max-keys=3&encoding-type=url", &[], b""));
+    assert_eq!(texts(&page, "Contents", "Key"), ["a", "c%20d"]);
+    assert_eq!(texts(&page, "CommonPrefixes", "Prefix"), ["b/"]);
+    assert_eq!((page.text_of("KeyCount"), page.text_of("IsTruncated")), (Some("3"), Some("true")));
+    let first = page.first("Contents").unwrap();
+    assert_eq!(first.text_of("LastModified"), Some("2023-11-14T22:13:20.000Z"));
+    assert_eq!((first.text_of("Size"), first.text_of("Owner").is_some(), DAWN), (Some("2"), false, 1_700_000_000_000));
+    let page = document(&ok(&lab, "GET", "/bucket?prefix=b/&max-keys=2", &[], b""));
+    assert_eq!(texts(&page, "Contents", "Key"), ["b/", "b/1"]);
+    assert_eq!(page.text_of("NextMarker"), None);
+    let page = document(&ok(&lab, "GET", "/bucket?prefix=b/&marker=b/&delimiter=/", &[], b""));
+    assert_eq!(texts(&page, "Contents", "Key"), ["b/1", "b/2"]);
+    let page = document(&ok(&lab, "GET", "/bucket?list-type=2&start-after=b/1&max-keys=0", &[], b""));
+    assert_eq!((page.text_of("IsTruncated"), page.all("Contents").count()), (Some("false"), 0));
+    for query in ["max-keys=-1", "max-keys=x", "list-type=2&continuation-token=!", "encoding-type=x"] {
+        assert_eq!(no(&lab, "GET", &format!("/bucket?{query}"), &[], b""), ("InvalidArgument", 400), "{query}");
+    }
+    assert_eq!(lab.faults(), 0);
+}
+
+/// All that a listing shows, page by page, in either version: keys, and what keys are summed up as.
+fn pages(lab: &Lab, version: u8, prefix: &str, delimiter: &str, limit: usize) -> (Vec<String>, Vec<String>) {
+    let (mut keys, mut sums, mut go_on) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let asked =
+            format!("/bucket?list-type={version}&prefix={prefix}&delimiter={delimiter}&max-keys={limit}{go_on}");
+        let page = document(&ok(lab, "GET", &asked, &[], b""));
+        let (some, more) = (texts(&page, "Contents", "Key"), texts(&page, "CommonPrefixes", "Prefix"));
+        assert!(some.len() + more.len() <= limit);
+        if page.text_of("IsTruncated") == Some("false") {
+            keys.extend(some);
+            sums.extend(more);
+            return (keys, sums);
+        }
+        assert_eq!(some.len() + more.len(), limit);
+        go_on = match page.text_of("NextContinuationToken").filter(|_| version == 2) {
+            Some(token) => format!("&continuation-token={token}"),
+            None => format!("&marker={}", page.text_of("NextMarker").or(some.last().map(String::as_str)).unwrap()),
+        };
+        keys.extend(some);
+        sums.extend(more);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_listing_is_whole_and_in_order_however_it_is_cut(
+        keys in proptest::collection::btree_set("[ab/\u{e9}]{1,5}", 0..40),
+        prefix in "[ab/]{0,2}",
+        delimiter in prop_oneof![Just(String::new()), Just("/".to_owned()), Just("ab".to_owned())],
+        limit in 1_usize..6,
+        version in 1_u8..3,
+    ) {
+        let lab = with_bucket();
+        // Neighbours in the order of buckets, which must not be seen.
+        for bucket in ["/buckes", "/bucket0"] {
+            ok(&lab, "PUT", bucket, &[], b"");
+            ok(&lab, "PUT", &format!("{bucket}/a"), &[], b"");
+        }
+        for key in &keys {
+            ok(&lab, "PUT", &format!("/bucket/{key}"), &[], b"");
+        }
+        let (mut ones, mut sums) = (Vec::new(), BTreeSet::new());
+        for key in keys.iter().filter(|key| key.starts_with(&prefix)) {
+            match key[prefix.len()..].find(&delimiter).filter(|_| !delimiter.is_empty()) {
+                Some(at) => { sums.insert(key[..prefix.len() + at + delimiter.len()].to_owned()); }
+                None => ones.push(key.clone()),
+            }
+        }
+        let expected = (ones, sums.into_iter().collect());
+        prop_assert_eq!(pages(&lab, version, &prefix, &delimiter, limit), expected);
+    }
+}
