@@ -44,6 +44,7 @@ pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Pee
 pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
+pub use neighbours::objects;
 pub use operation::Failure;
 pub use scope::{Scope, uuid};
 pub use settings::{LogBounds, Quotas, Settings};

@@ -224,6 +224,7 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::neighbours::objects;
 
     const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
 
@@ -244,6 +245,10 @@ mod tests {
             writeln!(page, "\nNot built: {}.", if names.is_empty() { "none".to_owned() } else { names.join(", ") })
                 .unwrap();
         }
+        let (built, not): (Vec<_>, Vec<_>) = wire::s3::operations().partition(|name| objects::is_built(name));
+        let listed: Vec<String> = built.iter().map(|name| format!("- {name}\n")).collect();
+        let (count, total, not) = (built.len(), built.len() + not.len(), not.join(", "));
+        write!(page, "\n## s3: {count} of {total} built\n\n{}\nNot built: {not}.\n", listed.concat()).unwrap();
         page
     }
 

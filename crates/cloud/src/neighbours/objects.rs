@@ -359,9 +359,9 @@ pub fn takes(call: &Call) -> Result<Takes, Refusal> {
     find(call.operation).map(|op| op.takes)
 }
 
-/// The operations that are built, by name.
-pub fn built() -> impl Iterator<Item = &'static str> {
-    OPS.iter().map(|op| op.operation)
+/// Whether an operation is built.
+pub fn is_built(operation: &str) -> bool {
+    find(operation).is_ok()
 }
 
 impl Request {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use cloud::neighbours::objects::{Body, Kept, Piece, Planned, Received, Reply, Request, SMALL, Takes, takes};
+use cloud::objects::{Body, Kept, Piece, Planned, Received, Reply, Request, SMALL, Takes, takes};
 use proptest::prelude::*;
 use wire::Refusal;
 use wire::s3::checksum::{Algorithm, Measured, hex};

@@ -47,9 +47,11 @@ pub(super) fn find(
     found.map(|route| route.operation)
 }
 
-/// Every operation by name.
+/// Every operation by name, in order.
 pub(super) fn operations() -> impl Iterator<Item = &'static str> {
-    ROUTES.iter().map(|route| route.operation)
+    let mut names: Vec<_> = ROUTES.iter().map(|route| route.operation).collect();
+    names.sort_unstable();
+    names.into_iter()
 }
 
 /// The first that fits counts: those with a marker stand before those without, and copies before what they are copies of.
