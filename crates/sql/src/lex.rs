@@ -98,6 +98,11 @@ impl<'t> Lexer<'t> {
                     name => Token::Variable(name),
                 }
             }
+            Some('-') if rest.starts_with("--") => {
+                let message =
+                    "expected a word of the language, found `--`; there are no comments, and two signs stand apart";
+                return Err(Odd { at: start, message: message.to_owned() });
+            }
             Some(first) if first.is_ascii_digit() => Token::Number(self.number()?),
             Some(first) if is_name(first) => Token::Word(self.take(is_name)),
             Some(first) => match SYMBOLS.into_iter().chain([COLON]).find(|symbol| rest.starts_with(symbol)) {

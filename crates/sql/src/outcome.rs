@@ -27,12 +27,14 @@ pub struct Selected {
     pub payload: Bytes,
     /// The values of `SET`, which templates may read.
     pub variables: Variables,
+    /// Whether the payload is the message's own, of which nobody has looked whether it is JSON.
+    pub(crate) is_raw: bool,
 }
 
 impl Selected {
-    /// Whether the payload is JSON, which is found out by reading it.
+    /// Whether the payload is JSON. One that was not made here is read to find out.
     pub fn is_json(&self) -> bool {
-        Document::read(&self.payload, false).is_some()
+        if self.is_raw { Document::read(&self.payload, false).is_some() } else { !self.payload.is_empty() }
     }
 }
 

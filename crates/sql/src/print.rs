@@ -103,7 +103,8 @@ impl Display for Expression {
                 at_least(operand, NOT, f)
             }
             Expression::Negate(operand) => {
-                f.write_char('-')?;
+                // Two signs together would be a comment elsewhere, and are refused here.
+                f.write_str(if begins_with_sign(operand) { "- " } else { "-" })?;
                 at_least(operand, SIGN, f)
             }
             Expression::Chain(chain) => chain.fmt(f),

@@ -95,7 +95,7 @@ impl Statement {
         } else {
             output(&mut evaluation, &self.parsed.select)?
         };
-        Ok(Some(Selected { payload, variables: evaluation.variables()? }))
+        Ok(Some(Selected { payload, variables: evaluation.variables()?, is_raw: self.passes }))
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Trace {
     /// The result, if it is JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<RawValue>>,
-    /// The result in base64, if it is not JSON.
+    /// The result in base64, if it is not JSON, or nests too deep to be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_base64: Option<String>,
 }
@@ -111,12 +111,13 @@ impl Statement {
             outcome(self.run(&input, world, Some(&mut probe)))
         });
         let (verdict, why) = self.verdict(&from, end.as_ref(), &values);
-        let payload = match end {
+        let selected = match end {
             Some(Outcome::Selected(selected)) => Some(selected),
             _ => None,
         };
-        let is_json = payload.as_ref().is_some_and(crate::Selected::is_json);
-        let text = payload.as_ref().and_then(|selected| String::from_utf8(selected.payload.to_vec()).ok());
+        let output =
+            selected.as_ref().filter(|selected| selected.is_json()).and_then(|selected| json(&selected.payload));
+        let bytes = selected.as_ref().filter(|_| output.is_none()).map(|selected| encode(&selected.payload));
         Trace {
             statement: clipped(self.to_string()),
             version: self.version().name(),
@@ -126,8 +127,8 @@ impl Statement {
             set: self.variables(&values),
             condition: self.condition(&values),
             select: self.items(&values),
-            output: text.filter(|_| is_json).and_then(|text| RawValue::from_string(text).ok()),
-            output_base64: payload.filter(|_| !is_json).map(|selected| encode(&selected.payload)),
+            output,
+            output_base64: bytes,
         }
     }
 
@@ -205,6 +206,11 @@ fn shown(value: &Value<'_>, whole: bool) -> (Option<Box<RawValue>>, Option<&'sta
         return (None, Some("cut"));
     }
     (RawValue::from_string(text).ok(), None)
+}
+
+/// A JSON text as it stands.
+fn json(text: &[u8]) -> Option<Box<RawValue>> {
+    RawValue::from_string(String::from_utf8(text.to_vec()).ok()?).ok()
 }
 
 fn clipped(text: String) -> String {

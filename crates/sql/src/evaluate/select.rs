@@ -88,18 +88,29 @@ impl<'d> Evaluation<'d, '_> {
             let value = self.value(&item.expression)?;
             match &item.path {
                 Some(path) => put_at(&mut members, path, value),
-                None => members.append(&mut value.members()),
+                None => self.spread(&mut members, &value)?,
             }
         }
-        self.charge(members.len() as u64)?;
         Ok(Value::Object(members))
+    }
+
+    /// Takes over all members of a value.
+    fn spread(&mut self, members: &mut Members<'d>, value: &Value<'d>) -> Result<(), Stop> {
+        let mut added = value.members();
+        self.charge(added.len() as u64 * (members.len() as u64 + 1))?;
+        if members.is_empty() {
+            members.append(&mut added);
+        }
+        for (name, value) in added {
+            put(members, name, value);
+        }
+        Ok(())
     }
 }
 
-/// The result of a statement as bytes: JSON, or a payload that is none as it came.
+/// The result of a statement as JSON; nothing if it is Undefined.
 pub(crate) fn output<'d>(evaluation: &mut Evaluation<'d, '_>, select: &'d Select) -> Result<Bytes, Stop> {
     let bytes = match evaluation.select(select)? {
-        Value::Raw(_) => evaluation.message.payload.clone(),
         // unconfirmed: an array at the top needs 2016-03-23; before, there is no result but an empty one.
         value if value.is_array() && !evaluation.whole() => Bytes::new(),
         value => {

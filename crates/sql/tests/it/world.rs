@@ -1,7 +1,7 @@
 //! A message with everything in it, and a world that answers a few calls from a list. Nothing here knows the language.
 
 use bytes::Bytes;
-use sql::{Call, Message, Properties, Reply, World};
+use sql::{Call, Key, KeyValue, Message, Properties, Reply, World};
 
 /// A message with this payload, and every circumstance set.
 pub(crate) fn message(payload: &Bytes) -> Message<'_> {
@@ -38,17 +38,12 @@ impl World for Answers {
                 (thing, format!(r#"{{"state":{{"reported":{{"alarm":"ON","shadow":"{shadow}"}}}}}}"#))
             }
             Call::RegistryData { api, thing, .. } => (thing, format!(r#"{{"thingName":"{thing}","api":"{api}"}}"#)),
-            Call::DynamoDb { table, partition, sort, .. } => (
-                table,
-                format!(r#"{{"key":"{partition:?} {sort:?}"}}"#)
-                    .replace(r#"\""#, "'")
-                    .replace('"', "'")
-                    .replace("{'key':'", r#"{"key":""#)
-                    .replace("'}", r#""}"#),
-            ),
-            Call::Secret { id, .. } => {
-                (id, if id == "json" { r#"{"user":"u","n":1}"#.to_owned() } else { "s3cr\"t".to_owned() })
+            Call::DynamoDb { table, partition, sort, .. } => {
+                let keys: Vec<String> = [Some(partition), sort.as_ref()].into_iter().flatten().map(shown).collect();
+                (table, format!(r#"{{"key":"{}"}}"#, keys.join(" ")))
             }
+            Call::Secret { id, .. } if id == "json" => (id, r#"{"user":"u","n":1}"#.to_owned()),
+            Call::Secret { id, .. } => (id, "s3cr\"t".to_owned()),
             Call::Object { key, .. } => (key, String::new()),
         };
         match name {
@@ -57,5 +52,12 @@ impl World for Answers {
             name if name.starts_with("odd") => Reply::Value(Bytes::from_static(b"not json")),
             _ => Reply::Value(answer.into()),
         }
+    }
+}
+
+fn shown(key: &Key) -> String {
+    match &key.value {
+        KeyValue::Text(text) => format!("{}='{text}'", key.name),
+        KeyValue::Number(number) => format!("{}={number}", key.name),
     }
 }
