@@ -24,6 +24,11 @@ pub trait Gate: Send + Sync {
     /// A number that stands for all answers as long as they stay the same, unlike that of any other gate; zero if they
     /// may change from one moment to the next.
     fn token(&self) -> u64;
+
+    /// A message has gone out here. Called under a lock, for every message: it must be quick and must not call back.
+    fn has_passed(&self, message: &Publish) {
+        let _ = message;
+    }
 }
 
 /// Tells the door that there are bytes to write, or that the connection has been closed. Called under a lock: it must
@@ -427,6 +432,10 @@ impl Link {
         }
         self.count(&mut outbox);
         self.ring(&mut outbox);
+        drop(outbox);
+        if put == Put::Written {
+            self.gate.has_passed(frames.message());
+        }
         put
     }
 

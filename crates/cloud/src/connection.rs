@@ -16,6 +16,7 @@ use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
 use crate::identity::{self, Principal, Turned};
 use crate::lifecycle::{self, Visit};
+use crate::logging::{Level, Logging, Record};
 use crate::message;
 use crate::news::News;
 use crate::origin::Origin;
@@ -58,6 +59,15 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A log entry of one of its connections.
+    fn record(&self, record: Record, client_id: &str) -> Record {
+        let record = record.of_client(client_id, &self.principal.id(), &self.ip);
+        match self.address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()) {
+            Some(port) => record.with("sourcePort", port),
+            None => record,
+        }
+    }
+
     /// What policies may ask about a connection beside its principal.
     fn add_to(&self, mut variables: Variables, client_id: &str) -> Variables {
         variables.set(keys::CLIENT_ID, client_id);
@@ -77,6 +87,8 @@ pub struct Connection {
     origin: Arc<Origin>,
     link: Arc<Link>,
     grant: Arc<Grant>,
+    /// What is told of it in log groups.
+    logging: Arc<Logging>,
     /// What the CONNECT asked for, so that the same question can be asked again when policies change.
     connect_values: Variables,
     keep_alive: u16,
@@ -118,6 +130,9 @@ impl Told {
 
 /// What a connection may do; swapped whole when policies change.
 struct Grant {
+    /// Whose it is, and where it is told what goes out.
+    origin: Arc<Origin>,
+    logging: Arc<Logging>,
     topics: String,
     filters: String,
     set: RwLock<Arc<PolicySet>>,
@@ -132,9 +147,12 @@ impl Grant {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn new(scope: &Scope, set: PolicySet, tokens: Arc<AtomicU64>, clock: Arc<AtomicI64>) -> Self {
+    fn new(cx: &Context, origin: &Arc<Origin>, set: PolicySet, tokens: Arc<AtomicU64>, clock: Arc<AtomicI64>) -> Self {
         let token = AtomicU64::new(token_of(&set, &tokens));
+        let (scope, origin, logging) = (&cx.scope, Arc::clone(origin), Arc::clone(&cx.logging));
         Self {
+            origin,
+            logging,
             topics: scope.arn(format_args!("topic/")),
             filters: scope.arn(format_args!("topicfilter/")),
             set: RwLock::new(Arc::new(set)),
@@ -167,6 +185,11 @@ impl Gate for Grant {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.load(Ordering::Relaxed);
         set.decide(&Request::new("iot:Receive", Resource::new(&self.topics, topic), now)).is_allowed()
+    }
+
+    fn has_passed(&self, message: &Publish) {
+        let now = self.clock.load(Ordering::Relaxed);
+        self.logging.note(now, Level::Info, || message::record("Publish-Out", message).of(&self.origin));
     }
 }
 
@@ -255,6 +278,8 @@ impl House {
             detail,
         };
         self.witness.event(Event::new(now, &connection.scope, kind));
+        let disconnect = Record::success("Disconnect").with("disconnectReason", reason);
+        cx.logging.note(now, Level::Info, || connection.peer.record(disconnect, connection.client_id()));
         let mut jobs = self.leave(&cx, detached, Some(connection.link.session().number()));
         jobs.extend(self.tell_disconnected(&cx, connection, &closed));
         if connection.link.session().is_to_be_settled() {
@@ -307,6 +332,7 @@ impl House {
     /// What time brings: wills that waited, sessions whose time is over. To be asked every second or so.
     pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
         let mut jobs = self.sweep_logs(now, entropy);
+        jobs.extend(self.write_down_logs(now, entropy));
         for (scope, space) in self.scopes() {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));

@@ -79,6 +79,11 @@ pub enum Kind {
         /// Bytes of its events.
         bytes: u64,
     },
+    /// Lines of the platform's own logs were lost, because more came than could be written.
+    LogsLost {
+        /// How many.
+        lines: u64,
+    },
     /// The house itself failed; the caller saw an internal failure.
     Fault {
         /// What failed, with its causes.

@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::connection::{Clients, Connections, Told};
 use crate::events::{Event, Kind, Witness};
 use crate::identity::Documents;
+use crate::logging::{Journal, Logging};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::origin::Origin;
@@ -39,6 +40,8 @@ pub struct House {
     documents: Arc<Documents>,
     /// The house as the origin of what it does itself.
     origin: Arc<Origin>,
+    /// Where the platform's own logs wait.
+    pub(crate) journal: Arc<Journal>,
     /// When it was last looked for logs to sweep.
     pub(crate) logs_swept: AtomicI64,
 }
@@ -50,6 +53,8 @@ pub(crate) struct Space {
     pub(crate) clients: Clients,
     /// Queues of who is away that have no more room: each message beyond is no event of its own.
     full: Told,
+    /// What of it is told in log groups.
+    pub(crate) logging: Arc<Logging>,
 }
 
 /// What became of a request.
@@ -188,6 +193,7 @@ impl House {
             tokens: Arc::default(),
             documents: Arc::default(),
             origin: Arc::default(),
+            journal: Arc::default(),
             logs_swept: AtomicI64::default(),
         }
     }
@@ -310,6 +316,8 @@ impl House {
                 self.tell_published(cx, &message, delivered);
             }
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
+            News::Logging => self.set_logging(cx),
+            News::Log(record) => cx.logging.write(cx.now, *record),
             News::Event(kind) => self.witness.event(Event::new(cx.now, &cx.scope, kind)),
             News::OverQuota(limit) => {
                 let kind = Kind::Quota { client_id: String::new(), limit: limit.to_owned() };
@@ -351,12 +359,12 @@ impl House {
     pub(crate) fn space(&self, scope: &Scope) -> Arc<Space> {
         let known = self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(scope).cloned();
         known.unwrap_or_else(|| {
+            let broker = Broker::new(self.settings.of_brokers());
+            let (connections, clients) = (Connections::default(), Clients::default());
+            let logging = self.logging_of(scope);
+            let space = Space { broker, connections, clients, full: Told::default(), logging };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| {
-                let broker = Broker::new(self.settings.of_brokers());
-                let (connections, clients) = (Connections::default(), Clients::default());
-                Arc::new(Space { broker, connections, clients, full: Told::default() })
-            }))
+            Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })
     }
 
@@ -375,10 +383,16 @@ impl House {
     }
 
     pub(crate) fn context(&self, scope: &Scope, now: i64, entropy: u128) -> Context {
+        self.context_of(scope, &self.space(scope).logging, now, entropy)
+    }
+
+    /// The same where it is known what the scope logs.
+    pub(crate) fn context_of(&self, scope: &Scope, logging: &Arc<Logging>, now: i64, entropy: u128) -> Context {
         self.hear_of_time(now);
         let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
+        let logging = Arc::clone(logging);
         let origin = Arc::clone(&self.origin);
-        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), origin, settings, documents }
+        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), origin, settings, documents, logging }
     }
 
     /// Where numbers for sets of policies come from.

@@ -11,6 +11,7 @@ mod caller;
 mod connection;
 mod identity;
 mod lifecycle;
+mod logging;
 mod message;
 mod operation;
 mod origin;
@@ -55,6 +56,7 @@ const NOUNS: &[&[operation::Op]] = &[
     certificates::OPS,
     connection::OPS,
     endpoints::OPS,
+    logging::OPS,
     neighbours::logs::OPS,
     neighbours::sts::OPS,
     policies::OPS,

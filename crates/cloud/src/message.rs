@@ -4,6 +4,7 @@
 
 use mqtt::Publish;
 
+use crate::logging::Record;
 use crate::news::News;
 use crate::operation::Answer;
 use crate::retained;
@@ -93,6 +94,14 @@ pub(crate) fn is_plain(publish: &Publish) -> bool {
 pub(crate) fn is_as_declared(publish: &Publish) -> bool {
     let declared = publish.properties.as_ref().and_then(|properties| properties.payload_format_indicator);
     declared != Some(true) || std::str::from_utf8(&publish.payload).is_ok()
+}
+
+/// A log entry about a message that went through.
+pub(crate) fn record(event: &'static str, message: &Publish) -> Record {
+    let topic = message.topic.as_ref().map_or("", mqtt::Topic::as_str);
+    let record = Record::success(event).with("topicName", topic);
+    // As AWS writes it, and only then.
+    if message.retain { record.with("retain", "True") } else { record }
 }
 
 /// Takes a message in: keeps it if it is retained, tells it to its subscribers, and asks the shadow it is for.

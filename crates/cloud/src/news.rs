@@ -7,6 +7,7 @@ use broker::Plan;
 use mqtt::Publish;
 
 use crate::events::Kind;
+use crate::logging::Record;
 
 /// Released after the commit, in order; never if the transaction was refused or failed.
 pub(crate) enum News {
@@ -16,6 +17,10 @@ pub(crate) enum News {
     Planned(Publish, Arc<Plan>),
     /// Whatever decides what this principal may do has changed: its certificate, policies or things.
     Identity(String),
+    /// What is logged has been set anew.
+    Logging,
+    /// An entry of the platform's own logs.
+    Log(Box<Record>),
     /// Something to tell the witness.
     Event(Kind),
     /// AWS would have refused this for the limit in these words.

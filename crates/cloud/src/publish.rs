@@ -9,6 +9,7 @@ use wire::Refusal;
 use wire::iot_data::PublishRequest;
 
 use crate::events::Refused;
+use crate::logging::Level;
 use crate::message;
 use crate::news::News;
 use crate::operation::{Answer, Failure, Op, ops};
@@ -53,7 +54,12 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
         0 => QoS::AtMostOnce,
         _ => QoS::AtLeastOnce,
     };
-    message::publish(db, &mqtt::Publish { qos, retain, ..message }, None)
+    let message = mqtt::Publish { qos, retain, ..message };
+    if db.cx.logging.hears(Level::Info) {
+        let record = message::record("Publish-In", &message).of(&db.cx.origin);
+        db.tell(News::Log(Box::new(record)));
+    }
+    message::publish(db, &message, None)
 }
 
 /// A topic that cannot be published on: told as an event, as it is over MQTT.

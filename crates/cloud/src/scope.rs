@@ -10,6 +10,7 @@ use store::{Direction, Fault, Key, Record, Table};
 use wire::Refusal;
 
 use crate::identity::Documents;
+use crate::logging::Logging;
 use crate::news::News;
 use crate::origin::Origin;
 use crate::settings::Settings;
@@ -118,6 +119,8 @@ pub(crate) struct Context {
     pub settings: Arc<Settings>,
     /// Policies that need not be parsed again.
     pub documents: Arc<Documents>,
+    /// What is told in log groups.
+    pub logging: Arc<Logging>,
 }
 
 impl Context {
@@ -130,8 +133,8 @@ impl Context {
     pub(crate) fn again(&self) -> Self {
         let entropy = self.entropy.fork();
         let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
-        let origin = Arc::clone(&self.origin);
-        Self { scope: self.scope.clone(), now: self.now, entropy, origin, settings, documents }
+        let (origin, logging) = (Arc::clone(&self.origin), Arc::clone(&self.logging));
+        Self { scope: self.scope.clone(), now: self.now, entropy, origin, settings, documents, logging }
     }
 }
 

@@ -13,9 +13,10 @@ use wire::iot_data::{
     UpdateThingShadowResponse,
 };
 
+use crate::logging::{Level, Record};
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Asked, Read, Write, paged};
+use crate::scope::{Asked, Context, Read, Write, paged};
 
 pub(crate) const OPS: &[Op] = ops! {
     read  get_thing_shadow on shadow(thing_name, shadow_name);
@@ -41,6 +42,25 @@ pub(crate) enum AskKind {
     Get,
     Update,
     Delete,
+}
+
+impl AskKind {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// AWS's name of the log entry.
+    fn event(self) -> &'static str {
+        match self {
+            Self::Get => "GetThingShadow",
+            Self::Update => "UpdateThingShadow",
+            Self::Delete => "DeleteThingShadow",
+        }
+    }
 }
 
 impl<'t> Ask<'t> {
@@ -120,19 +140,36 @@ impl<'t> Place<'t> {
     }
 }
 
+/// The log entry of what was asked of a shadow, if it may be wanted.
+fn record(cx: &Context, place: Place<'_>, kind: AskKind, outcome: &Outcome) -> Option<Record> {
+    let level = if outcome.is_ok() { Level::Info } else { Level::Error };
+    if !cx.logging.hears(level) {
+        return None;
+    }
+    let record = match outcome {
+        Ok(_) => Record::success(kind.event()),
+        Err(refused) => Record::failure(kind.event(), refused.message.to_string()),
+    };
+    let verb = kind.verb();
+    Some(record.of(&cx.origin).with("deviceShadowName", place.name()).with("topicName", place.topic(verb)))
+}
+
 /// Does what a message on a shadow's topic asks; the answer is published, never returned.
 pub(crate) fn by_message(db: &mut Write, ask: &Ask<'_>, payload: &[u8]) -> Answer<()> {
     let place = ask.place();
-    let (verb, answer) = match ask.kind {
-        AskKind::Get => ("get", get(db.view(), place, payload)?),
-        AskKind::Update => ("update", update(db, place, payload)?),
-        AskKind::Delete => ("delete", delete(db, place, payload)?),
+    let answer = match ask.kind {
+        AskKind::Get => get(db.view(), place, payload)?,
+        AskKind::Update => update(db, place, payload)?,
+        AskKind::Delete => delete(db, place, payload)?,
     };
+    if let Some(record) = record(db.cx, place, ask.kind, &answer) {
+        db.tell(News::Log(Box::new(record)));
+    }
     match answer {
         // Updates and deletions tell their own acceptance, since HTTP ones are published too.
         Ok(accepted) if ask.kind == AskKind::Get => place.tell(db, "get/accepted", accepted),
         Ok(_) => {}
-        Err(refused) => place.tell(db, &format!("{verb}/rejected"), refused.body()),
+        Err(refused) => place.tell(db, &format!("{}/rejected", ask.kind.verb()), refused.body()),
     }
     Ok(())
 }
@@ -187,6 +224,22 @@ fn delete(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, F
     Ok(Ok(accepted))
 }
 
+/// Logs what nothing has to be written for.
+fn log_now(cx: &Context, place: Place<'_>, kind: AskKind, outcome: &Outcome) {
+    if let Some(record) = record(cx, place, kind, outcome) {
+        cx.logging.write(cx.now, record);
+    }
+}
+
+/// Logs a write: once it is on disk, or at once if it is refused, since nothing of that will be.
+fn log_over_http(db: &mut Write, place: Place<'_>, kind: AskKind, outcome: &Outcome) {
+    if outcome.is_err() {
+        log_now(db.cx, place, kind, outcome);
+    } else if let Some(record) = record(db.cx, place, kind, outcome) {
+        db.tell(News::Log(Box::new(record)));
+    }
+}
+
 /// A refused request as HTTP tells it: the same code and text, and nothing is published (shadow.md §2.3).
 fn over_http(refused: &Refused) -> Refusal {
     let message = refused.message.to_string();
@@ -205,17 +258,23 @@ fn place<'i>(thing: &'i str, shadow: Option<&'i str>) -> Place<'i> {
 }
 
 fn get_thing_shadow(db: Read, input: &GetThingShadowRequest) -> Answer<GetThingShadowResponse> {
-    let answer = get(db, place(input.thing_name(), input.shadow_name()), b"")?;
+    let place = place(input.thing_name(), input.shadow_name());
+    let answer = get(db, place, b"")?;
+    log_now(db.cx, place, AskKind::Get, &answer);
     Ok(GetThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
 }
 
 fn update_thing_shadow(db: &mut Write, input: &UpdateThingShadowRequest) -> Answer<UpdateThingShadowResponse> {
-    let answer = update(db, place(input.thing_name(), input.shadow_name()), input.payload())?;
+    let place = place(input.thing_name(), input.shadow_name());
+    let answer = update(db, place, input.payload())?;
+    log_over_http(db, place, AskKind::Update, &answer);
     Ok(UpdateThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
 }
 
 fn delete_thing_shadow(db: &mut Write, input: &DeleteThingShadowRequest) -> Answer<DeleteThingShadowResponse> {
-    let answer = delete(db, place(input.thing_name(), input.shadow_name()), b"")?;
+    let place = place(input.thing_name(), input.shadow_name());
+    let answer = delete(db, place, b"")?;
+    log_over_http(db, place, AskKind::Delete, &answer);
     Ok(DeleteThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
 }
 

@@ -91,6 +91,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::Published { .. } => "published",
         Kind::Quota { .. } => "quota",
         Kind::LogFull { .. } => "log_full",
+        Kind::LogsLost { .. } => "logs_lost",
         Kind::Fault { .. } => "fault",
     }
 }
@@ -137,6 +138,9 @@ fn tell(event: &Event) {
         }
         Kind::LogFull { group, bytes } => {
             tracing::warn!(kind = "log_full", account, group, bytes, "a log group is full; its oldest events go");
+        }
+        Kind::LogsLost { lines } => {
+            tracing::warn!(kind = "logs_lost", lines, "lines of the platform's logs were lost: too many at once");
         }
         Kind::Fault { context } => tracing::error!(kind = "fault", context, "internal failure"),
         Kind::Published { .. } => {}

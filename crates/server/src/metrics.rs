@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     refusals: AtomicU64,
     /// What AWS's quotas would have refused.
     quota: AtomicU64,
+    /// Lines of the platform's own logs that there was no room for.
+    log_lines_lost: AtomicU64,
     /// Internal failures.
     faults: AtomicU64,
 }
@@ -139,6 +141,10 @@ impl Metrics {
             Kind::Connected { .. } => &self.connected,
             Kind::Quota { .. } => &self.quota,
             Kind::Fault { .. } => &self.faults,
+            Kind::LogsLost { lines } => {
+                self.log_lines_lost.fetch_add(*lines, Ordering::Relaxed);
+                return;
+            }
             Kind::Disconnected { reason, .. } => {
                 let mut reasons = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
                 *reasons.entry(reason).or_default() += 1;
@@ -190,6 +196,8 @@ impl Metrics {
         write("bytes_sent_total", "counter", "Bytes of MQTT sent, inside TLS.", &one(&self.bytes_out));
         write("refusals_total", "counter", "Refusals: TLS, connect, publish, subscribe, HTTP.", &one(&self.refusals));
         write("quota_warnings_total", "counter", "What AWS would have refused for a quota.", &one(&self.quota));
+        let lost = one(&self.log_lines_lost);
+        write("log_lines_lost_total", "counter", "Lines of the platform's logs that there was no room for.", &lost);
         write("faults_total", "counter", "Internal failures.", &one(&self.faults));
         let statuses: Vec<(String, u64)> = (2..=5)
             .map(|class| (format!("{{status=\"{class}xx\"}}"), self.requests[class].load(Ordering::Relaxed)))

@@ -15,6 +15,7 @@ use crate::events::{Event, Kind, Refused, Rival};
 use crate::house::{House, Job};
 use crate::identity;
 use crate::lifecycle::Visit;
+use crate::logging::{Level, Record};
 use crate::message;
 use crate::origin::Origin;
 use crate::quotas::{self, Limit, Meter, Stand};
@@ -40,6 +41,17 @@ struct Arrival<'a> {
     peer: &'a Peer,
     connect: &'a Connect,
     client_id: String,
+}
+
+impl Arrival<'_> {
+    /// Tells in the logs why it is not let in.
+    fn log_failure(&self, reason: &str, details: &str) {
+        let record = || {
+            let record = Record::failure("Connect", reason).with("details", details);
+            self.peer.record(record, &self.client_id)
+        };
+        self.cx.logging.note(self.cx.now, Level::Error, record);
+    }
 }
 
 /// Told when a device is in, or why it is not.
@@ -125,7 +137,12 @@ impl House {
     fn welcome(&self, cx: &Context, guest: Guest) -> Vec<Job> {
         let Guest { peer, connect, offer, set, connect_values, wake, arrived, changes } = guest;
         let Context { scope, now, .. } = cx;
-        let grant = Arc::new(Grant::new(scope, set, self.tokens(), self.clock()));
+        let origin = Arc::new(Origin::Client {
+            client_id: offer.client_id.clone(),
+            principal: peer.principal.id(),
+            source_ip: peer.ip.clone(),
+        });
+        let grant = Arc::new(Grant::new(cx, &origin, set, self.tokens(), self.clock()));
         let space = self.space(scope);
         let gate = Arc::clone(&grant) as Arc<dyn Gate>;
         let will = offer.will.clone();
@@ -144,6 +161,8 @@ impl House {
             protocol,
         };
         self.witness.event(Event::new(*now, scope, kind));
+        let record = || peer.record(Record::success("Connect"), link.session().client_id());
+        cx.logging.note(*now, Level::Info, record);
         let client_id = link.session().client_id();
         let visit = Visit { seed: cx.entropy.number(), version: space.clients.arrive(client_id, link.number(), *now) };
         if let Some(displaced) = displaced {
@@ -154,17 +173,13 @@ impl House {
                 &peer,
             );
         }
-        let origin = Origin::Client {
-            client_id: client_id.to_owned(),
-            principal: peer.principal.id(),
-            source_ip: peer.ip.clone(),
-        };
         let connection = Arc::new(Connection {
             scope: scope.clone(),
             peer,
-            origin: Arc::new(origin),
+            origin,
             link,
             grant,
+            logging: Arc::clone(&cx.logging),
             connect_values,
             keep_alive,
             since: *now,
@@ -311,6 +326,7 @@ impl House {
         let refused = identity::explained(refused, set, request, &decision);
         let short = format!("{} on {} is not allowed: {}", refused.action, refused.resource, refused.decision);
         self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, Kind::Refusal(refused)));
+        arrival.log_failure("AUTHORIZATION_FAILURE", &short);
         Err(not_connected(arrival.connect, ReasonCode::NotAuthorized, &short))
     }
 
@@ -326,6 +342,7 @@ impl House {
             ..Refused::default()
         };
         self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, Kind::Refusal(refused)));
+        arrival.log_failure(decision, reason);
         not_connected(arrival.connect, code, reason)
     }
 

@@ -13,6 +13,7 @@ use super::{Connection, settle};
 use crate::events::{Event, Kind, Refused};
 use crate::house::{House, Job};
 use crate::identity;
+use crate::logging::{Level, Record};
 use crate::message;
 use crate::quotas::{self, Limit, PAYLOAD, Stand};
 use crate::retained;
@@ -88,14 +89,14 @@ impl House {
                 if self.witness.follows_publications() {
                     self.tell_published(&connection.context(self, now, entropy), publish, delivered);
                 }
-                connection.succeed(publish);
+                connection.succeed(publish, now);
                 return None;
             }
         }
         let cx = connection.context(self, now, entropy);
         let token = connection.grant.token();
         if let Err(no) = self.may_publish(connection, publish, &cx) {
-            connection.decline(publish, no);
+            connection.decline(publish, no, now);
             return None;
         }
         let plain = message::is_plain(publish);
@@ -103,7 +104,7 @@ impl House {
             connection.learn_path(publish, token, &self.space(&connection.scope));
         }
         if !waits && !durable && plain && self.deliver(&cx, publish, from) {
-            connection.succeed(publish);
+            connection.succeed(publish, now);
             return None;
         }
         Some(publish_at_desk(connection, publish.compact(), cx))
@@ -247,7 +248,7 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
     let connection = Arc::clone(connection);
     job.after(move |house, cx, outcome| {
         match outcome {
-            Ok(()) => connection.succeed(&publish),
+            Ok(()) => connection.succeed(&publish, cx.now),
             Err(failed) if failed.error() == retained::BEYOND => {
                 let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
                 let of = ("iot:RetainPublish", Resource::new(&connection.grant.topics, topic));
@@ -265,7 +266,7 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
 impl Connection {
     /// The surroundings of what a packet asks for.
     pub(super) fn context(&self, house: &House, now: i64, entropy: u128) -> Context {
-        house.context(&self.scope, now, entropy).from(Arc::clone(&self.origin))
+        house.context_of(&self.scope, &self.logging, now, entropy).from(Arc::clone(&self.origin))
     }
 
     /// Something that waited at the desk is done.
@@ -275,7 +276,9 @@ impl Connection {
     }
 
     /// A PUBLISH has been taken in.
-    fn succeed(&self, publish: &Publish) {
+    fn succeed(&self, publish: &Publish, now: i64) {
+        self.logging
+            .note(now, Level::Info, || self.peer.record(message::record("Publish-In", publish), self.client_id()));
         if let Some(id) = publish.packet_id {
             self.link.acknowledge(Ack::success(id));
         }
@@ -306,7 +309,13 @@ impl Connection {
     }
 
     /// Says no to a PUBLISH: MQTT 5 has words for it, 3.1.1 only the end of the connection (mqtt.md §3).
-    fn decline(&self, publish: &Publish, no: No) {
+    fn decline(&self, publish: &Publish, no: No, now: i64) {
+        self.logging.note(now, Level::Error, || {
+            let reason = if no.reason == ReasonCode::NotAuthorized { "AUTHORIZATION_FAILURE" } else { "CLIENT_ERROR" };
+            let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
+            let record = Record::failure("Publish-In", reason).with("details", no.message.as_str());
+            self.peer.record(record.with("topicName", topic), self.client_id())
+        });
         match publish.packet_id {
             Some(id) if self.link.version() == Version::V5 && no.reason != ReasonCode::QoSNotSupported => {
                 let mut ack = Ack::new(id, no.reason);

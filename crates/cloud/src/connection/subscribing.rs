@@ -11,11 +11,13 @@ use mqtt::{
     SubscriptionId, UnsubAck, Unsubscribe,
 };
 use policy::Resource;
+use serde_json::{Value, json};
 use store::Fault;
 
 use super::{Connection, settle};
 use crate::events::Refused;
 use crate::house::{House, Job};
+use crate::logging::{Level, Record};
 use crate::news::News;
 use crate::quotas;
 use crate::retained;
@@ -149,6 +151,8 @@ impl House {
                 retained.push(Retained { subscription: kept.subscription.clone(), id: kept.id, after: None });
             }
         }
+        let log = || connection.peer.record(record(asked, &reasons), connection.client_id());
+        cx.logging.note(cx.now, Level::Info, log);
         let properties = AckProperties::default();
         connection.link.send(Packet::SubAck(SubAck { packet_id, reasons, properties }));
         if !retained.is_empty() {
@@ -273,11 +277,32 @@ impl House {
             gone.push(filter.clone());
             ReasonCode::Success
         };
-        let reasons = unsubscribe.filters.iter().map(reason).collect();
+        let reasons: Vec<ReasonCode> = unsubscribe.filters.iter().map(reason).collect();
+        let log = || {
+            let filters: Vec<&str> = unsubscribe.filters.iter().map(Filter::as_str).collect();
+            let record = Record::success("Unsubscribe").with("topicName", filters.join(","));
+            connection.peer.record(record, connection.client_id())
+        };
+        cx.logging.note(cx.now, Level::Info, log);
         let (packet_id, properties) = (unsubscribe.packet_id, AckProperties::default());
         connection.link.send(Packet::UnsubAck(UnsubAck { packet_id, reasons, properties }));
         self.tell_unsubscribed(cx, connection, &gone)
     }
+}
+
+/// The log entry of a SUBSCRIBE. One of which nothing was granted has failed.
+fn record(asked: &[Asked], reasons: &[ReasonCode]) -> Record {
+    let filters = || asked.iter().map(|asked| asked.kept.subscription.filter.as_str());
+    let granted = reasons.iter().filter(|reason| !reason.is_error()).count();
+    let record = match granted {
+        0 if reasons.contains(&ReasonCode::NotAuthorized) => Record::failure("Subscribe", "AUTHORIZATION_FAILURE"),
+        0 => Record::failure("Subscribe", "CLIENT_ERROR"),
+        some if some < reasons.len() => Record::success("Subscribe").with_issues(),
+        _ => Record::success("Subscribe"),
+    };
+    let each = filters().zip(reasons).map(|(filter, reason)| json!({"topicName": filter, "reasonCode": *reason as u8}));
+    let each: Vec<Value> = each.collect();
+    record.with("topicName", filters().collect::<Vec<_>>().join(",")).with("subscriptions", each)
 }
 
 /// Whether retained messages follow a subscription: never for a shared one, else as the client asked.

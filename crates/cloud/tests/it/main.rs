@@ -15,6 +15,7 @@ mod endpoints;
 mod exchanges;
 mod house;
 mod lifecycle;
+mod logging;
 mod logs;
 mod messages;
 mod objects;
