@@ -20,7 +20,7 @@ use crate::{Failed, Message, Version, World};
 pub(crate) use select::{output, put};
 
 /// The most work that one evaluation does, counted in expressions, rows, comparisons and pieces of strings.
-const MOST_WORK: u64 = 2_000_000;
+const MOST_WORK: u64 = 500_000;
 /// Bytes of a string that cost as much as an expression.
 const PIECE: usize = 32;
 /// The longest string or array text in bytes, and the longest result.

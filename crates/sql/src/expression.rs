@@ -1,9 +1,8 @@
 //! What a statement is once it is read: a tree of expressions. How it came from a text, and what it makes of a message, is
 //! not known here.
 
-use crate::functions::Function;
+use crate::functions::{Function, Prepared};
 use crate::number::Number;
-use crate::pattern::Pattern;
 
 /// A member name, variable or alias.
 pub(crate) type Name = Box<str>;
@@ -160,8 +159,8 @@ pub(crate) enum Type {
 pub(crate) struct Call {
     pub(crate) function: &'static Function,
     pub(crate) arguments: Box<[Expression]>,
-    /// The regular expression of one that takes one, if it is the same in every evaluation.
-    pub(crate) pattern: Option<Pattern>,
+    /// What is the same in every evaluation.
+    pub(crate) prepared: Prepared,
 }
 
 impl PartialEq for Call {

@@ -6,8 +6,10 @@ mod context;
 mod encoding;
 mod math;
 mod outside;
+mod prepared;
 mod regexp;
 mod text;
+mod times;
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -18,6 +20,7 @@ use crate::expression::{Call, Expression};
 use crate::number::Number;
 use crate::value::Value;
 pub(crate) use context::published_to;
+pub(crate) use prepared::Prepared;
 
 /// One function.
 pub(crate) struct Function {
@@ -38,11 +41,6 @@ impl std::fmt::Debug for Function {
 }
 
 impl Function {
-    /// Whether the second argument is a regular expression.
-    pub(crate) fn takes_pattern(&self) -> bool {
-        self.name.starts_with("regexp_")
-    }
-
     /// Whether it asks the world.
     pub(crate) fn looks_outside(&self) -> bool {
         const OUTSIDE: [&str; 6] = [
@@ -146,7 +144,7 @@ const V15: Version = Version::V20151008;
 const V16: Version = Version::V20160323;
 
 /// All of them but `cast`, which has a grammar of its own.
-pub(crate) static FUNCTIONS: [Function; 79] = [
+pub(crate) static FUNCTIONS: [Function; 81] = [
     row("abs", V15, 1..=1, math::abs),
     row("accountid", V15, 0..=0, context::accountid),
     row("acos", V15, 1..=1, math::acos),
@@ -193,6 +191,7 @@ pub(crate) static FUNCTIONS: [Function; 79] = [
     row("nanvl", V15, 2..=2, math::nanvl),
     row("newuuid", V15, 0..=0, context::newuuid),
     row("numbytes", V16, 1..=1, text::numbytes),
+    row("parse_time", V16, 2..=3, times::parse_time),
     row("power", V15, 2..=2, math::power),
     row("principal", V15, 0..=0, context::principal),
     row("rand", V15, 0..=0, math::rand),
@@ -219,6 +218,7 @@ pub(crate) static FUNCTIONS: [Function; 79] = [
     row("substring", V15, 2..=3, text::substring),
     row("tan", V15, 1..=1, math::tan),
     row("tanh", V15, 1..=1, math::tanh),
+    row("time_to_epoch", V16, 2..=2, times::time_to_epoch),
     row("timestamp", V15, 0..=0, context::timestamp),
     row("topic", V15, 0..=1, context::topic),
     row("traceid", V15, 0..=0, context::traceid),

@@ -15,11 +15,9 @@ mod outcome;
 mod parse;
 mod pattern;
 mod print;
-#[allow(dead_code, reason = "the function that uses it comes next")]
 mod proto;
 mod statement;
 mod template;
-#[allow(dead_code, reason = "the functions that use it come next")]
 mod time;
 mod trace;
 mod value;

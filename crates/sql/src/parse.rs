@@ -6,10 +6,9 @@ mod query;
 
 use crate::error::ParseError;
 use crate::expression::{Call, Case, Chain, Expression, NOT, Name, Operator, Type};
-use crate::functions;
+use crate::functions::{self, Prepared};
 use crate::lex::{Lexer, Odd, Token};
 use crate::number::{Number, Spelling};
-use crate::pattern::Pattern;
 use crate::{MAX_BYTES, Version};
 
 pub(crate) use query::{Parsed, statement};
@@ -398,11 +397,8 @@ impl<'t> Parser<'t> {
             }
         }
         self.admit(function, &arguments, start)?;
-        let pattern = match arguments.get(1) {
-            Some(Expression::Text(text)) if function.takes_pattern() => Some(Pattern::new(text)),
-            _ => None,
-        };
-        Ok(Expression::Call(Box::new(Call { function, arguments: arguments.into(), pattern })))
+        let prepared = Prepared::new(function.name, &arguments);
+        Ok(Expression::Call(Box::new(Call { function, arguments: arguments.into(), prepared })))
     }
 
     fn argument(&mut self) -> Parse<Expression> {

@@ -16,12 +16,14 @@ pub(crate) use zone::Zone;
 const LONGEST_PATTERN: usize = 1024;
 
 /// Prints a time by a pattern of Joda-Time. Nothing comes of a pattern or zone that there is not, nor of a year beyond 9999.
+#[cfg(test)]
 pub(crate) fn format(pattern: &str, epoch_ms: i64, zone: &str) -> Option<String> {
     Printer::compile(pattern)?.print(epoch_ms, &Zone::find(zone)?)
 }
 
 /// Reads a time by a pattern of Java's `DateTimeFormatter`: milliseconds since 1970, in UTC where the text names no zone.
 /// Nothing comes of a pattern that there is not, nor of a text that does not match it from its first to its last character.
+#[cfg(test)]
 pub(crate) fn parse(text: &str, pattern: &str) -> Option<i64> {
     Parser::compile(pattern)?.parse(text)
 }

@@ -11,7 +11,12 @@ use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::Arguments;
 use crate::evaluate::{Evaluated, Stop};
+use crate::proto::Decoder;
 use crate::value::{Value, encode as base64};
+use crate::world::Call;
+
+/// Reading protobuf costs as much as going through a string so many times as long.
+const READING: usize = 8;
 
 /// A hash of the string in lower hexadecimal.
 fn hash<'d, H: Digest>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
@@ -61,6 +66,7 @@ pub(super) fn encode<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d>
 pub(super) fn decode<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
     match &*arguments.text(1)? {
         "base64" if arguments.count() == 2 => {}
+        "proto" if arguments.count() == 6 => return protobuf(arguments),
         _ => return Err(Stop::Undefined),
     }
     let Some(bytes) = decoded(arguments)? else { return Ok(Value::Null) };
@@ -78,4 +84,22 @@ fn decoded(arguments: &mut Arguments<'_, '_, '_>) -> Result<Option<Vec<u8>>, Sto
         return Ok(base64.decode(arguments.evaluation.message.payload).ok());
     }
     Ok(base64.decode(&*arguments.text(0)?).ok())
+}
+
+/// `decode(bytes, 'proto', bucket, key, file, message)`, whose first argument is the payload or a string in base64. Whatever is
+/// wrong with it fails.
+fn protobuf<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
+    let failed = |reason: String| Stop::failed("decode", reason);
+    let bytes = if arguments.is_payload(0) {
+        arguments.evaluation.message.payload.to_vec()
+    } else {
+        decoded(arguments)?.ok_or_else(|| failed("the value is not in base64".to_owned()))?
+    };
+    let (bucket, key) = (arguments.text(2)?.into_owned(), arguments.text(3)?.into_owned());
+    let (file, message) = (arguments.text(4)?, arguments.text(5)?);
+    let descriptors = arguments.evaluation.ask(&Call::Object { bucket, key })?;
+    arguments.evaluation.charge_text((descriptors.len() + bytes.len()) * READING)?;
+    let decoder = Decoder::new(&descriptors, &file, &message).map_err(failed)?;
+    let json = decoder.decode(&bytes).map_err(failed)?;
+    Value::read(json.as_bytes()).ok_or_else(|| failed("the message nests too deep".to_owned()))
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::Arguments;
+use super::{Arguments, Prepared};
 use crate::evaluate::{Evaluated, LONGEST, Stop};
 use crate::pattern::{self, Pattern};
 use crate::value::Value;
@@ -20,7 +20,7 @@ fn with_pattern<'d>(
 ) -> Evaluated<'d> {
     let text = arguments.text(0)?;
     arguments.evaluation.charge_text(text.len() * MATCHING)?;
-    if let Some(pattern) = &arguments.call.pattern {
+    if let Prepared::Regex(pattern) = &arguments.call.prepared {
         return use_it(arguments, text, pattern.regex().ok_or(Stop::Undefined)?);
     }
     let pattern = arguments.text(1)?;

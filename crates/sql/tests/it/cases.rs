@@ -75,8 +75,7 @@ fn read(name: &str, table: &'static str) -> Vec<Case> {
             continue;
         }
         if let Some(text) = line.strip_prefix("payload") {
-            payload = text.trim().replace("\\xff", "\u{1}").into();
-            payload = payload.iter().map(|byte| if *byte == 1 { 0xff } else { *byte }).collect::<Vec<u8>>().into();
+            payload = bytes(text.trim());
             continue;
         }
         let (head, expected) = line.split_once(" => ").unwrap_or_else(|| panic!("{at} has no ` => `"));
@@ -100,6 +99,17 @@ fn read(name: &str, table: &'static str) -> Vec<Case> {
         });
     }
     cases
+}
+
+/// A payload as a table has it, in which \xHH is one byte.
+fn bytes(text: &str) -> Bytes {
+    let mut pieces = text.split("\\x");
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    bytes.into()
 }
 
 fn run(case: &Case, version: Version) -> String {

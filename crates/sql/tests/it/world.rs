@@ -44,6 +44,9 @@ impl World for Answers {
             }
             Call::Secret { id, .. } if id == "json" => (id, r#"{"user":"u","n":1}"#.to_owned()),
             Call::Secret { id, .. } => (id, "s3cr\"t".to_owned()),
+            Call::Object { key, .. } if key == "lab.desc" => {
+                return Reply::Value(Bytes::from_static(include_bytes!("../../src/proto/vectors/lab.desc")));
+            }
             Call::Object { key, .. } => (key, String::new()),
         };
         match name {
