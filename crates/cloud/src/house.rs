@@ -17,13 +17,14 @@ use wire::{Input, Operation, Output, Refusal};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::connection::{Clients, Connections, Told};
+use crate::entropy::Entropy;
 use crate::events::{Event, Kind, Witness};
 use crate::identity::Documents;
 use crate::logging::{Journal, Logging};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::origin::Origin;
-use crate::scope::{Context, Entropy, Read, Scope, Write};
+use crate::scope::{Context, Read, Scope, Write};
 use crate::sessions;
 use crate::settings::Settings;
 

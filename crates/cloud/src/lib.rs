@@ -9,6 +9,7 @@ mod house;
 // The way of a request and of a message.
 mod caller;
 mod connection;
+mod entropy;
 mod identity;
 mod lifecycle;
 mod logging;
@@ -37,18 +38,21 @@ mod authority;
 mod events;
 mod news;
 mod settings;
+mod vault;
 mod x509;
 
 pub use authority::{Authority, Issued, KeyPair, NotIssued};
 pub use caller::{Caller, Identity};
 pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
+pub use entropy::uuid;
 pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
 pub use neighbours::objects;
 pub use operation::Failure;
-pub use scope::{Scope, uuid};
+pub use scope::Scope;
 pub use settings::{LogBounds, Quotas, Settings};
+pub use vault::{KEY_BYTES, Vault};
 pub use x509::certificate_id;
 
 /// The operations of every noun: what is not in one of these lists answers 501 by name.

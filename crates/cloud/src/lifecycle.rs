@@ -6,9 +6,10 @@ use mqtt::{Filter, Publish, QoS, Topic};
 use serde::Serialize;
 
 use crate::connection::{Connection, Peer};
+use crate::entropy::uuid;
 use crate::house::{House, Job};
 use crate::identity::Principal;
-use crate::scope::{Context, Read, uuid};
+use crate::scope::{Context, Read};
 
 /// One of a client's connections, as its events name it.
 #[derive(Clone, Copy)]

@@ -2,13 +2,13 @@
 //! region, and the wrappers here are the only place that writes such keys, so no noun can forget it.
 //! Knows no noun.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
 use store::{Direction, Fault, Key, Record, Table};
 use wire::Refusal;
 
+use crate::entropy::Entropy;
 use crate::identity::Documents;
 use crate::logging::Logging;
 use crate::news::News;
@@ -47,62 +47,50 @@ impl Scope {
     }
 }
 
-/// Randomness for one request, passed in from the doors so that a re-run transaction makes the same ids.
-pub(crate) struct Entropy {
-    seed: u128,
-    taken: Cell<u64>,
-    forks: Cell<u64>,
-}
+/// A table of the catalogue, and where in an account its records lie.
+pub(crate) trait Placed {
+    /// What it holds.
+    type Record: Record;
 
-impl Entropy {
-    /// From sixteen random bytes.
-    pub(crate) fn new(seed: u128) -> Self {
-        Self { seed, taken: Cell::new(0), forks: Cell::new(0) }
-    }
+    /// The table itself.
+    fn table(&self) -> &Table<Self::Record>;
 
-    /// Randomness of its own for another write of the same request.
-    fn fork(&self) -> Self {
-        self.forks.set(self.forks.get() + 1);
-        Self::new(self.seed ^ u128::from(mix(self.forks.get())) << 64)
-    }
+    /// The region of its records, seen from a scope.
+    fn region<'s>(&self, scope: &'s Scope) -> &'s str;
 
-    /// Starts over: a transaction that runs again draws the same numbers.
-    pub(crate) fn rewind(&self) {
-        self.taken.set(0);
-    }
-
-    /// A number that no other call of this request gets.
-    pub(crate) fn number(&self) -> u64 {
-        let taken = self.taken.get();
-        self.taken.set(taken + 1);
-        let [high, low] =
-            [self.seed >> 64, self.seed & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default());
-        mix(high ^ mix(low ^ mix(taken)))
-    }
-
-    /// A UUID that no other call of this request gets.
-    pub(crate) fn uuid(&self) -> String {
-        let taken = self.taken.get();
-        self.taken.set(taken + 1);
-        uuid(self.seed.wrapping_add(u128::from(taken) << 32))
+    /// The key of a record, or of all that continue these parts.
+    fn key<P: AsRef<[u8]>>(&self, scope: &Scope, parts: impl IntoIterator<Item = P>) -> Key {
+        parts.into_iter().fold(Key::of([&*scope.account, self.region(scope)]), Key::and)
     }
 }
 
-/// A version 4 UUID from a seed, mixed by splitmix64; what unpredictability there is comes from the seed.
-pub fn uuid(seed: u128) -> String {
-    let [high, low] = [seed >> 64, seed & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default());
-    let bits = u128::from(mix(high ^ mix(low))) << 64 | u128::from(mix(low ^ mix(!high)));
-    let bits = bits & !(0xF000 << 64) | (0x4000 << 64);
-    let bits = bits & !(0xC000 << 48) | (0x8000 << 48);
-    let hex = format!("{bits:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+/// Records of one region.
+impl<R: Record> Placed for Table<R> {
+    type Record = R;
+
+    fn table(&self) -> &Self {
+        self
+    }
+
+    fn region<'s>(&self, scope: &'s Scope) -> &'s str {
+        &scope.region
+    }
 }
 
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
+/// Records that are the same in every region of an account, as those of IAM are.
+pub(crate) struct Everywhere<R>(pub Table<R>);
+
+impl<R: Record> Placed for Everywhere<R> {
+    type Record = R;
+
+    fn table(&self) -> &Table<R> {
+        &self.0
+    }
+
+    /// What AWS calls the place of its services without a region.
+    fn region<'s>(&self, _: &'s Scope) -> &'s str {
+        "aws-global"
+    }
 }
 
 /// One request's surroundings: where it happens, when, and what the house is set to.
@@ -170,12 +158,12 @@ impl<'a> Read<'a> {
     }
 
     /// The record at `parts`.
-    pub(crate) fn get<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn get<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
-    ) -> Result<Option<R>, Fault> {
-        self.view.get(table, &self.cx.scope.key(parts))
+    ) -> Result<Option<T::Record>, Fault> {
+        self.view.get(table.table(), &table.key(&self.cx.scope, parts))
     }
 
     /// The record at a key that no scope owns.
@@ -184,52 +172,52 @@ impl<'a> Read<'a> {
     }
 
     /// The record at `parts`, which the caller named: without it, AWS's 404.
-    pub(crate) fn named<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn named<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
-    ) -> Result<R, crate::Failure> {
+    ) -> Result<T::Record, crate::Failure> {
         let found = self.get(table, parts)?;
         found.ok_or_else(|| Refusal::resource_not_found("The specified resource does not exist").into())
     }
 
     /// Whether there is a record at `parts`.
-    pub(crate) fn contains<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn contains<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
     ) -> Result<bool, Fault> {
-        self.view.contains(table, &self.cx.scope.key(parts))
+        self.view.contains(table.table(), &table.key(&self.cx.scope, parts))
     }
 
     /// Everything under `parts`, for relations that a quota keeps short.
-    pub(crate) fn all<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn all<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
-    ) -> Result<Vec<(Key, R)>, Fault> {
-        self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, usize::MAX)
+    ) -> Result<Vec<(Key, T::Record)>, Fault> {
+        self.view.range(table.table(), &table.key(&self.cx.scope, parts), None, Direction::Ascending, usize::MAX)
     }
 
     /// The first records under `parts`, at most `limit`.
-    pub(crate) fn some<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn some<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
         limit: usize,
-    ) -> Result<Vec<(Key, R)>, Fault> {
-        self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, limit)
+    ) -> Result<Vec<(Key, T::Record)>, Fault> {
+        self.view.range(table.table(), &table.key(&self.cx.scope, parts), None, Direction::Ascending, limit)
     }
 
     /// The records of a table that come after `parts`, at most `limit`.
-    pub(crate) fn after<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn after<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
         limit: usize,
-    ) -> Result<Vec<(Key, R)>, Fault> {
-        let (all, after) = (self.cx.scope.key(NO_PARTS), self.cx.scope.key(parts));
-        self.view.range(table, &all, Some(&after), Direction::Ascending, limit)
+    ) -> Result<Vec<(Key, T::Record)>, Fault> {
+        let (all, after) = (table.key(&self.cx.scope, NO_PARTS), table.key(&self.cx.scope, parts));
+        self.view.range(table.table(), &all, Some(&after), Direction::Ascending, limit)
     }
 
     /// The records under `parts` that come beyond `from`, a continuation of `parts` that need not exist, at most `limit`.
@@ -247,32 +235,32 @@ impl<'a> Read<'a> {
     }
 
     /// The first record under `parts`, if any: the cheap question whether there are any.
-    pub(crate) fn first<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn first<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
-    ) -> Result<Option<(Key, R)>, Fault> {
-        let found = self.view.range(table, &self.cx.scope.key(parts), None, Direction::Ascending, 1)?;
+    ) -> Result<Option<(Key, T::Record)>, Fault> {
+        let found = self.view.range(table.table(), &table.key(&self.cx.scope, parts), None, Direction::Ascending, 1)?;
         Ok(found.into_iter().next())
     }
 
     /// One page of what stands under `parts` and passes `keep`, starting after `token`.
     ///
     /// The token is the last key seen, so a page is stable whatever is added or removed between two calls.
-    pub(crate) fn page<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn page<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
         asked: Asked<'_>,
-        mut keep: impl FnMut(&Key, &R) -> bool,
-    ) -> Result<Page<R>, crate::Failure> {
-        let prefix = self.cx.scope.key(parts);
+        mut keep: impl FnMut(&Key, &T::Record) -> bool,
+    ) -> Result<Page<T::Record>, crate::Failure> {
+        let prefix = table.key(&self.cx.scope, parts);
         let mut after = asked.token.map(|token| read_token(token, &prefix)).transpose()?;
-        let mut items: Vec<(Key, R)> = Vec::new();
+        let mut items: Vec<(Key, T::Record)> = Vec::new();
         // A filter may pass over much, so the table is read a stretch at a time rather than whole.
         let stretch = asked.limit.max(STRETCH) + 1;
         loop {
-            let read = self.view.range(table, &prefix, after.as_ref(), asked.direction, stretch)?;
+            let read = self.view.range(table.table(), &prefix, after.as_ref(), asked.direction, stretch)?;
             let more = read.len() == stretch;
             after = read.last().map(|(key, _)| key.clone());
             for (key, record) in read {
@@ -374,22 +362,22 @@ impl<'a> Write<'a> {
     }
 
     /// Puts `record` at `parts`, over whatever was there.
-    pub(crate) fn put<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn put<T: Placed, P: AsRef<[u8]>>(
         &mut self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
-        record: &R,
+        record: &T::Record,
     ) -> Result<(), Fault> {
-        self.tx.put(table, &self.cx.scope.key(parts), record)
+        self.tx.put(table.table(), &table.key(&self.cx.scope, parts), record)
     }
 
     /// Takes away what is at `parts`, if anything is.
-    pub(crate) fn delete<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn delete<T: Placed, P: AsRef<[u8]>>(
         &mut self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
     ) -> Result<(), Fault> {
-        self.tx.delete(table, &self.cx.scope.key(parts))
+        self.tx.delete(table.table(), &table.key(&self.cx.scope, parts))
     }
 
     /// Takes away what is at a key that a listing found.
@@ -421,23 +409,6 @@ impl<'a> Write<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn uuids_of_one_request_differ_and_a_rerun_repeats_them() {
-        let entropy = Entropy::new(7);
-        let first = [entropy.uuid(), entropy.uuid()];
-        assert_ne!(first[0], first[1]);
-        entropy.rewind();
-        assert_eq!(first, [entropy.uuid(), entropy.uuid()]);
-    }
-
-    #[test]
-    fn a_uuid_says_that_it_is_random() {
-        let uuid = Entropy::new(u128::MAX / 3).uuid();
-        assert_eq!(uuid.len(), 36);
-        assert_eq!(&uuid[14..15], "4");
-        assert!("89ab".contains(&uuid[19..20]), "{uuid}");
-    }
 
     #[test]
     fn an_arn_belongs_to_its_own_scope_only() {

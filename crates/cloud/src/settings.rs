@@ -1,7 +1,9 @@
-//! How the house is set up: what differs between two of them that hold the same state. Where the settings come from, and what
-//! else a server has to be told, is unknown here.
+//! How the house is set up: what differs between two of them that hold the same state, and the key that this state is sealed
+//! with. Where the settings come from, and what else a server has to be told, is unknown here.
 
 use mqtt::QoS;
+
+use crate::vault::Vault;
 
 /// Seconds that AWS keeps a session at most (mqtt.md §4).
 const SESSION_EXPIRY_MOST: u32 = 604_800;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub broker: broker::Settings,
     /// How much of logs is kept.
     pub logs: LogBounds,
+    /// What the store holds of secrets is sealed with this, and so are the session tokens that are given out.
+    pub vault: Vault,
 }
 
 /// How many bytes of log events are kept; beyond them the oldest go.

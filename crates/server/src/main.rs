@@ -17,6 +17,7 @@ mod serve;
 mod server;
 mod settings;
 mod tls;
+mod vault;
 mod websocket;
 mod workers;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use cloud::House;
+use cloud::{House, Vault};
 use store::Store;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -23,6 +23,7 @@ use crate::reload::Watch;
 use crate::server::{Server, now_ms};
 use crate::settings::{Durability, MAX_CONNECTIONS, Quotas, Settings};
 use crate::tls::Doors;
+use crate::vault::{self, VaultError};
 use crate::workers::Workers;
 
 /// How long open connections may take to end when the server stops.
@@ -51,6 +52,8 @@ pub(crate) enum StartError {
     Data(DataDirError),
     /// The CA cannot be used.
     Ca(CaError),
+    /// The key of secrets cannot be used.
+    Vault(VaultError),
     /// The store cannot be opened.
     Store(store::Fault),
     /// A port cannot be listened on.
@@ -71,6 +74,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Data(error) => error.fmt(f),
             Self::Ca(error) => error.fmt(f),
+            Self::Vault(error) => error.fmt(f),
             Self::Store(fault) => write!(f, "failed to open the store: {fault}"),
             Self::Port { flag, address, error } => {
                 let port = address.port();
@@ -89,6 +93,12 @@ impl std::error::Error for StartError {}
 impl From<DataDirError> for StartError {
     fn from(error: DataDirError) -> Self {
         Self::Data(error)
+    }
+}
+
+impl From<VaultError> for StartError {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(error)
     }
 }
 
@@ -119,7 +129,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::default());
     let events = Arc::new(Events::new(Arc::clone(&metrics)));
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
-    let house = Arc::new(House::new(store, house_settings(settings, &endpoints), Arc::new(ca), witness));
+    let vault = vault::open(data.path())?;
+    let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault), Arc::new(ca), witness));
     let follow = house.restore(now_ms()).map_err(StartError::Store)?;
     let count = settings.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let workers = Workers::start(count);
@@ -190,7 +201,7 @@ impl Running {
     }
 }
 
-fn house_settings(settings: &Settings, endpoints: &Endpoints) -> cloud::Settings {
+fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> cloud::Settings {
     // Clients put `https://` in front; on the port that this implies, the name alone is what SDKs like best.
     let host = if endpoints.tls.ip().is_loopback() { "localhost".to_owned() } else { endpoints.tls.ip().to_string() };
     let endpoint = if endpoints.tls.port() == 443 { host } else { format!("{host}:{}", endpoints.tls.port()) };
@@ -199,7 +210,7 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints) -> cloud::Settings
         Quotas::Warn => cloud::Quotas::Warn,
         Quotas::Aws => cloud::Quotas::Aws,
     };
-    cloud::Settings { endpoint, quotas, broker: broker::Settings::default(), logs: cloud::LogBounds::default() }
+    cloud::Settings { endpoint, quotas, broker: broker::Settings::default(), logs: cloud::LogBounds::default(), vault }
 }
 
 /// Descriptors that are not for connections: the store's files, the listeners, the runtimes.

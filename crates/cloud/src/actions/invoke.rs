@@ -56,7 +56,7 @@ impl Prepare for StateMachine {
         let name = self.name.render_some("stateMachineName", cx)?;
         let prefix = render(self.prefix.as_ref(), cx)?.unwrap_or_default();
         // Prepared again, a message gives the same name: what was started already is not started twice.
-        let execution = format!("{prefix}{}", crate::scope::uuid(cx.message.seed));
+        let execution = format!("{prefix}{}", crate::entropy::uuid(cx.message.seed));
         let arn = format!("arn:aws:states:{}:{}:stateMachine:{name}", cx.scope.region, cx.scope.account);
         let body = json!({"stateMachineArn": arn, "name": execution, "input": document(cx)?});
         let request = aws::json(Service::StepFunctions, "1.0", "AWSStepFunctions.StartExecution", &body, cx);

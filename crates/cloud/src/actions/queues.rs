@@ -132,7 +132,7 @@ impl Prepare for Kinesis {
         let stream = self.stream.render_some("streamName", cx)?;
         // unconfirmed: what AWS takes for a partition key where a rule names none; the service demands one.
         let partition_key = render(self.partition_key.as_ref(), cx)?.filter(|key| !key.is_empty());
-        let partition_key = partition_key.unwrap_or_else(|| crate::scope::uuid(cx.message.seed));
+        let partition_key = partition_key.unwrap_or_else(|| crate::entropy::uuid(cx.message.seed));
         let data = STANDARD.encode(&cx.selected.payload);
         let body = json!({"StreamName": stream, "Data": data, "PartitionKey": partition_key});
         let request = aws::json(Service::Kinesis, "1.1", "Kinesis_20131202.PutRecord", &body, cx);

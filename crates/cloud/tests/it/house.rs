@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cloud::{
-    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KeyPair, Kind, LogBounds, NotConnected,
-    NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Witness,
+    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind, LogBounds, NotConnected,
+    NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Vault, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -390,6 +390,7 @@ fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Lis
         broker: broker::Settings::default(),
         // Small, so that tests meet it.
         logs: LogBounds { group_bytes: 2 << 20, all_bytes: 4 << 20 },
+        vault: Vault::new(&[7; KEY_BYTES]).unwrap(),
     };
     let (drawer, listener) = (Arc::clone(drawer) as Arc<dyn Authority>, Arc::clone(listener) as Arc<dyn Witness>);
     Arc::new(House::new(store.clone(), settings, drawer, listener))
