@@ -98,12 +98,18 @@ impl Document {
     /// Reads a document.
     pub fn parse(text: &str) -> Result<Document, Malformed> {
         check_size(text).and_then(|()| json::read(text)).and_then(document).map_err(|problem| {
-            let before = text.get(..problem.at).unwrap_or(text);
-            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-            let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-            Malformed { message: problem.message, line: before.matches('\n').count() + 1, column }
+            let (line, column) = place(text, problem.at);
+            Malformed { message: problem.message, line, column }
         })
     }
+}
+
+/// Line and column of a byte offset, both from 1.
+pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
 }
 
 fn check_size(text: &str) -> Result<(), Problem> {
@@ -229,7 +235,7 @@ fn resource(text: &str, variables: bool) -> Result<Template, &'static str> {
     Ok(Template::new(text, Syntax { wildcards: true, variables }))
 }
 
-fn conditions(value: Value, variables: bool) -> Result<Vec<Clause>, Problem> {
+pub(crate) fn conditions(value: Value, variables: bool) -> Result<Vec<Clause>, Problem> {
     let mut clauses = Vec::new();
     for member in object(value, "an object of condition operators")? {
         let operator = Operator::named(&member.key)
@@ -265,7 +271,7 @@ fn operands(clause: &Clause, value: Value, variables: bool) -> Result<Box<[Templ
     values.iter().map(read).collect()
 }
 
-fn object(value: Value, what: &str) -> Result<Vec<Member>, Problem> {
+pub(crate) fn object(value: Value, what: &str) -> Result<Vec<Member>, Problem> {
     let found = value.name();
     match value.kind {
         Kind::Object(members) => Ok(members),
@@ -282,7 +288,7 @@ fn listed(value: Value, what: &str) -> Result<Vec<Value>, Problem> {
     }
 }
 
-fn string(value: &Value) -> Result<&str, Problem> {
+pub(crate) fn string(value: &Value) -> Result<&str, Problem> {
     match &value.kind {
         Kind::Text(text) => Ok(text),
         _ => Err(Problem::new(value.at, format!("expected a string, found {}", value.name()))),

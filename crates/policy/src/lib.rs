@@ -1,6 +1,7 @@
 //! The IoT policy language: may this principal do this action on this resource, and which statement says so.
 //! Pure: the policies, the values of their variables and the time are passed in. It knows nothing about
-//! certificates, HTTP, MQTT or storage; a certificate's common name is a variable like any other.
+//! certificates, HTTP, MQTT or storage; a certificate's common name is a variable like any other. IAM's documents, which are
+//! written in nearly the same language, are read by [`iam`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -30,6 +31,7 @@ mod context;
 mod decide;
 mod document;
 mod explain;
+pub mod iam;
 mod json;
 mod lint;
 mod pattern;
