@@ -7,6 +7,7 @@ use wire::{Operation, Refusal};
 use crate::events::Refused;
 use crate::house::House;
 use crate::identity::{self, Standing};
+use crate::neighbours::sts::session::RoleSession;
 use crate::operation::{Answer, Failure, Started};
 use crate::scope::{Context, Read, Scope};
 
@@ -24,6 +25,8 @@ pub struct Caller {
 pub enum Identity {
     /// The holder of an access key.
     Key(String),
+    /// Somebody who took a role, with the credentials given out for that.
+    Role(RoleSession),
     /// A device that showed a certificate over TLS.
     Device {
         /// The certificate's id.

@@ -49,6 +49,7 @@ pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
 pub use neighbours::objects;
+pub use neighbours::sts::session::{NotASession, RoleSession};
 pub use operation::Failure;
 pub use scope::Scope;
 pub use settings::{LogBounds, Quotas, Settings};
@@ -61,6 +62,11 @@ const NOUNS: &[&[operation::Op]] = &[
     connection::OPS,
     endpoints::OPS,
     logging::OPS,
+    neighbours::iam::attached::OPS,
+    neighbours::iam::inline::OPS,
+    neighbours::iam::policies::OPS,
+    neighbours::iam::roles::OPS,
+    neighbours::iam::users::OPS,
     neighbours::logs::OPS,
     neighbours::sts::OPS,
     policies::OPS,

@@ -33,11 +33,12 @@ impl Origin {
         }
     }
 
-    /// The certificate's id or the access key's.
+    /// The certificate's id, the access key's, or the id of a role and its session.
     pub(crate) fn principal(&self) -> Option<&str> {
         match self {
             Self::House => None,
             Self::Caller(Identity::Key(key)) => Some(key),
+            Self::Caller(Identity::Role(session)) => Some(&session.user_id),
             Self::Caller(Identity::Device { certificate_id, .. }) => Some(certificate_id),
             Self::Client { principal, .. } => Some(principal),
         }
@@ -47,7 +48,7 @@ impl Origin {
     pub(crate) fn source_ip(&self) -> Option<&str> {
         match self {
             Self::Caller(Identity::Device { source_ip, .. }) | Self::Client { source_ip, .. } => Some(source_ip),
-            Self::House | Self::Caller(Identity::Key(_)) => None,
+            Self::House | Self::Caller(Identity::Key(_) | Identity::Role(_)) => None,
         }
     }
 }

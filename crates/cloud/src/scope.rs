@@ -221,17 +221,17 @@ impl<'a> Read<'a> {
     }
 
     /// The records under `parts` that come beyond `from`, a continuation of `parts` that need not exist, at most `limit`.
-    pub(crate) fn beyond<R: Record, P: AsRef<[u8]>>(
+    pub(crate) fn beyond<T: Placed, P: AsRef<[u8]>>(
         self,
-        table: &Table<R>,
+        table: &T,
         parts: impl IntoIterator<Item = P>,
         from: impl IntoIterator<Item = P>,
         direction: Direction,
         limit: usize,
-    ) -> Result<Vec<(Key, R)>, Fault> {
-        let under = self.cx.scope.key(parts);
+    ) -> Result<Vec<(Key, T::Record)>, Fault> {
+        let under = table.key(&self.cx.scope, parts);
         let from = from.into_iter().fold(under.clone(), Key::and);
-        self.view.range(table, &under, Some(&from), direction, limit)
+        self.view.range(table.table(), &under, Some(&from), direction, limit)
     }
 
     /// The first record under `parts`, if any: the cheap question whether there are any.

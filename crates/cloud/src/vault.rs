@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_its_key_and_label_only() {
         let (vault, entropy) = (Vault::new(&[1; KEY_BYTES]).unwrap(), Entropy::new(1));
-        for clear in [&b""[..], b"secret", &[7; 65_536]] {
+        for clear in [&b""[..], b"secret", &[7; 5_000]] {
             let sealed = vault.seal(&entropy, "a", clear).unwrap();
             assert_eq!(vault.open("a", &sealed).as_deref(), Some(clear));
             assert_eq!(vault.open("b", &sealed), None);

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cloud::{Caller, House, Identity, Job, Plan, Scope, Wait};
+use cloud::{Caller, House, Identity, Job, NotASession, Plan, Scope, Wait};
 use hyper::http::request::Parts;
 use tokio::sync::oneshot;
 use wire::sign::{self, Credential, Rejected, Signable};
@@ -129,21 +129,37 @@ async fn confirmed(server: &Server, wait: Wait) -> Result<Output, Refusal> {
 /// Who calls: a device by its certificate, everybody else by an access key.
 /// In development any key is taken, so the signature itself is not verified; a region and an account come from it.
 pub(crate) fn identify(server: &Server, entry: &Entry, request: &Request) -> Result<Caller, Refusal> {
-    let credential = sign::credential(&request.signable()).map_err(|rejected| refusal(&rejected))?;
-    if let Some(credential) = credential {
-        let scope = scope_of(&credential);
-        return Ok(Caller { scope, identity: Identity::Key(credential.access_key_id) });
+    let refused = |rejected: Rejected| match request.form() {
+        Form::Query(..) => Refusal::new(rejected.error_in_forms(), rejected.message).with_status(Rejected::STATUS),
+        Form::Rest(_) | Form::Json(..) => refusal(&rejected),
+    };
+    if let Some(credential) = sign::credential(&request.signable()).map_err(refused)? {
+        return holder(server, credential).map_err(refused);
     }
     let Some(certificate_id) = entry.device.clone() else {
-        return Err(refusal(&Rejected::missing()));
+        return Err(refused(Rejected::missing()));
     };
     let scope = server.scope_of(&certificate_id, &entry.ip)?;
     let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
     Ok(Caller { scope, identity })
 }
 
+/// Who holds a credential. A session token that was given out here says so, and must still be good; in development any other
+/// token is as good as none.
+pub(crate) fn holder(server: &Server, credential: Credential) -> Result<Caller, Rejected> {
+    let Credential { access_key_id, region, session_token, .. } = &credential;
+    let token = session_token.as_deref();
+    let session = token.map(|token| server.house.session(access_key_id, token, region, server.now())).transpose();
+    match session.map(Option::flatten) {
+        Ok(Some(caller)) => Ok(caller),
+        Ok(None) => Ok(Caller { scope: scope_of(&credential), identity: Identity::Key(credential.access_key_id) }),
+        Err(NotASession::Expired) => Err(Rejected::expired_token()),
+        Err(NotASession::Unknown) => Err(Rejected::unrecognized_client()),
+    }
+}
+
 /// The scope of an access key: one of twelve digits is an account of its own.
-pub(crate) fn scope_of(credential: &Credential) -> Scope {
+fn scope_of(credential: &Credential) -> Scope {
     let key = credential.access_key_id.as_str();
     let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
     Scope::new(if is_account { key } else { ACCOUNT }, &credential.region)

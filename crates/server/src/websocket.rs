@@ -133,8 +133,9 @@ fn identify(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Resu
     credential.check_time(server.now().div_euclid(1000)).map_err(refusal)?;
     credential.check_scope(&credential.region, &[SERVICE]).map_err(refusal)?;
     check_origin(&headers, entry.pages)?;
-    let scope = api::scope_of(&credential);
-    Ok(Principal::Key { access_key_id: credential.access_key_id, scope })
+    let access_key_id = credential.access_key_id.clone();
+    let caller = api::holder(server, credential).map_err(refusal)?;
+    Ok(Principal::Key { access_key_id, scope: caller.scope })
 }
 
 /// A browser lets any page open a WebSocket to anywhere, and in development any access key will do: so a page must come

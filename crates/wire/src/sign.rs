@@ -233,6 +233,15 @@ impl Rejected {
         Self::new("ExpiredTokenException", "The security token included in the request is expired")
     }
 
+    /// The name by which services that answer forms call the same.
+    pub fn error_in_forms(&self) -> &'static str {
+        match self.error {
+            "UnrecognizedClientException" => "InvalidClientTokenId",
+            "InvalidSignatureException" => "SignatureDoesNotMatch",
+            error => error.strip_suffix("Exception").unwrap_or(error),
+        }
+    }
+
     fn incomplete(message: impl Into<String>) -> Self {
         Self::new("IncompleteSignatureException", message)
     }

@@ -1,26 +1,199 @@
-//! The Security Token Service, of which walkthroughs ask one thing: which account am I? Temporary keys and roles are
-//! unknown here.
+//! The Security Token Service: which account am I, and credentials for a while, one's own or a role's. A role is given to whom
+//! its trust document names; what its holder may then do is not asked yet.
 
+use policy::iam::{Kind, Who};
 use wire::Refusal;
-use wire::sts::{GetCallerIdentityRequest, GetCallerIdentityResponse};
+use wire::sts::{
+    AssumeRoleRequest, AssumeRoleResponse, AssumedRoleUser, GetCallerIdentityRequest, GetCallerIdentityResponse,
+    GetSessionTokenRequest, GetSessionTokenResponse,
+};
 
-use crate::caller::Identity;
-use crate::operation::{Answer, Op, ops};
+use super::iam::{self, Role};
+use crate::caller::{Caller, Identity};
+use crate::house::House;
+use crate::operation::{Answer, Failure, Op, ops};
 use crate::origin::Origin;
-use crate::scope::Read;
+use crate::scope::{Read, Scope};
+use session::{Credentials, Holder, NotASession, RoleSession};
+
+pub(crate) mod session;
 
 pub(crate) const OPS: &[Op] = ops! {
     read get_caller_identity on any;
+    read assume_role on any;
+    read get_session_token on any;
 };
 
+/// Seconds of a session, if the caller does not say.
+const ROLE_SECONDS: i64 = 3600;
+const ACCOUNT_SECONDS: i64 = 43_200;
+/// Seconds of a session that was begun from another one, at most.
+const CHAINED_SECONDS: i64 = 3600;
+
+impl House {
+    /// Who brings a session token with an access key, if the token was given out here: somebody else's is no business of
+    /// ours, and says nothing.
+    pub fn session(
+        &self,
+        access_key_id: &str,
+        token: &str,
+        region: &str,
+        now: i64,
+    ) -> Result<Option<Caller>, NotASession> {
+        let holder = session::holder(&self.settings.vault, access_key_id, token, now)?;
+        Ok(holder.map(|Holder { account, role }| {
+            let identity = role.map_or_else(|| Identity::Key(access_key_id.to_owned()), Identity::Role);
+            Caller { scope: Scope::new(&account, region), identity }
+        }))
+    }
+}
+
+/// Credentials of a role for a service of the house, such as a function that runs as it: for a role that trusts it. `name`
+/// is how the session is called.
+#[allow(dead_code, reason = "functions ask")]
+pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, seconds: i64) -> Answer<Credentials> {
+    let role = iam::role(db, role_arn)?;
+    let who = Who::Service(service);
+    let role = role.filter(|role| role.trusts(&who, "sts:AssumeRole", &policy::Context::new(), db.now()));
+    let role = role.ok_or_else(|| denied(service, "sts:AssumeRole", role_arn))?;
+    Ok(session::issue(db.cx, Some(session::role_session(db, &role, name)), seconds)?)
+}
+
 /// In development a key has no user behind it: whoever holds one is the root of its account.
+fn root(db: Read) -> String {
+    format!("arn:aws:iam::{}:root", db.cx.scope.account)
+}
+
+/// The caller: the role it has taken, or none for the account itself.
+fn caller(db: Read) -> Answer<Option<RoleSession>> {
+    match &*db.cx.origin {
+        Origin::Caller(Identity::Key(_)) => Ok(None),
+        Origin::Caller(Identity::Role(session)) => Ok(Some(session.clone())),
+        _ => Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key").into()),
+    }
+}
+
+fn denied(who: &str, action: &str, role_arn: &str) -> Failure {
+    let message = format!("User: {who} is not authorized to perform: {action} on resource: {role_arn}");
+    Refusal::new("AccessDenied", message).with_status(403).into()
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Refusal::new("ValidationError", message).into()
+}
+
 fn get_caller_identity(db: Read, _: &GetCallerIdentityRequest) -> Answer<GetCallerIdentityResponse> {
-    let Origin::Caller(Identity::Key(_)) = &*db.cx.origin else {
-        return Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key").into());
-    };
     let account = &*db.cx.scope.account;
-    Ok(GetCallerIdentityResponse::new()
-        .with_arn(format!("arn:aws:iam::{account}:root"))
-        .with_user_id(account)
-        .with_account(account))
+    let (arn, user_id) = match caller(db)? {
+        Some(session) => (session.arn, session.user_id),
+        None => (root(db), account.to_owned()),
+    };
+    Ok(GetCallerIdentityResponse::new().with_arn(arn).with_user_id(user_id).with_account(account))
+}
+
+/// unconfirmed: a role of another account is found by nobody; on AWS it is given to whom it trusts.
+fn assume_role(db: Read, input: &AssumeRoleRequest) -> Answer<AssumeRoleResponse> {
+    let caller = caller(db)?;
+    check(input)?;
+    let role = trusting(db, input, caller.as_ref())?;
+    let seconds = input.duration_seconds().unwrap_or(ROLE_SECONDS);
+    if caller.is_some() && seconds > CHAINED_SECONDS {
+        return Err(invalid(
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+        ));
+    }
+    if seconds > role.longest_session {
+        return Err(invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."));
+    }
+    let name = input.role_session_name();
+    let session = session::role_session(db, &role, name);
+    let user = AssumedRoleUser::new().with_assumed_role_id(&session.user_id).with_arn(&session.arn);
+    let answer = AssumeRoleResponse::new()
+        .with_credentials(shown(session::issue(db.cx, Some(session), seconds)?))
+        .with_assumed_role_user(user);
+    let answer = match input.policy() {
+        // unconfirmed: AWS's own packing is not known; this is the document's share of what may be passed.
+        Some(policy) => answer.with_packed_policy_size(i64::try_from(policy.len() * 100 / PACKED).unwrap_or(100)),
+        None => answer,
+    };
+    Ok(match input.source_identity() {
+        Some(identity) => answer.with_source_identity(identity),
+        None => answer,
+    })
+}
+
+/// Characters of a policy that is passed with a session.
+const PACKED: usize = 2048;
+
+/// A policy that narrows the session is read and kept by nobody, like every policy of IAM for now; what would pretend to prove
+/// something is refused.
+fn check(input: &AssumeRoleRequest) -> Answer<()> {
+    if input.serial_number().is_some() || input.token_code().is_some() {
+        return Err(Refusal::new("NotImplementedException", "MFA devices are not implemented yet.").into());
+    }
+    if input.provided_contexts().is_some_and(|contexts| !contexts.is_empty()) {
+        return Err(Refusal::new("NotImplementedException", "ProvidedContexts are not implemented yet.").into());
+    }
+    let Some(text) = input.policy() else { return Ok(()) };
+    match policy::iam::Document::parse(text, Kind::Inline) {
+        Ok(_) if text.len() > PACKED => Err(invalid(format!(
+            "1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than \
+             or equal to {PACKED}"
+        ))),
+        Ok(_) => Ok(()),
+        Err(malformed) => Err(Refusal::new("MalformedPolicyDocument", malformed.to_string()).into()),
+    }
+}
+
+/// The role that is asked for, if it may be taken as it is asked for.
+fn trusting(db: Read, input: &AssumeRoleRequest, caller: Option<&RoleSession>) -> Answer<Role> {
+    let (account, arn) = (&*db.cx.scope.account, input.role_arn());
+    let name = caller.map_or_else(|| root(db), |session| session.arn.clone());
+    let Some(role) = iam::role(db, arn)? else { return Err(denied(&name, "sts:AssumeRole", arn)) };
+    let arns: Vec<&str> = caller.map_or_else(Vec::new, |session| vec![&*session.role_arn, &*session.arn]);
+    let who = Who::Account { id: account, arns: &arns };
+    let mut values = policy::Context::new();
+    values.set("aws:PrincipalAccount", account);
+    values.set("aws:PrincipalArn", caller.map_or(&*name, |session| &session.role_arn));
+    values.set("sts:RoleSessionName", input.role_session_name());
+    for (key, value) in [("sts:ExternalId", input.external_id()), ("sts:SourceIdentity", input.source_identity())] {
+        if let Some(value) = value {
+            values.set(key, value);
+        }
+    }
+    let tags = input.tags().unwrap_or_default();
+    for tag in &tags {
+        values.set(&format!("aws:RequestTag/{}", tag.key()), tag.value());
+    }
+    let actions = [
+        (true, "sts:AssumeRole"),
+        (!tags.is_empty(), "sts:TagSession"),
+        (input.source_identity().is_some(), "sts:SetSourceIdentity"),
+    ];
+    for (_, action) in actions.iter().filter(|(is_asked, _)| *is_asked) {
+        if !role.trusts(&who, action, &values, db.now()) {
+            return Err(denied(&name, action, arn));
+        }
+    }
+    Ok(role)
+}
+
+fn get_session_token(db: Read, input: &GetSessionTokenRequest) -> Answer<GetSessionTokenResponse> {
+    if caller(db)?.is_some() {
+        let message = "Cannot call GetSessionToken with session credentials";
+        return Err(Refusal::new("AccessDenied", message).with_status(403).into());
+    }
+    if input.serial_number().is_some() || input.token_code().is_some() {
+        return Err(Refusal::new("NotImplementedException", "MFA devices are not implemented yet.").into());
+    }
+    let seconds = input.duration_seconds().unwrap_or(ACCOUNT_SECONDS);
+    Ok(GetSessionTokenResponse::new().with_credentials(shown(session::issue(db.cx, None, seconds)?)))
+}
+
+fn shown(credentials: Credentials) -> wire::sts::Credentials {
+    wire::sts::Credentials::new()
+        .with_access_key_id(credentials.access_key_id)
+        .with_secret_access_key(credentials.secret_access_key)
+        .with_session_token(credentials.session_token)
+        .with_expiration(credentials.expires)
 }

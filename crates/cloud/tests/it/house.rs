@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cloud::{
-    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind, LogBounds, NotConnected,
-    NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Vault, Witness,
+    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind, LogBounds,
+    NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Vault, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -196,6 +196,12 @@ impl Lab {
     pub(crate) fn objects<A>(&self, ask: impl FnOnce(&House, &Caller, i64, u128) -> A) -> A {
         let caller = Caller { scope: self.scope.clone(), identity: Identity::Key("key".to_owned()) };
         ask(&self.house, &caller, self.now(), self.entropy())
+    }
+
+    /// Who brings these temporary credentials.
+    pub(crate) fn session(&self, credentials: &Value) -> Result<Option<Caller>, NotASession> {
+        let [key, token] = ["AccessKeyId", "SessionToken"].map(|name| text(&credentials[name]));
+        self.house.session(&key, &token, &self.scope.region, self.now())
     }
 
     /// Begins a `SendDirectMessage` that waits for its client: whether the client has confirmed it.
