@@ -4,7 +4,8 @@
 use serde_json::{Map, Value};
 
 use crate::origin::Origin;
-use crate::scope::{Scope, uuid};
+use crate::entropy::uuid;
+use crate::scope::Scope;
 
 /// How much an entry matters. A setting lets through what is as loud as itself, or louder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
