@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::origin::Origin;
 use crate::entropy::uuid;
+use crate::origin::Origin;
 use crate::scope::Scope;
 
 /// How much an entry matters. A setting lets through what is as loud as itself, or louder.
