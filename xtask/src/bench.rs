@@ -14,14 +14,16 @@ use crate::step::in_root;
 
 mod callgrind;
 mod matching;
+mod rules;
 mod shadow;
 mod start;
 
 /// What can be measured, and how it is introduced where crate `bench` does it.
-const MEASURES: [(&str, &str); 9] = [
+const MEASURES: [(&str, &str); 10] = [
     ("start", ""),
     ("shadow", ""),
     ("match", ""),
+    ("rules", ""),
     ("updates", "durable, over HTTP and MQTT against the engine's own rate; aim > 50 % at 128"),
     ("broker", "processor time per delivered message, beside the relay and Mosquitto"),
     ("connects", "mutual TLS beside the TLS library alone and Mosquitto"),
@@ -45,6 +47,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), Failed> {
             ["start", further @ ..] => start::run(root, further)?,
             ["shadow"] => shadow::run(root)?,
             ["match"] => matching::run(root)?,
+            ["rules"] => rules::run(root)?,
             [name, further @ ..] => load(root, name, further)?,
             [] => {}
         }
