@@ -20,7 +20,7 @@ pub struct Message<'m> {
     pub trace_id: Option<&'m str>,
     /// `accountid()`.
     pub account: &'m str,
-    /// The region, which the arguments of some calls need.
+    /// The region it was published in, which no function tells.
     pub region: &'m str,
     /// `timestamp()`: milliseconds since 1970.
     pub now: i64,
