@@ -20,7 +20,7 @@ mod tree;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use mqtt::{Filter, QoS, ReasonCode};
 
@@ -98,6 +98,8 @@ pub struct Broker {
     settings: Settings,
     sessions: Mutex<Sessions>,
     subscriptions: RwLock<Tree<Subscriber>>,
+    /// Who hears in the house itself; held shortly, and inside of `subscriptions` if both are.
+    listeners: RwLock<Tree<u64>>,
     /// Grows with every change of a subscription: a route that is older may be wrong.
     generation: AtomicU64,
     /// When something of a session without a connection is due: its will, or its end.
@@ -128,6 +130,7 @@ impl Broker {
             settings,
             sessions: Mutex::default(),
             subscriptions: RwLock::default(),
+            listeners: RwLock::default(),
             generation: AtomicU64::new(0),
             alarms: Mutex::default(),
             next_number: AtomicU64::new(1),
@@ -168,6 +171,21 @@ impl Broker {
     pub fn unsubscribe(&self, session: &Session, filter: &Filter) -> bool {
         session.drop_subscription(filter)
             && self.change(|tree| tree.remove(filter.share_name(), filter.pattern(), session.number()))
+    }
+
+    /// Lets somebody in the house hear what is published on a filter, in which `a/#` stands for `a` too. What is heard is told
+    /// by [`Route::listeners`]; a listener gets nothing by itself.
+    pub fn listen(&self, filter: &Filter, listener: u64) {
+        self.change(|_| self.listeners().insert(None, filter.pattern(), listener, listener));
+    }
+
+    /// Takes a listener off a filter.
+    pub fn unlisten(&self, filter: &Filter, listener: u64) {
+        self.change(|_| self.listeners().remove(None, filter.pattern(), listener));
+    }
+
+    fn listeners(&self) -> RwLockWriteGuard<'_, Tree<u64>> {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Tree<Subscriber>) -> T) -> T {

@@ -44,7 +44,10 @@ pub struct Route {
     generation: u64,
     direct: Vec<Direct>,
     groups: Vec<Arc<Group<Subscriber>>>,
-    /// Whether a stored session among them wants more than QoS 0.
+    /// Who hears it in the house.
+    listeners: Vec<u64>,
+    /// Whether something has to be written before a message of more than QoS 0 is delivered: a stored session among them
+    /// wants it, or a listener must not miss it.
     stores: bool,
 }
 
@@ -88,7 +91,12 @@ pub struct Planned {
 impl Route {
     /// Whether nobody listens.
     pub fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.groups.is_empty()
+        self.direct.is_empty() && self.groups.is_empty() && self.listeners.is_empty()
+    }
+
+    /// Who hears it in the house, as [`Broker::listen`] named them.
+    pub fn listeners(&self) -> &[u64] {
+        &self.listeners
     }
 }
 
@@ -103,22 +111,29 @@ impl Broker {
         let tree = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that the two belong together.
         let generation = self.generation.load(Ordering::Acquire);
-        let mut route = Route { generation, direct: Vec::new(), groups: Vec::new(), stores: false };
+        let mut route =
+            Route { generation, direct: Vec::new(), groups: Vec::new(), listeners: Vec::new(), stores: false };
         tree.visit(topic, self.settings.hash_matches_parent, &mut |found| match found {
             Found::One(subscriber) => route.direct.push(Direct::new(subscriber)),
             Found::Group(group) => route.groups.push(Arc::clone(group)),
         });
-        drop(tree);
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        listeners.visit(topic, true, &mut |found| {
+            if let Found::One(listener) = found {
+                route.listeners.push(*listener);
+            }
+        });
+        drop((listeners, tree));
         if route.direct.len() > 1 {
             merge_overlapping(&mut route.direct);
         }
         let direct =
             route.direct.iter().any(|direct| direct.qos > QoS::AtMostOnce && direct.session.stored().is_some());
-        route.stores = direct || !route.groups.is_empty();
+        route.stores = direct || !route.groups.is_empty() || !route.listeners.is_empty();
         route
     }
 
-    /// Delivers at once, if no stored session has to be written first; otherwise [`Broker::plan`] is needed. `from` is
+    /// Delivers at once, if nothing has to be written first; otherwise [`Broker::plan`] is needed. `from` is
     /// the number of the session that published, for No Local. How many sessions got it.
     pub fn deliver(&self, route: &Route, message: &Publish, from: Option<u64>, now: i64) -> Option<usize> {
         if route.stores && message.qos > QoS::AtMostOnce {

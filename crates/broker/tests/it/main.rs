@@ -6,6 +6,7 @@ mod bounds;
 mod coming;
 mod house;
 mod keeping;
+mod listening;
 mod model;
 mod receiving;
 mod sending;
