@@ -65,6 +65,17 @@ pub enum Kind {
         /// How many sessions got it.
         delivered: usize,
     },
+    /// A rule came to nothing for a message, or one of its actions did.
+    RuleFailed {
+        /// The rule's name.
+        rule: String,
+        /// The topic of the message.
+        topic: String,
+        /// The action, as in `RepublishAction`; empty when the statement itself failed.
+        action: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// AWS would have refused this; with `quotas = warn` it was let through.
     Quota {
         /// Who did it.

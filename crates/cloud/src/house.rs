@@ -24,6 +24,7 @@ use crate::logging::{Journal, Logging};
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::origin::Origin;
+use crate::rules::{self, Engine, Heard, Rules};
 use crate::scope::{Context, Read, Scope, Write};
 use crate::sessions;
 use crate::settings::Settings;
@@ -39,6 +40,7 @@ pub struct House {
     /// Numbers for sets of policies, each used once.
     tokens: Arc<AtomicU64>,
     documents: Arc<Documents>,
+    pub(crate) engine: Arc<Engine>,
     /// The house as the origin of what it does itself.
     origin: Arc<Origin>,
     /// Where the platform's own logs wait.
@@ -52,6 +54,9 @@ pub(crate) struct Space {
     pub(crate) broker: Broker,
     pub(crate) connections: Connections,
     pub(crate) clients: Clients,
+    pub(crate) rules: Rules,
+    /// Rules that fail or are flooded: each message beyond is no event of its own.
+    pub(crate) overheard: Told,
     /// Queues of who is away that have no more room: each message beyond is no event of its own.
     full: Told,
     /// What of it is told in log groups.
@@ -140,29 +145,52 @@ impl Job {
 struct Unit {
     job: Job,
     space: Arc<Space>,
+    engine: Arc<Engine>,
     answer: Option<Answer<Output>>,
     news: Vec<News>,
 }
 
 impl Unit {
-    /// Decides who gets the messages of a transaction, and writes down what stored sessions get, in the same transaction.
+    /// Decides who gets the messages of a transaction, and writes down what must not be lost of them on their way to stored
+    /// sessions and to rules, in the same transaction.
     fn plan(&self, db: &mut Write) -> Result<Vec<News>, Fault> {
         let mut planned = Vec::new();
         for news in db.take_news() {
-            let news = match news {
+            match news {
                 News::Publication(message, from) => {
                     let route = self.space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
                     let plan = self.space.broker.plan(&route, &message, from);
-                    News::Planned(message, Arc::new(plan))
+                    sessions::keep(db, plan.recipients.iter(), &message)?;
+                    let rules = self.space.rules.names(route.listeners());
+                    planned.push(News::Planned(message.clone(), Arc::new(plan)));
+                    self.hear(db, &mut planned, message, rules)?;
                 }
-                other => other,
-            };
-            if let News::Planned(message, plan) = &news {
-                sessions::keep(db, plan.recipients.iter(), message)?;
+                News::Ingested(rule, message) => self.hear(db, &mut planned, message, vec![rule])?,
+                News::Planned(message, plan) => {
+                    sessions::keep(db, plan.recipients.iter(), &message)?;
+                    planned.push(News::Planned(message, plan));
+                }
+                other => planned.push(other),
             }
-            planned.push(news);
         }
         Ok(planned)
+    }
+
+    fn hear(
+        &self,
+        db: &mut Write,
+        planned: &mut Vec<News>,
+        message: Publish,
+        rules: Vec<Arc<str>>,
+    ) -> Result<(), Fault> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let number = rules::must_not_be_lost(&message).then(|| self.engine.number());
+        let heard = Heard::new(db.cx, message, rules, number);
+        heard.write(db)?;
+        planned.push(News::Heard(Box::new(heard)));
+        Ok(())
     }
 }
 
@@ -193,6 +221,7 @@ impl House {
             clock: Arc::default(),
             tokens: Arc::default(),
             documents: Arc::default(),
+            engine: Arc::default(),
             origin: Arc::default(),
             journal: Arc::default(),
             logs_swept: AtomicI64::default(),
@@ -209,7 +238,7 @@ impl House {
 
     /// Answers an operation, or says what must be written for its answer. `now` is in milliseconds.
     pub fn plan(&self, caller: &Caller, operation: &'static Operation, input: Input, now: i64, entropy: u128) -> Plan {
-        let origin = Arc::new(Origin::Caller(caller.identity.clone()));
+        let origin = Arc::new(Origin::of_caller(&caller.identity));
         let cx = self.context(&caller.scope, now, entropy).from(origin);
         match self.try_plan(caller, operation, input, cx) {
             Ok(plan) => plan,
@@ -234,7 +263,13 @@ impl House {
     /// from that is to be brought to the desk as well.
     /// A fault means that nothing of it is durable and everybody was told so; the store may be past writing.
     pub fn commit(&self, jobs: Vec<Job>) -> Result<Vec<Job>, Fault> {
-        let unit = |job: Job| Unit { space: self.space(&job.cx.scope), job, answer: None, news: Vec::new() };
+        let unit = |job: Job| Unit {
+            space: self.space(&job.cx.scope),
+            engine: Arc::clone(&self.engine),
+            job,
+            answer: None,
+            news: Vec::new(),
+        };
         let mut units: Vec<Unit> = jobs.into_iter().map(unit).collect();
         let written = {
             let mut group: Vec<&mut dyn Work> = units.iter_mut().map(|unit| unit as &mut dyn Work).collect();
@@ -316,6 +351,11 @@ impl House {
                 }
                 self.tell_published(cx, &message, delivered);
             }
+            News::Heard(heard) => self.take_in(*heard),
+            // Both are news of a transaction, and have become what is planned for them.
+            News::Ingested(..) => {}
+            News::Rule(name) => self.refresh_rule(cx, &name),
+            News::Challenge(effect) => self.engine.send(cx.scope.clone(), *effect),
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
             News::Logging => self.set_logging(cx),
             News::Log(record) => cx.logging.write(cx.now, *record),
@@ -333,6 +373,9 @@ impl House {
         let route = space.broker.route(message.topic.as_ref().map_or("", Topic::as_str));
         let Some(delivered) = space.broker.deliver(&route, message, from, cx.now) else { return false };
         self.tell_published(cx, message, delivered);
+        if !route.listeners().is_empty() {
+            self.let_hear(cx, route.listeners(), message);
+        }
         true
     }
 
@@ -363,7 +406,8 @@ impl House {
             let broker = Broker::new(self.settings.of_brokers());
             let (connections, clients) = (Connections::default(), Clients::default());
             let logging = self.logging_of(scope);
-            let space = Space { broker, connections, clients, full: Told::default(), logging };
+            let (rules, overheard, full) = (Rules::default(), Told::default(), Told::default());
+            let space = Space { broker, connections, clients, rules, overheard, full, logging };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })

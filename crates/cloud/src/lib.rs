@@ -22,12 +22,14 @@ mod scope;
 // The nouns.
 pub mod actions;
 mod certificates;
+mod destinations;
 mod endpoints;
 mod neighbours;
 mod policies;
 mod principals;
 mod publish;
 mod retained;
+mod rules;
 mod sessions;
 mod shadows;
 mod thing_types;
@@ -51,6 +53,7 @@ pub use identity::Principal;
 pub use neighbours::objects;
 pub use neighbours::sts::session::{NotASession, RoleSession};
 pub use operation::Failure;
+pub use rules::{Ask, Deed, Errand, Ticket, Turn};
 pub use scope::Scope;
 pub use settings::{LogBounds, Quotas, Settings};
 pub use vault::{KEY_BYTES, Vault};
@@ -60,6 +63,7 @@ pub use x509::certificate_id;
 const NOUNS: &[&[operation::Op]] = &[
     certificates::OPS,
     connection::OPS,
+    destinations::OPS,
     endpoints::OPS,
     logging::OPS,
     neighbours::iam::attached::OPS,
@@ -73,6 +77,7 @@ const NOUNS: &[&[operation::Op]] = &[
     principals::OPS,
     publish::OPS,
     retained::OPS,
+    rules::OPS,
     shadows::OPS,
     thing_types::OPS,
     things::OPS,

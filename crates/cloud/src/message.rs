@@ -27,6 +27,8 @@ enum Lead<'t> {
     Plain,
     /// Also to a shadow.
     Shadow(shadows::Ask<'t>),
+    /// To one rule, and to nobody else: its name, and the topic that it sees.
+    Rule(&'t str, &'t str),
     /// To a feature that is not built; its name.
     NotBuilt(&'static str),
     /// Nowhere: `$` begins AWS's own topics (mqtt.md §7).
@@ -34,8 +36,7 @@ enum Lead<'t> {
 }
 
 /// Reserved topics whose features are not built, by the words that tell them: refused by name, never swallowed.
-const NOT_BUILT: [(&str, &str); 5] = [
-    ("$aws/rules/", "basic ingest (the rules engine)"),
+const NOT_BUILT: [(&str, &str); 4] = [
     ("$aws/certificates/", "fleet provisioning"),
     ("$aws/provisioning-templates/", "fleet provisioning"),
     ("$aws/device_location/", "device location"),
@@ -49,6 +50,12 @@ const NOT_BUILT_OF_THINGS: [(&str, &str); 4] =
 fn lead(topic: &str) -> Lead<'_> {
     if !topic.starts_with('$') {
         return Lead::Plain;
+    }
+    if let Some(rest) = topic.strip_prefix("$aws/rules/") {
+        return match rest.split_once('/') {
+            Some((rule, rest)) if !rule.is_empty() && !rest.is_empty() => Lead::Rule(rule, rest),
+            _ => Lead::Unknown,
+        };
     }
     if let Some((_, feature)) = NOT_BUILT.iter().find(|(prefix, _)| topic.starts_with(prefix)) {
         return Lead::NotBuilt(feature);
@@ -80,7 +87,7 @@ pub(crate) fn examine(topic: &str, retain: bool, free: bool) -> Result<(), Unsui
         _ if retain && topic.starts_with('$') => {
             unsuited("RESERVED_TOPIC", "nothing is retained on reserved topics".to_owned())
         }
-        Lead::Plain | Lead::Shadow(_) => Ok(()),
+        Lead::Plain | Lead::Shadow(_) | Lead::Rule(..) => Ok(()),
     }
 }
 
@@ -104,18 +111,30 @@ pub(crate) fn record(event: &'static str, message: &Publish) -> Record {
     if message.retain { record.with("retain", "True") } else { record }
 }
 
+/// The topic that rules see of one that leads to a rule by basic ingest: its prefix is left out (rules.md §8).
+pub(crate) fn ingested(topic: &str) -> Option<&str> {
+    match lead(topic) {
+        Lead::Rule(_, rest) => Some(rest),
+        _ => None,
+    }
+}
+
 /// Takes a message in: keeps it if it is retained, tells it to its subscribers, and asks the shadow it is for.
 pub(crate) fn publish(db: &mut Write, message: &Publish, from: Option<u64>) -> Answer<()> {
     broadcast(db, message, from)?;
-    let topic = message.topic.as_ref().map_or("", mqtt::Topic::as_str);
-    match lead(topic) {
+    match lead(message.topic.as_ref().map_or("", mqtt::Topic::as_str)) {
         Lead::Shadow(ask) => shadows::by_message(db, &ask, &message.payload),
         _ => Ok(()),
     }
 }
 
-/// Takes a message in for its subscribers only, as a will is.
+/// Takes a message in for its subscribers and rules only, as a will is.
 pub(crate) fn broadcast(db: &mut Write, message: &Publish, from: Option<u64>) -> Answer<()> {
+    if let Lead::Rule(rule, _) = lead(message.topic.as_ref().map_or("", mqtt::Topic::as_str)) {
+        // Nobody may subscribe there (rules.md §8): the rule alone gets it.
+        db.tell(News::Ingested(rule.into(), message.clone()));
+        return Ok(());
+    }
     if message.retain {
         retained::keep(db, message)?;
     }
@@ -140,7 +159,8 @@ mod tests {
             ("$aws/things/t/shadow/name/s/update/delta", Lead::Plain),
             ("$aws/things/t/shadow/elsewhere", Lead::Unknown),
             ("$aws/things/t/jobs/get", Lead::NotBuilt("jobs over MQTT")),
-            ("$aws/rules/r/a/b", Lead::NotBuilt("basic ingest (the rules engine)")),
+            ("$aws/rules/r/a/b", Lead::Rule("r", "a/b")),
+            ("$aws/rules/r", Lead::Unknown),
             ("$aws/events/presence/connected/c", Lead::Unknown),
             ("$SYS/uptime", Lead::Unknown),
             ("$aws/things/a b/shadow/update", Lead::Unknown),

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use broker::Plan;
 use mqtt::Publish;
 
+use crate::actions::Effect;
+use crate::rules::Heard;
+
 use crate::events::Kind;
 use crate::logging::Record;
 
@@ -15,6 +18,14 @@ pub(crate) enum News {
     Publication(Publish, Option<u64>),
     /// A message whose recipients are known: what stored sessions get of it is part of the transaction.
     Planned(Publish, Arc<Plan>),
+    /// A message for one rule alone, by basic ingest.
+    Ingested(Arc<str>, Publish),
+    /// A message that rules have heard; what must not be lost of it is part of the transaction.
+    Heard(Box<Heard>),
+    /// A rule has been made, changed or taken away.
+    Rule(String),
+    /// A challenge to whoever owns a destination of rules.
+    Challenge(Box<Effect>),
     /// Whatever decides what this principal may do has changed: its certificate, policies or things.
     Identity(String),
     /// What is logged has been set anew.

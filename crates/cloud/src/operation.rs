@@ -198,6 +198,15 @@ pub(crate) mod resource {
         format!("policy/{name}")
     }
 
+    pub(crate) fn rule(name: &str) -> String {
+        format!("rule/{name}")
+    }
+
+    /// A destination is named by its whole ARN.
+    pub(crate) fn destination(arn: &str) -> String {
+        arn.splitn(6, ':').last().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn client(id: &str) -> String {
         format!("client/{id}")
     }

@@ -3,52 +3,42 @@
 
 use crate::caller::Identity;
 
-/// Whence a request or a message comes.
-#[allow(dead_code, reason = "rules will ask")]
+/// Whence a request or a message comes. What the house does by itself, such as a shadow's answer to itself, has none of these.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Origin {
-    /// The house itself: a shadow's answer, a lifecycle event, a rule.
-    #[default]
-    House,
-    /// An operation over HTTP.
-    Caller(Identity),
-    /// A client over MQTT.
-    Client {
-        /// Its MQTT client identifier.
-        client_id: String,
-        /// The certificate's id, or the access key's.
-        principal: String,
-        /// The address it comes from, without the port.
-        source_ip: String,
-    },
+pub(crate) struct Origin {
+    /// Who called an operation over HTTP.
+    pub(crate) caller: Option<Identity>,
+    /// The MQTT client identifier.
+    pub(crate) client_id: Option<String>,
+    /// The certificate's id, the access key's, or the id of a role and its session.
+    pub(crate) principal: Option<String>,
+    /// The address it comes from, without the port.
+    pub(crate) source_ip: Option<String>,
+    /// How many rules it has gone through on its way.
+    pub(crate) hops: u8,
 }
 
-#[allow(dead_code, reason = "rules will ask")]
 impl Origin {
-    /// The MQTT client identifier, if it is a client.
-    pub(crate) fn client_id(&self) -> Option<&str> {
-        match self {
-            Self::Client { client_id, .. } => Some(client_id),
-            Self::House | Self::Caller(_) => None,
-        }
+    /// An operation over HTTP.
+    pub(crate) fn of_caller(identity: &Identity) -> Self {
+        let (principal, source_ip) = match identity {
+            Identity::Key(key) => (key, None),
+            Identity::Role(session) => (&session.user_id, None),
+            Identity::Device { certificate_id, source_ip } => (certificate_id, Some(source_ip.clone())),
+        };
+        Self { caller: Some(identity.clone()), principal: Some(principal.clone()), source_ip, ..Self::default() }
     }
 
-    /// The certificate's id, the access key's, or the id of a role and its session.
-    pub(crate) fn principal(&self) -> Option<&str> {
-        match self {
-            Self::House => None,
-            Self::Caller(Identity::Key(key)) => Some(key),
-            Self::Caller(Identity::Role(session)) => Some(&session.user_id),
-            Self::Caller(Identity::Device { certificate_id, .. }) => Some(certificate_id),
-            Self::Client { principal, .. } => Some(principal),
-        }
+    /// A client over MQTT.
+    pub(crate) fn of_client(client_id: &str, principal: &str, source_ip: &str) -> Self {
+        let own = |text: &str| Some(text.to_owned());
+        let (client_id, principal, source_ip) = (own(client_id), own(principal), own(source_ip));
+        Self { client_id, principal, source_ip, ..Self::default() }
     }
 
-    /// The address it comes from.
-    pub(crate) fn source_ip(&self) -> Option<&str> {
-        match self {
-            Self::Caller(Identity::Device { source_ip, .. }) | Self::Client { source_ip, .. } => Some(source_ip),
-            Self::House | Self::Caller(Identity::Key(_) | Identity::Role(_)) => None,
-        }
+    /// A rule, which publishes what it made of a message that came from here. Neither the client nor its address are known
+    /// any more (rules.md §3).
+    pub(crate) fn of_rule(&self) -> Self {
+        Self { hops: self.hops.saturating_add(1), ..Self::default() }
     }
 }

@@ -75,6 +75,8 @@ limits! {
     RETAINED: "Retained messages of an account and region", 5_000, "messages",
         "an account retains at most 5000 messages", QuotaExceeded,
         asked "PUBACK 0x97; with QoS 0, and in 3.1.1, dropped without a word; 429 over HTTP";
+    RULES: "Topic rules of an account and region", 1_000, "rules", "an account has at most 1000 topic rules",
+        QuotaExceeded, asked "LimitExceededException";
 }
 
 /// How an amount stands to a limit in a house that keeps limits this strictly.

@@ -296,8 +296,9 @@ pub(crate) fn date_part(milliseconds: i64) -> String {
     format!("{:016x}", milliseconds.max(0))
 }
 
-/// How many records a filtered listing reads at a time.
+/// How many records a filtered listing reads at a time, and how many who reads all.
 const STRETCH: usize = 100;
+const LONG_STRETCH: usize = 1000;
 
 /// What a caller asked of a listing.
 #[derive(Clone, Copy)]
@@ -330,6 +331,26 @@ fn read_token(token: &str, prefix: &Key) -> Result<Key, Refusal> {
     Key::from_bytes(&key)
         .filter(|key| key.as_bytes().starts_with(prefix.as_bytes()))
         .ok_or_else(|| Refusal::invalid_request("Invalid token: it is not one that this list gave out."))
+}
+
+/// Every row of a table, whatever the scope, a stretch at a time.
+pub(crate) fn each<R: Record>(
+    view: &store::Read,
+    table: &Table<R>,
+    mut row: impl FnMut(&Key, R) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut after: Option<Key> = None;
+    loop {
+        let found = view.range(table, &Key::all(), after.as_ref(), Direction::Ascending, LONG_STRETCH)?;
+        let more = found.len() == LONG_STRETCH;
+        after = found.last().map(|(key, _)| key.clone());
+        for (key, record) in found {
+            row(&key, record)?;
+        }
+        if !more {
+            return Ok(());
+        }
+    }
 }
 
 /// A transaction in one scope, and the news that waits for its commit.

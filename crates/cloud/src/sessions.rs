@@ -13,10 +13,10 @@ use broker::{Held, Kept, Planned, Restored, Session, Settled};
 use bytes::{Bytes, BytesMut};
 use mqtt::{Decoder, Filter, Packet, Publish, QoS, RetainHandling, Subscription, SubscriptionId, Topic, Version, Will};
 use serde::{Deserialize, Serialize};
-use store::{Direction, Fault, Key, Table, json_record};
+use store::{Fault, Key, Table, json_record};
 
 use crate::house::{House, Job, Space};
-use crate::scope::{Read, Scope, Write};
+use crate::scope::{Read, Scope, Write, each};
 
 /// By client id.
 const SESSIONS: Table<Record> = Table::new("sessions");
@@ -190,7 +190,7 @@ pub(crate) fn fetch(db: Read, key: u64, wanted: &[u64]) -> Result<Vec<(u64, Opti
 }
 
 /// A message as it is written down: when it came, then an MQTT 5 PUBLISH.
-fn write_message(message: &Publish, arrived: i64) -> Result<Vec<u8>, Fault> {
+pub(crate) fn write_message(message: &Publish, arrived: i64) -> Result<Vec<u8>, Fault> {
     let packet_id = (message.qos > QoS::AtMostOnce).then_some(NonZeroU16::MIN);
     let packet = Packet::Publish(Publish { packet_id, dup: false, ..message.clone() });
     let mut bytes = BytesMut::with_capacity(message.payload.len() + 64);
@@ -199,7 +199,7 @@ fn write_message(message: &Publish, arrived: i64) -> Result<Vec<u8>, Fault> {
     Ok(bytes.to_vec())
 }
 
-fn read_message(bytes: &[u8]) -> Result<Held, Fault> {
+pub(crate) fn read_message(bytes: &[u8]) -> Result<Held, Fault> {
     let torn = || Fault::new("a stored message cannot be read");
     let (arrived, packet) = bytes.split_first_chunk().ok_or_else(torn)?;
     let mut packet = BytesMut::from(packet);
@@ -211,7 +211,7 @@ fn read_message(bytes: &[u8]) -> Result<Held, Fault> {
 }
 
 impl House {
-    /// Brings back every session that was on disk, and what is to be written about it; before anybody is let in.
+    /// Brings back every session and rule that was on disk, and what is to be written about it; before anybody is let in.
     pub fn restore(&self, now: i64) -> Result<Vec<Job>, Fault> {
         let view = self.store.read();
         let mut found = Found::new();
@@ -232,6 +232,7 @@ impl House {
             Ok(())
         })?;
         let lost = restore_rows(&view, &found)?;
+        self.restore_rules(now)?;
         jobs.extend(lost.into_iter().map(|(scope, key)| self.job_of_sweeping(&scope, key, now)));
         Ok(jobs)
     }
@@ -338,24 +339,4 @@ fn read_will(bytes: &[u8]) -> Result<Option<Will>, Fault> {
     let payload = mqtt::Binary::new(Bytes::copy_from_slice(&payload));
     let payload = payload.map_err(|bad| Fault::because("read a stored will", bad))?;
     Ok(Some(Will { topic, payload, qos, retain, properties }))
-}
-
-/// Every row of a table, whatever the scope, a stretch at a time.
-fn each<R: store::Record>(
-    view: &store::Read,
-    table: &Table<R>,
-    mut row: impl FnMut(&Key, R) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let mut after: Option<Key> = None;
-    loop {
-        let found = view.range(table, &Key::all(), after.as_ref(), Direction::Ascending, STRETCH)?;
-        let more = found.len() == STRETCH;
-        after = found.last().map(|(key, _)| key.clone());
-        for (key, record) in found {
-            row(&key, record)?;
-        }
-        if !more {
-            return Ok(());
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 use mqtt::QoS;
 
+use crate::actions::Targets;
 use crate::vault::Vault;
 
 /// Seconds that AWS keeps a session at most (mqtt.md §4).
@@ -26,6 +27,10 @@ pub struct Settings {
     pub endpoint: String,
     /// How strictly quotas are kept.
     pub quotas: Quotas,
+    /// Where the HTTP API answers, for links in what is sent out: `http://host:port`.
+    pub api: String,
+    /// The services that actions of rules reach somewhere else.
+    pub targets: Targets,
     /// How the broker deviates from the specification, and its bounds.
     pub broker: broker::Settings,
     /// How much of logs is kept.

@@ -193,6 +193,11 @@ fn get(db: Read, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
     Ok(shadow::get(document.as_ref(), &place.name(), payload, db.now() / 1000).map(Bytes::from))
 }
 
+/// The whole document of a shadow, as the service answers it.
+pub(crate) fn document(db: Read, thing: &str, shadow: Option<&str>) -> Answer<Bytes> {
+    Ok(get(db, place(thing, shadow), b"")?.map_err(|refused| over_http(&refused))?)
+}
+
 /// Applies an update and tells it: delta, documents, accepted, in this order (shadow.md §3.6).
 fn update(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
     let record = stored(db.view(), place)?;

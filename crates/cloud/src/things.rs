@@ -133,7 +133,7 @@ fn arn(db: Read, name: &str) -> String {
     db.arn(format_args!("thing/{name}"))
 }
 
-fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<DescribeThingResponse> {
+pub(crate) fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<DescribeThingResponse> {
     let name = input.thing_name();
     let thing = db.named(&THINGS, [name])?;
     let answer = DescribeThingResponse::new()

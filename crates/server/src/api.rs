@@ -32,6 +32,9 @@ pub(crate) struct Request {
 const IOT: [&str; 7] =
     ["iot", "execute-api", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
 
+/// The path of a link that confirms a destination of rules.
+const CONFIRMATION: &str = "/confirmdestination/";
+
 impl Request {
     /// A request whose body is still to come. What its signature claims is looked at by [`identify`].
     pub(crate) fn of_head(head: &Parts) -> Result<Self, Refusal> {
@@ -43,8 +46,10 @@ impl Request {
             headers: text_headers(&head.headers)?,
             body: Bytes::new(),
         };
-        if let Ok(Some(credential)) = sign::credential(&request.signable()) {
-            request.service = credential.service;
+        match sign::credential(&request.signable()) {
+            Ok(Some(credential)) => request.service = credential.service,
+            Ok(None) if request.path.starts_with(CONFIRMATION) => "iot".clone_into(&mut request.service),
+            Ok(None) | Err(_) => {}
         }
         Ok(request)
     }
@@ -135,6 +140,15 @@ pub(crate) fn identify(server: &Server, entry: &Entry, request: &Request) -> Res
     };
     if let Some(credential) = sign::credential(&request.signable()).map_err(refused)? {
         return holder(server, credential).map_err(refused);
+    }
+    if let Some(token) = request.path.strip_prefix(CONFIRMATION) {
+        // Whoever opens the link that was sent to a destination shows a token, and nothing else.
+        let scope = server.house.scope_of_token(token).map_err(|fault| {
+            tracing::error!(%fault, "failed to look up a confirmation token");
+            Refusal::internal_failure("An internal failure occurred; the server's log says more.")
+        })?;
+        let scope = scope.ok_or_else(|| Refusal::invalid_request("Invalid confirmation token"))?;
+        return Ok(Caller { scope, identity: Identity::Key(String::new()) });
     }
     let Some(certificate_id) = entry.device.clone() else {
         return Err(refused(Rejected::missing()));

@@ -54,6 +54,11 @@ impl Desk {
         }
     }
 
+    /// Brings a job from a thread that may wait.
+    pub(crate) fn bring_blocking(&self, job: Job) {
+        let _ = self.jobs.blocking_send(job);
+    }
+
     /// Brings a job, waiting while too many others do. Lost only if the desk has closed, when its caller is gone too.
     pub(crate) async fn bring(&self, job: Job) {
         let _ = self.jobs.send(job).await;

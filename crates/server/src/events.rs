@@ -89,6 +89,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::Disconnected { .. } => "disconnected",
         Kind::TakeoverLoop { .. } => "takeover_loop",
         Kind::Published { .. } => "published",
+        Kind::RuleFailed { .. } => "rule_failed",
         Kind::Quota { .. } => "quota",
         Kind::LogFull { .. } => "log_full",
         Kind::LogsLost { .. } => "logs_lost",
@@ -132,6 +133,9 @@ fn tell(event: &Event) {
                 new_principal,
                 "{text}"
             );
+        }
+        Kind::RuleFailed { rule, topic, action, reason } => {
+            tracing::warn!(kind = "rule_failed", account, rule, topic, action, reason, "a rule came to nothing");
         }
         Kind::Quota { client_id, limit } => {
             tracing::warn!(kind = "quota", account, client_id, limit, "AWS would have refused this");

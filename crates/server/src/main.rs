@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 mod mqtt;
 mod reload;
+mod rules;
 mod serve;
 mod server;
 mod settings;

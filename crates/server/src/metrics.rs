@@ -44,6 +44,7 @@ pub(crate) struct Metrics {
     quota: AtomicU64,
     /// Lines of the platform's own logs that there was no room for.
     log_lines_lost: AtomicU64,
+    rule_failures: AtomicU64,
     /// Internal failures.
     faults: AtomicU64,
 }
@@ -140,6 +141,7 @@ impl Metrics {
             Kind::Refusal(_) => &self.refusals,
             Kind::Connected { .. } => &self.connected,
             Kind::Quota { .. } => &self.quota,
+            Kind::RuleFailed { .. } => &self.rule_failures,
             Kind::Fault { .. } => &self.faults,
             Kind::LogsLost { lines } => {
                 self.log_lines_lost.fetch_add(*lines, Ordering::Relaxed);
@@ -198,6 +200,13 @@ impl Metrics {
         write("quota_warnings_total", "counter", "What AWS would have refused for a quota.", &one(&self.quota));
         let lost = one(&self.log_lines_lost);
         write("log_lines_lost_total", "counter", "Lines of the platform's logs that there was no room for.", &lost);
+        let failures = one(&self.rule_failures);
+        write(
+            "rule_failures_total",
+            "counter",
+            "Statements and actions of rules that failed and were told.",
+            &failures,
+        );
         write("faults_total", "counter", "Internal failures.", &one(&self.faults));
         let statuses: Vec<(String, u64)> = (2..=5)
             .map(|class| (format!("{{status=\"{class}xx\"}}"), self.requests[class].load(Ordering::Relaxed)))

@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::reload::Watch;
+use crate::rules;
 use crate::server::{Server, now_ms};
 use crate::settings::{Durability, MAX_CONNECTIONS, Quotas, Settings};
 use crate::tls::Doors;
@@ -42,6 +43,7 @@ pub(crate) struct Running {
     open: watch::Receiver<()>,
     house: Arc<House>,
     desk: JoinHandle<()>,
+    rules: JoinHandle<()>,
     workers: Workers,
 }
 
@@ -152,10 +154,12 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     });
     server.desk.bring_all(follow).await;
     tokio::spawn(tick(Arc::downgrade(&server)));
+    let started = rules::start(&server);
+    let rules = started.map_err(|error| StartError::System(format!("start the rules' thread: {error}")))?;
     listeners.serve(&server, &workers.team());
     tokio::spawn(watch.run(server));
     data.publish(&endpoints)?;
-    Ok(Running { endpoints, data, stop, broken, open, house, desk: thread, workers })
+    Ok(Running { endpoints, data, stop, broken, open, house, desk: thread, rules, workers })
 }
 
 /// Lets time pass for the house: wills that wait, sessions that end.
@@ -190,8 +194,9 @@ impl Running {
             tracing::warn!("some connections did not end in time");
             return;
         }
-        let (desk, workers) = (self.desk, self.workers);
+        let (desk, rules, workers) = (self.desk, self.rules, self.workers);
         let joined = tokio::task::spawn_blocking(move || {
+            let _ = rules.join();
             let _ = desk.join();
             workers.end();
         });
@@ -210,7 +215,17 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> c
         Quotas::Warn => cloud::Quotas::Warn,
         Quotas::Aws => cloud::Quotas::Aws,
     };
-    cloud::Settings { endpoint, quotas, broker: broker::Settings::default(), logs: cloud::LogBounds::default(), vault }
+    let api = format!("http://{}", endpoints.http);
+    let targets = cloud::actions::Targets::default();
+    cloud::Settings {
+        endpoint,
+        quotas,
+        api,
+        targets,
+        broker: broker::Settings::default(),
+        logs: cloud::LogBounds::default(),
+        vault,
+    }
 }
 
 /// Descriptors that are not for connections: the store's files, the listeners, the runtimes.

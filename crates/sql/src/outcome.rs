@@ -32,6 +32,11 @@ pub struct Selected {
 }
 
 impl Selected {
+    /// Other JSON beside the same variables, as an error action gets it.
+    pub fn instead(&self, json: Bytes) -> Self {
+        Self { payload: json, variables: self.variables.clone(), is_raw: false }
+    }
+
     /// Whether the payload is JSON. One that was not made here is read to find out.
     pub fn is_json(&self) -> bool {
         if self.is_raw { Document::read(&self.payload, false).is_some() } else { !self.payload.is_empty() }

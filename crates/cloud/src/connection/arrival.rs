@@ -137,11 +137,7 @@ impl House {
     fn welcome(&self, cx: &Context, guest: Guest) -> Vec<Job> {
         let Guest { peer, connect, offer, set, connect_values, wake, arrived, changes } = guest;
         let Context { scope, now, .. } = cx;
-        let origin = Arc::new(Origin::Client {
-            client_id: offer.client_id.clone(),
-            principal: peer.principal.id(),
-            source_ip: peer.ip.clone(),
-        });
+        let origin = Arc::new(Origin::of_client(&offer.client_id, &peer.principal.id(), &peer.ip));
         let grant = Arc::new(Grant::new(cx, &origin, set, self.tokens(), self.clock()));
         let space = self.space(scope);
         let gate = Arc::clone(&grant) as Arc<dyn Gate>;

@@ -83,8 +83,13 @@ impl House {
         let waits = connection.at_desk.load(Ordering::Relaxed) > 0;
         let durable = publish.qos == QoS::ExactlyOnce && connection.link.session().stored().is_some();
         if !waits && !durable && publish.payload.len() <= PAYLOAD.size() {
-            let delivered =
-                connection.known_path(publish, |space, route| space.broker.deliver(route, publish, from, now));
+            let delivered = connection.known_path(publish, |space, route| {
+                let delivered = space.broker.deliver(route, publish, from, now)?;
+                if !route.listeners().is_empty() {
+                    self.let_hear(&connection.context(self, now, entropy), route.listeners(), publish);
+                }
+                Some(delivered)
+            });
             if let Some(Some(delivered)) = delivered {
                 if self.witness.follows_publications() {
                     self.tell_published(&connection.context(self, now, entropy), publish, delivered);

@@ -74,7 +74,6 @@ impl Record {
     }
 
     /// The same, traced with whatever else came of one message.
-    #[allow(dead_code, reason = "rules will trace")]
     pub(crate) fn traced(self, trace: impl Into<String>) -> Self {
         Self { trace: Some(trace.into()), ..self }
     }
@@ -83,14 +82,14 @@ impl Record {
     pub(crate) fn of(self, origin: &Origin) -> Self {
         let own = |text: Option<&str>| text.map(str::to_owned);
         let protocol = match origin {
-            Origin::House => None,
-            Origin::Caller(_) => Some("HTTP"),
-            Origin::Client { .. } => Some("MQTT"),
+            Origin { caller: Some(_), .. } => Some("HTTP"),
+            Origin { client_id: Some(_), .. } => Some("MQTT"),
+            _ => None,
         };
         let record = Self {
-            client_id: own(origin.client_id()),
-            principal: own(origin.principal()),
-            source_ip: own(origin.source_ip()),
+            client_id: own(origin.client_id.as_deref()),
+            principal: own(origin.principal.as_deref()),
+            source_ip: own(origin.source_ip.as_deref()),
             ..self
         };
         match protocol {

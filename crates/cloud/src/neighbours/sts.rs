@@ -12,7 +12,6 @@ use super::iam::{self, Role};
 use crate::caller::{Caller, Identity};
 use crate::house::House;
 use crate::operation::{Answer, Failure, Op, ops};
-use crate::origin::Origin;
 use crate::scope::{Read, Scope};
 use session::{Credentials, Holder, NotASession, RoleSession};
 
@@ -66,9 +65,9 @@ fn root(db: Read) -> String {
 
 /// The caller: the role it has taken, or none for the account itself.
 fn caller(db: Read) -> Answer<Option<RoleSession>> {
-    match &*db.cx.origin {
-        Origin::Caller(Identity::Key(_)) => Ok(None),
-        Origin::Caller(Identity::Role(session)) => Ok(Some(session.clone())),
+    match &db.cx.origin.caller {
+        Some(Identity::Key(_)) => Ok(None),
+        Some(Identity::Role(session)) => Ok(Some(session.clone())),
         _ => Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key").into()),
     }
 }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use cloud::actions::{Outcome, Service};
 use cloud::{
-    Authority, Caller, Connection, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind, LogBounds,
-    NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Vault, Witness,
+    Ask, Authority, Caller, Connection, Deed, Errand, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind,
+    LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Vault,
+    Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -240,6 +242,37 @@ impl Lab {
         self.commit([self.house.log(&self.scope, group, stream, events, self.now(), self.entropy())]).unwrap();
     }
 
+    /// Lets the rules work until nothing is left to do: every deed is settled as `carry_out` says, every question is answered
+    /// by `answer`. What was sent without a message behind it.
+    pub(crate) fn work(
+        &self,
+        mut carry_out: impl FnMut(&Deed) -> Outcome,
+        mut answer: impl FnMut(&Ask) -> Result<Bytes, String>,
+    ) -> Vec<Errand> {
+        let mut errands = Vec::new();
+        loop {
+            let turn = self.house.rules_turn(self.now(), self.entropy());
+            self.commit(turn.jobs).unwrap();
+            errands.extend(turn.errands);
+            for deed in turn.deeds {
+                let outcome = carry_out(&deed);
+                deed.ticket.settle(outcome);
+            }
+            for ask in turn.asks {
+                let answered = answer(&ask);
+                ask.answer(answered);
+            }
+            if turn.idle {
+                return errands;
+            }
+        }
+    }
+
+    /// One turn of the rules, for a test that does the rest.
+    pub(crate) fn rules_turn(&self) -> cloud::Turn {
+        self.house.rules_turn(self.now(), self.entropy())
+    }
+
     /// One turn of the desk; what follows from it comes back.
     pub(crate) fn commit_once(&self, jobs: Vec<Job>) -> Result<Vec<Job>, Fault> {
         self.house.commit(jobs)
@@ -393,6 +426,8 @@ fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Lis
     let settings = Settings {
         endpoint: "iot.example.com:8443".to_owned(),
         quotas,
+        api: "http://127.0.0.1:4583".to_owned(),
+        targets: Service::all().collect(),
         broker: broker::Settings::default(),
         // Small, so that tests meet it.
         logs: LogBounds { group_bytes: 2 << 20, all_bytes: 4 << 20 },

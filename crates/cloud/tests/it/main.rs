@@ -24,6 +24,7 @@ mod policies;
 mod principals;
 mod quotas;
 mod retained;
+mod rules;
 mod seeds;
 mod sessions;
 mod shadows;

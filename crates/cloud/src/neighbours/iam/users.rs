@@ -6,7 +6,6 @@ use wire::iam::{GetUserRequest, GetUserResponse, User};
 use super::no_such_entity;
 use crate::caller::Identity;
 use crate::operation::{Answer, Op, ops};
-use crate::origin::Origin;
 use crate::scope::Read;
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -17,7 +16,7 @@ fn get_user(db: Read, input: &GetUserRequest) -> Answer<GetUserResponse> {
     if let Some(name) = input.user_name() {
         return Err(no_such_entity(format!("The user with name {name} cannot be found.")));
     }
-    let Origin::Caller(Identity::Key(_)) = &*db.cx.origin else {
+    let Some(Identity::Key(_)) = &db.cx.origin.caller else {
         let message = "Must specify userName when calling with non-User credentials";
         return Err(Refusal::new("ValidationError", message).into());
     };

@@ -1,0 +1,74 @@
+//! Whom the functions of rules ask: shadows, the registry, tables and secrets of the rule's own scope are answered from the
+//! store; what is outside is asked by others and answered later. Knows nothing of statements.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use sql::{Call, RegistryApi, Reply, World};
+use wire::iot::DescribeThingRequest;
+use wire::{Input, Output, Refusal, Request as _};
+
+use crate::operation::{Answer, Failure};
+use crate::scope::Read;
+use crate::{shadows, things};
+
+/// The world of one evaluation.
+pub(super) struct RuleWorld<'a> {
+    db: Read<'a>,
+    /// What others have answered.
+    answers: &'a HashMap<Call, Reply>,
+    /// What is to be asked before the evaluation can go on.
+    asked: Option<Call>,
+}
+
+impl<'a> RuleWorld<'a> {
+    pub(super) fn new(db: Read<'a>, answers: &'a HashMap<Call, Reply>) -> Self {
+        Self { db, answers, asked: None }
+    }
+
+    /// The question that stopped an evaluation.
+    pub(super) fn into_asked(self) -> Option<Call> {
+        self.asked
+    }
+
+    fn look(&self, call: &Call) -> Answer<Option<Bytes>> {
+        // Roles are not asked whether they may: what IAM says is not evaluated yet.
+        match call {
+            Call::ThingShadow { thing, shadow, .. } => shadows::document(self.db, thing, shadow.as_deref()).map(Some),
+            Call::RegistryData { api: RegistryApi::DescribeThing, thing, .. } => {
+                let input = Input::of(serde_json::json!({ "thingName": thing }), Bytes::new());
+                let found = things::describe_thing(self.db, &DescribeThingRequest::from_input(input))?;
+                let fields = Output::from(found).fields().clone();
+                Ok(Some(serde_json::Value::Object(fields).to_string().into()))
+            }
+            Call::RegistryData { api: RegistryApi::ListThingGroupsForThing, .. } => {
+                Err(not_built("get_registry_data with ListThingGroupsForThing").into())
+            }
+            Call::DynamoDb { .. } => Err(not_built("get_dynamodb").into()),
+            Call::Secret { .. } => Err(not_built("get_secret").into()),
+            Call::Lambda { .. } | Call::Object { .. } => Ok(None),
+        }
+    }
+}
+
+fn not_built(what: &str) -> Refusal {
+    Refusal::new("NotImplementedException", format!("{what} is not implemented yet"))
+}
+
+impl World for RuleWorld<'_> {
+    fn call(&mut self, call: &Call) -> Reply {
+        if let Some(reply) = self.answers.get(call) {
+            return reply.clone();
+        }
+        match self.look(call) {
+            Ok(Some(answer)) => Reply::Value(answer),
+            Ok(None) => {
+                self.asked.get_or_insert_with(|| call.clone());
+                Reply::Later
+            }
+            Err(Failure::Refusal(refusal)) => Reply::Failed(refusal.to_string()),
+            Err(Failure::Told(told)) => Reply::Failed(told.0.to_string()),
+            Err(Failure::Fault(fault)) => Reply::Failed(format!("internal failure: {fault}")),
+        }
+    }
+}
