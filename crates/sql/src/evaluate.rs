@@ -21,6 +21,8 @@ pub(crate) use select::{output, put};
 
 /// The most work that one evaluation does, counted in expressions, rows, comparisons and pieces of strings.
 const MOST_WORK: u64 = 500_000;
+/// Members that cost as much as an expression when one of them is looked for.
+const BREADTH: usize = 16;
 /// Bytes of a string that cost as much as an expression.
 const PIECE: usize = 32;
 /// The longest string or array text in bytes, and the longest result.
@@ -81,6 +83,18 @@ pub(crate) struct Row<'d> {
     value: Value<'d>,
 }
 
+impl<'d> Row<'d> {
+    /// What a name stands for in this row, if it does for anything.
+    fn named(&self, name: &str) -> Option<Value<'d>> {
+        if self.alias == Some(name) {
+            return Some(self.value.clone());
+        }
+        let member = Some(self.value.member(name)).filter(|member| !member.is_undefined());
+        let is_implied = self.alias.is_none() && self.implied == Some(name);
+        member.or_else(|| is_implied.then(|| self.value.clone()))
+    }
+}
+
 /// One evaluation under way.
 pub(crate) struct Evaluation<'d, 'w> {
     pub(crate) message: &'d Message<'d>,
@@ -136,13 +150,41 @@ impl<'d, 'w> Evaluation<'d, 'w> {
         self.charge((bytes / PIECE) as u64)
     }
 
-    /// A string that a function made, if it is not too long.
+    /// Counts the work of going through an array or object.
+    pub(crate) fn charge_breadth(&mut self, breadth: usize) -> Result<(), Stop> {
+        self.charge((breadth / BREADTH) as u64)
+    }
+
+    /// A string that was made, if it is not too long.
     pub(crate) fn text(&mut self, text: String) -> Evaluated<'d> {
+        self.measured(Cow::Owned(text)).map(Value::Text)
+    }
+
+    /// A value as a string, if it has one and that is not too long.
+    pub(crate) fn string(&mut self, value: Value<'d>) -> Result<Option<Cow<'d, str>>, Stop> {
+        value.into_text(self.whole()).map(|text| self.measured(text)).transpose()
+    }
+
+    fn measured(&mut self, text: Cow<'d, str>) -> Result<Cow<'d, str>, Stop> {
         self.charge_text(text.len())?;
-        if text.len() > LONGEST {
+        if text.len() > LONGEST && matches!(text, Cow::Owned(_)) {
             return Err(Stop::exceeded(format!("a string of more than {LONGEST} bytes")));
         }
-        Ok(Value::Text(Cow::Owned(text)))
+        Ok(text)
+    }
+
+    /// A member of a value.
+    pub(crate) fn member(&mut self, value: &Value<'d>, name: &str) -> Evaluated<'d> {
+        self.charge_breadth(value.breadth())?;
+        Ok(value.member(name))
+    }
+
+    /// The same value once more, which for a string that was made is a copy.
+    fn copied(&mut self, value: Value<'d>) -> Evaluated<'d> {
+        if matches!(value, Value::Text(_)) {
+            self.charge(value.breadth() as u64)?;
+        }
+        Ok(value)
     }
 
     /// The value of an expression.
@@ -164,25 +206,26 @@ impl<'d, 'w> Evaluation<'d, 'w> {
             Expression::Bool(value) => Ok(Value::Bool(*value)),
             Expression::Number(number) => Ok(Value::Number(*number)),
             Expression::Text(text) => Ok(Value::Text(Cow::Borrowed(text))),
-            Expression::Star => Ok(self.star()),
-            Expression::Name(name) => Ok(self.named(name)),
-            Expression::Variable(name) => Ok(self.variable(name)),
+            Expression::Star => self.star(),
+            Expression::Name(name) => self.named(name),
+            Expression::Variable(name) => self.variable(name),
             Expression::Member(base, members) => {
                 let mut value = self.value(base)?;
                 for name in members {
-                    value = value.member(name);
+                    value = self.member(&value, name)?;
                 }
                 Ok(value)
             }
             Expression::Array(elements) => {
-                elements.iter().map(|element| self.value(element)).collect::<Result<_, _>>().map(Value::Array)
+                elements.iter().map(|element| self.value(element)).collect::<Result<_, _>>().map(Value::array)
             }
             Expression::Object(members) => {
                 let mut object = Vec::with_capacity(members.len());
                 for (key, value) in members {
+                    self.charge_breadth(object.len())?;
                     put(&mut object, Cow::Borrowed(key), self.value(value)?);
                 }
-                Ok(Value::Object(object))
+                Ok(Value::object(object))
             }
             Expression::Not(operand) => {
                 Ok(self.value(operand)?.to_bool().map_or(Value::Undefined, |value| Value::Bool(!value)))
@@ -201,10 +244,10 @@ impl<'d, 'w> Evaluation<'d, 'w> {
     }
 
     /// `*`: all of the row at hand, or the payload.
-    fn star(&self) -> Value<'d> {
+    fn star(&mut self) -> Evaluated<'d> {
         match self.rows.last() {
-            Some(row) => row.value.clone(),
-            None => self.payload().unwrap_or(Value::Raw(self.message.payload)),
+            Some(row) => self.copied(row.value.clone()),
+            None => Ok(self.payload().unwrap_or(Value::Raw(self.message.payload))),
         }
     }
 
@@ -222,25 +265,24 @@ impl<'d, 'w> Evaluation<'d, 'w> {
     /// What a name stands for: from the innermost row out its alias, then its member; then a member of the payload.
     /// unconfirmed: a member that no row has is looked for in the payload, and rows without an alias may be called by the
     /// last name of what they were taken from.
-    fn named(&self, name: &str) -> Value<'d> {
-        for row in self.rows.iter().rev() {
-            if row.alias == Some(name) {
-                return row.value.clone();
-            }
-            let member = row.value.member(name);
-            if !member.is_undefined() {
-                return member;
-            }
-            if row.alias.is_none() && row.implied == Some(name) {
-                return row.value.clone();
-            }
+    fn named(&mut self, name: &str) -> Evaluated<'d> {
+        let mut looked_at = 0;
+        let found = self.rows.iter().rev().find_map(|row| {
+            looked_at += row.value.breadth();
+            row.named(name)
+        });
+        self.charge_breadth(looked_at)?;
+        match (found, self.payload()) {
+            (Some(found), _) => self.copied(found),
+            (None, Some(payload)) => self.member(&payload, name),
+            (None, None) => Ok(Value::Undefined),
         }
-        self.payload().map_or(Value::Undefined, |payload| payload.member(name))
     }
 
-    fn variable(&self, name: &str) -> Value<'d> {
+    fn variable(&mut self, name: &str) -> Evaluated<'d> {
         let found = self.variables.iter().find(|(known, _)| *known == name);
-        found.map_or(Value::Undefined, |(_, value)| value.clone())
+        let value = found.map_or(Value::Undefined, |(_, value)| value.clone());
+        self.copied(value)
     }
 
     /// Gives a variable its value.
@@ -286,13 +328,12 @@ impl<'d, 'w> Evaluation<'d, 'w> {
     fn cast(&mut self, value: &'d Expression, kind: Type) -> Evaluated<'d> {
         let value = self.value(value)?;
         let number = |number: Option<Number>| number.map_or(Value::Undefined, Value::Number);
-        let whole = self.whole();
         let as_number = |value: &Value<'d>| match value.view() {
             View::Bool(value) => Some(if value { Number::ONE } else { Number::ZERO }),
             _ => value.to_number(),
         };
         Ok(match kind {
-            Type::Text => value.into_text(whole).map_or(Value::Undefined, Value::Text),
+            Type::Text => self.string(value)?.map_or(Value::Undefined, Value::Text),
             Type::Int => number(as_number(&value).map(Number::floor)),
             Type::Double => number(as_number(&value).and_then(|number| Number::from_f64(number.to_f64()))),
             // true is 1.0 (AWS's table), which 2016-03-23 prints as 1.

@@ -119,10 +119,8 @@ impl<'d> Arguments<'_, 'd, '_> {
 
     /// An argument as a string, or else the function is Undefined.
     pub(crate) fn text(&mut self, index: usize) -> Result<Cow<'d, str>, Stop> {
-        let whole = self.evaluation.whole();
-        let text = self.value(index)?.into_text(whole).ok_or(Stop::Undefined)?;
-        self.evaluation.charge_text(text.len())?;
-        Ok(text)
+        let value = self.value(index)?;
+        self.evaluation.string(value)?.ok_or(Stop::Undefined)
     }
 
     /// An argument as a number, or else the function is Undefined.

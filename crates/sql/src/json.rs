@@ -28,6 +28,8 @@ struct Entry {
     kind: Kind,
     /// Whether printing it copies its text.
     exact: bool,
+    /// How many elements or members it has, as far as that can be counted here.
+    breadth: u16,
     start: u32,
     end: u32,
     /// The entry after all that this one holds.
@@ -77,7 +79,7 @@ impl<'t> Document<'t> {
 
     fn entry(&self, at: u32) -> Entry {
         // Places come from the list itself, so the fallback is never taken.
-        const NOTHING: Entry = Entry { kind: Kind::Null, exact: true, start: 0, end: 0, next: u32::MAX };
+        const NOTHING: Entry = Entry { kind: Kind::Null, exact: true, breadth: 0, start: 0, end: 0, next: u32::MAX };
         self.entries.get(at as usize).copied().unwrap_or(NOTHING)
     }
 
@@ -191,6 +193,11 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// How many elements or members it has, as far as that was counted.
+    pub(crate) fn breadth(self) -> usize {
+        self.entry().breadth.into()
+    }
+
     /// Whether printing the value copies its source.
     pub(crate) fn is_exact(self) -> bool {
         self.entry().exact
@@ -248,7 +255,7 @@ impl Reader<'_> {
     #[expect(clippy::cast_possible_truncation, reason = "the text is shorter than 32 bits can count")]
     fn push(&mut self, kind: Kind, exact: bool, start: usize) {
         let next = self.entries.len() as u32 + 1;
-        self.entries.push(Entry { kind, exact, start: start as u32, end: self.at as u32, next });
+        self.entries.push(Entry { kind, exact, breadth: 0, start: start as u32, end: self.at as u32, next });
     }
 
     /// Reads a value and says whether it may be printed as it stands.
@@ -277,6 +284,7 @@ impl Reader<'_> {
         Some(true)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the text is shorter than 32 bits can count")]
     fn container(&mut self, kind: Kind, depth: usize) -> Option<bool> {
         let depth = depth.checked_sub(1)?;
         let (start, entry) = (self.at, self.entries.len());
@@ -284,8 +292,10 @@ impl Reader<'_> {
         self.at += 1;
         self.push(kind, true, start);
         let mut exact = !self.blank();
+        let mut breadth = 0_u16;
         if self.peek() != close {
             loop {
+                breadth = breadth.saturating_add(1);
                 if kind == Kind::Object {
                     exact &= self.key()?;
                 }
@@ -302,15 +312,9 @@ impl Reader<'_> {
             return None;
         }
         self.at += 1;
-        self.close(entry, exact)
-    }
-
-    /// Writes into the entry of an array or object what is known only at its end.
-    #[expect(clippy::cast_possible_truncation, reason = "the text is shorter than 32 bits can count")]
-    fn close(&mut self, entry: usize, exact: bool) -> Option<bool> {
         let (end, next) = (self.at as u32, self.entries.len() as u32);
         let entry = self.entries.get_mut(entry)?;
-        (entry.exact, entry.end, entry.next) = (exact, end, next);
+        *entry = Entry { exact, breadth, end, next, ..*entry };
         Some(exact)
     }
 

@@ -8,11 +8,20 @@ const LONGEST: usize = 2048;
 /// The most memory a compiled pattern may take.
 const COMPILED: usize = 1 << 20;
 /// The most steps that a pattern with look-around or back-references may go back.
-const BACKTRACKS: usize = 200_000;
+const BACKTRACKS: usize = 100_000;
+/// What makes a pattern go back, or looks as if it did.
+const GOES_BACK: [&str; 19] = [
+    "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?(", "++", "*+", "?+", "}+", "\\1", "\\2", "\\3", "\\4", "\\5", "\\6",
+    "\\7", "\\k", "\\G",
+];
 
 /// A pattern, good or bad.
 #[derive(Debug)]
-pub(crate) struct Pattern(Option<Regex>);
+pub(crate) struct Pattern {
+    regex: Option<Regex>,
+    /// Whether finding a match may mean going back, which takes longer than the text is long.
+    goes_back: bool,
+}
 
 /// A pattern that took too long.
 pub(crate) struct TooLong;
@@ -21,21 +30,33 @@ impl Pattern {
     /// Compiles a pattern; a bad one is told when it is used.
     pub(crate) fn new(java: &str) -> Pattern {
         if java.len() > LONGEST {
-            return Pattern(None);
+            return Pattern { regex: None, goes_back: false };
         }
-        let mut builder = RegexBuilder::new(&translated(java));
+        let pattern = translated(java);
+        let mut builder = RegexBuilder::new(&pattern);
         builder.delegate_size_limit(COMPILED).backtrack_limit(BACKTRACKS);
-        Pattern(builder.build().ok())
+        let goes_back = GOES_BACK.iter().any(|sign| pattern.contains(sign));
+        Pattern { regex: builder.build().ok(), goes_back }
     }
 
     /// The compiled pattern, if it is good.
     pub(crate) fn regex(&self) -> Option<&Regex> {
-        self.0.as_ref()
+        self.regex.as_ref()
+    }
+
+    /// Whether finding a match may mean going back.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.goes_back
     }
 }
 
-/// Replaces every match as Java does. `Ok(None)` if the replacement is none, or the result is longer than `longest`.
-pub(crate) fn replace(regex: &Regex, text: &str, by: &str, longest: usize) -> Result<Option<String>, TooLong> {
+/// Replaces every match as Java does, as long as `goes_on` allows for the length so far. `Ok(None)` if the replacement is none.
+pub(crate) fn replace(
+    regex: &Regex,
+    text: &str,
+    by: &str,
+    mut goes_on: impl FnMut(usize) -> bool,
+) -> Result<Option<String>, TooLong> {
     let Some(pieces) = pieces(by, regex) else { return Ok(None) };
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;
@@ -47,7 +68,7 @@ pub(crate) fn replace(regex: &Regex, text: &str, by: &str, longest: usize) -> Re
             piece.append(&found, &mut out);
         }
         copied = whole.end();
-        if out.len() > longest {
+        if !goes_on(out.len()) {
             return Err(TooLong);
         }
     }
@@ -281,7 +302,7 @@ mod tests {
             ("", "-", Some("-a-b-c-d-")),
         ] {
             let read = Pattern::new(pattern);
-            let replaced = replace(read.regex().unwrap(), "abcd", by, 1000).ok().unwrap();
+            let replaced = replace(read.regex().unwrap(), "abcd", by, |_| true).ok().unwrap();
             assert_eq!(replaced.as_deref(), expected, "{pattern} {by}");
         }
     }

@@ -100,7 +100,10 @@ impl Template {
         for part in &self.parts {
             let value = match part {
                 Part::Text(plain) => Some(Cow::Borrowed(&**plain)),
-                Part::Expression(expression) => evaluation.value(expression)?.into_text(evaluation.whole()),
+                Part::Expression(expression) => {
+                    let value = evaluation.value(expression)?;
+                    evaluation.string(value)?
+                }
             };
             text.push_str(&value.unwrap_or_default());
             if text.len() > LONGEST {

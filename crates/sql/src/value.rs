@@ -3,12 +3,17 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::evaluate::LONGEST;
 use crate::json::{Children, Document, Kind, Node, print_text};
 use crate::number::Number;
+
+/// Printing stops beyond so many bytes.
+const ENOUGH: usize = 4 * LONGEST;
 
 /// A value. Those of JSON that are still in their text are `Node`s, whatever their type.
 #[derive(Clone, Debug)]
@@ -19,8 +24,9 @@ pub(crate) enum Value<'d> {
     Number(Number),
     Text(Cow<'d, str>),
     Node(Node<'d>),
-    Array(Vec<Value<'d>>),
-    Object(Members<'d>),
+    /// Shared, since a variable may be read often.
+    Array(Arc<Vec<Value<'d>>>),
+    Object(Arc<Members<'d>>),
     /// A payload that is no JSON object or array.
     Raw(&'d [u8]),
 }
@@ -47,6 +53,14 @@ pub(crate) type Members<'d> = Vec<Member<'d>>;
 impl<'d> Value<'d> {
     pub(crate) fn text(text: impl Into<Cow<'d, str>>) -> Value<'d> {
         Value::Text(text.into())
+    }
+
+    pub(crate) fn array(elements: Vec<Value<'d>>) -> Value<'d> {
+        Value::Array(Arc::new(elements))
+    }
+
+    pub(crate) fn object(members: Members<'d>) -> Value<'d> {
+        Value::Object(Arc::new(members))
     }
 
     /// What the value is, wherever it lies.
@@ -128,7 +142,18 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// The members of an object in order, without those that a later one of their name replaces.
+    /// How many elements or members an array or object has, and for a string how many pieces copying it takes.
+    pub(crate) fn breadth(&self) -> usize {
+        match self {
+            Value::Node(node) => node.breadth(),
+            Value::Array(elements) => elements.len(),
+            Value::Object(members) => members.len(),
+            Value::Text(Cow::Owned(text)) => text.len() / 32,
+            _ => 0,
+        }
+    }
+
+    /// The members of an object in order; of those of one name the last counts.
     pub(crate) fn members(&self) -> Members<'d> {
         let mut members = Members::new();
         match self {
@@ -148,10 +173,10 @@ impl<'d> Value<'d> {
             View::Number(number) => Value::Number(number),
             View::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
             View::Raw(bytes) => Value::Text(Cow::Owned(encode(bytes))),
-            View::Array => Value::Array(self.elements().map(|element| element.owned()).collect()),
+            View::Array => Value::array(self.elements().map(|element| element.owned()).collect()),
             View::Object => {
                 let members = self.members().into_iter();
-                Value::Object(members.map(|(key, value)| (Cow::Owned(key.into_owned()), value.owned())).collect())
+                Value::object(members.map(|(key, value)| (Cow::Owned(key.into_owned()), value.owned())).collect())
             }
         }
     }
@@ -162,7 +187,8 @@ impl<'d> Value<'d> {
         Document::read(json, false).map(|document| Value::Node(document.root()).owned())
     }
 
-    /// Appends the value as JSON; `whole` says that `10.0` is printed as `10`. Nothing if it is Undefined.
+    /// Appends the value as JSON; `whole` says that `10.0` is printed as `10`. Nothing if it is Undefined. It stops somewhere
+    /// beyond the bound that everybody sets to what they print, and says nothing of it.
     pub(crate) fn print(&self, whole: bool, out: &mut String) {
         match self {
             Value::Undefined => {}
@@ -178,6 +204,9 @@ impl<'d> Value<'d> {
                 out.push('[');
                 let mut between = "";
                 for element in elements.iter().filter(|element| !element.is_undefined()) {
+                    if out.len() > ENOUGH {
+                        break;
+                    }
                     out.push_str(between);
                     element.print(whole, out);
                     between = ",";
@@ -188,6 +217,9 @@ impl<'d> Value<'d> {
                 out.push('{');
                 let mut between = "";
                 for (key, value) in members.iter().filter(|(_, value)| !value.is_undefined()) {
+                    if out.len() > ENOUGH {
+                        break;
+                    }
                     out.push_str(between);
                     print_text(key, out);
                     out.push(':');

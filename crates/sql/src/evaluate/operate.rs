@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Evaluated, Evaluation, LONGEST, Stop};
+use super::{Evaluated, Evaluation, Stop};
 use crate::expression::{Chain, Operator};
 use crate::number::Number;
 use crate::value::{Value, View};
@@ -72,17 +72,12 @@ impl<'d> Evaluation<'d, '_> {
             };
             return Ok(left.add(right).map_or(Value::Undefined, Value::Number));
         }
-        let whole = self.whole();
-        let (Some(left), Some(right)) = (left.into_text(whole), right.clone().into_text(whole)) else {
+        let (Some(left), Some(right)) = (self.string(left)?, self.string(right.clone())?) else {
             return Ok(Value::Undefined);
         };
-        if left.len() + right.len() > LONGEST {
-            return Err(Stop::exceeded(format!("a string of more than {LONGEST} bytes")));
-        }
         let mut joined = left.into_owned();
         joined.push_str(&right);
-        self.charge_text(joined.len())?;
-        Ok(Value::text(joined))
+        self.text(joined)
     }
 }
 

@@ -24,7 +24,7 @@ impl<'d> Evaluation<'d, '_> {
             // unconfirmed: a row whose value is Undefined leaves no trace, as in any array.
             rows.extend(self.row(query, element)?.filter(|row| !row.is_undefined()));
         }
-        Ok(Value::Array(rows))
+        Ok(Value::array(rows))
     }
 
     /// `EXISTS (SELECT …)`: whether there is a row. What the list would make of it is not asked.
@@ -81,17 +81,18 @@ impl<'d> Evaluation<'d, '_> {
             Select::Items(items) => items,
         };
         if let [Item { expression: Expression::Star, path: None, .. }] = &**items {
-            return Ok(self.star());
+            return self.star();
         }
         let mut members = Members::new();
         for item in items {
             let value = self.value(&item.expression)?;
+            self.charge_breadth(members.len())?;
             match &item.path {
                 Some(path) => put_at(&mut members, path, value),
                 None => self.spread(&mut members, &value)?,
             }
         }
-        Ok(Value::Object(members))
+        Ok(Value::object(members))
     }
 
     /// Takes over all members of a value.
@@ -125,13 +126,13 @@ pub(crate) fn output<'d>(evaluation: &mut Evaluation<'d, '_>, select: &'d Select
     Ok(bytes)
 }
 
-/// Gives a member its value, in the place of one of its name if there is one.
+/// Gives a member its value, in the place of the last of its name if there is one.
 /// unconfirmed: an Undefined value leaves a member of its name as it is.
 pub(crate) fn put<'d>(members: &mut Members<'d>, name: Cow<'d, str>, value: Value<'d>) {
     if value.is_undefined() {
         return;
     }
-    match members.iter_mut().find(|(key, _)| *key == name) {
+    match members.iter_mut().rev().find(|(key, _)| *key == name) {
         Some((_, old)) => *old = value,
         None => members.push((name, value)),
     }
@@ -146,8 +147,8 @@ fn put_at<'d>(members: &mut Members<'d>, path: &'d [Name], value: Value<'d>) {
     if !members.iter().any(|(key, _)| **key == **first) {
         members.push((Cow::Borrowed(first), Value::Undefined));
     }
-    let Some((_, inner)) = members.iter_mut().find(|(key, _)| **key == **first) else { return };
+    let Some((_, inner)) = members.iter_mut().rev().find(|(key, _)| **key == **first) else { return };
     let mut object = inner.members();
     put_at(&mut object, rest, value);
-    *inner = Value::Object(object);
+    *inner = Value::object(object);
 }

@@ -30,14 +30,13 @@ pub(super) fn concat<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d>
         arguments.evaluation.charge(1)?;
     }
     arguments.evaluation.charge(all.len() as u64)?;
-    Ok(Value::Array(all))
+    Ok(Value::array(all))
 }
 
 fn joined<'d>(arguments: &mut Arguments<'_, 'd, '_>, values: Vec<Value<'d>>) -> Evaluated<'d> {
-    let whole = arguments.evaluation.whole();
     let mut text = String::new();
     for value in values {
-        text.push_str(&value.into_text(whole).ok_or(Stop::Undefined)?);
+        text.push_str(&arguments.evaluation.string(value)?.ok_or(Stop::Undefined)?);
         if text.len() > LONGEST {
             break;
         }
@@ -51,10 +50,11 @@ pub(super) fn get<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
     if from.is_object() {
         let name = arguments.value(1)?;
         let name = Some(name).filter(Value::is_text).and_then(|name| name.into_text(false)).ok_or(Stop::Undefined)?;
-        return Ok(from.member(&name));
+        return arguments.evaluation.member(&from, &name);
     }
     let index: usize = arguments.int(1)?.to_int().ok_or(Stop::Undefined)?;
     if from.is_array() {
+        arguments.evaluation.charge_breadth(from.breadth())?;
         return from.elements().nth(index).ok_or(Stop::Undefined);
     }
     let text = Some(from).filter(Value::is_text).and_then(|text| text.into_text(false)).ok_or(Stop::Undefined)?;
@@ -101,9 +101,9 @@ pub(super) fn transform<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<
         for (name, value) in &added {
             put(&mut members, Cow::clone(name), value.clone());
         }
-        enriched.push(Value::Object(members));
+        enriched.push(Value::object(members));
     }
-    let enriched = Value::Array(enriched);
+    let enriched = Value::array(enriched);
     let mut text = String::new();
     enriched.print(arguments.evaluation.whole(), &mut text);
     if text.len() > LONGEST {

@@ -87,11 +87,11 @@ pub(super) fn get_user_properties<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> 
     let properties = arguments.evaluation.message.properties.user;
     arguments.evaluation.charge(properties.len() as u64)?;
     let found: Vec<Value<'d>> = if arguments.count() == 0 {
-        let object = |(key, value): &(&'d str, &'d str)| Value::Object(vec![((*key).into(), Value::text(*value))]);
+        let object = |(key, value): &(&'d str, &'d str)| Value::object(vec![((*key).into(), Value::text(*value))]);
         properties.iter().map(object).collect()
     } else {
         let wanted = arguments.text(0)?;
         properties.iter().filter(|(key, _)| *key == wanted).map(|(_, value)| Value::text(*value)).collect()
     };
-    if found.is_empty() { Err(Stop::Undefined) } else { Ok(Value::Array(found)) }
+    if found.is_empty() { Err(Stop::Undefined) } else { Ok(Value::array(found)) }
 }

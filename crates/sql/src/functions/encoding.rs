@@ -18,9 +18,10 @@ use crate::world::Call;
 /// Reading protobuf costs as much as going through a string so many times as long.
 const READING: usize = 8;
 
-/// A hash of the string in lower hexadecimal.
-fn hash<'d, H: Digest>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
+/// A hash of the string in lower hexadecimal, which costs as much as going through it so many times.
+fn hash<'d, H: Digest>(arguments: &mut Arguments<'_, 'd, '_>, cost: usize) -> Evaluated<'d> {
     let text = arguments.text(0)?;
+    arguments.evaluation.charge_text(text.len() * cost)?;
     let digest = H::digest(text.as_bytes());
     let mut hex = String::with_capacity(digest.len() * 2);
     for byte in digest {
@@ -30,21 +31,21 @@ fn hash<'d, H: Digest>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
 }
 
 macro_rules! hashes {
-    ($($name:ident: $hash:ty;)*) => {$(
+    ($($name:ident: $hash:ty, $cost:expr;)*) => {$(
         pub(super) fn $name<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
-            hash::<$hash>(arguments)
+            hash::<$hash>(arguments, $cost)
         }
     )*};
 }
 
 hashes! {
-    md2: Md2;
-    md5: Md5;
-    sha1: Sha1;
-    sha224: Sha224;
-    sha256: Sha256;
-    sha384: Sha384;
-    sha512: Sha512;
+    md2: Md2, 128;
+    md5: Md5, 16;
+    sha1: Sha1, 16;
+    sha224: Sha224, 16;
+    sha256: Sha256, 16;
+    sha384: Sha384, 16;
+    sha512: Sha512, 16;
 }
 
 /// `encode(*, 'base64')` takes the payload as it came; any other argument is made a string first.

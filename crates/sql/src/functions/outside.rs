@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Arguments;
-use crate::evaluate::{Evaluated, Stop};
+use crate::evaluate::{Evaluated, LONGEST, Stop};
 use crate::value::{Value, View, encode};
 use crate::world::{Call, Key, KeyValue, RegistryApi, SecretKind};
 
@@ -28,6 +28,10 @@ pub(super) fn aws_lambda<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated
         value => {
             let mut text = String::new();
             value.print(arguments.evaluation.whole(), &mut text);
+            arguments.evaluation.charge_text(text.len())?;
+            if text.len() > LONGEST {
+                return Err(Stop::exceeded(format!("aws_lambda() is given more than {LONGEST} bytes")));
+            }
             Bytes::from(text)
         }
     };
@@ -66,9 +70,8 @@ pub(super) fn get_dynamodb<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluat
 fn key(arguments: &mut Arguments<'_, '_, '_>, index: usize) -> Result<Key, Stop> {
     let name = string(arguments, index)?;
     let value = arguments.value(index + 1)?;
-    let whole = arguments.evaluation.whole();
     let is_number = matches!(value.view(), View::Number(_));
-    let text = value.into_text(whole).ok_or(Stop::Undefined)?.into_owned();
+    let text = arguments.evaluation.string(value)?.ok_or(Stop::Undefined)?.into_owned();
     Ok(Key { name, value: if is_number { KeyValue::Number(text) } else { KeyValue::Text(text) } })
 }
 

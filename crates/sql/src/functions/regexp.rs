@@ -3,30 +3,41 @@
 
 use std::borrow::Cow;
 
+use fancy_regex::Regex;
+
 use super::{Arguments, Prepared};
 use crate::evaluate::{Evaluated, LONGEST, Stop};
 use crate::pattern::{self, Pattern};
 use crate::value::Value;
 
 /// What compiling a pattern costs, in expressions.
-const COMPILING: u64 = 2000;
+const COMPILING: u64 = 10_000;
 /// Going through a string with a pattern costs as much as going through one so many times as long.
 const MATCHING: usize = 4;
+/// What a match costs if finding it may mean going back, and otherwise.
+const GOING_BACK: u64 = 1000;
+const GOING_ON: u64 = 4;
 
-/// Hands the string and the pattern to `use_it`.
+/// Hands the string, the pattern and what a match costs to `then`.
 fn with_pattern<'d>(
     arguments: &mut Arguments<'_, 'd, '_>,
-    use_it: impl FnOnce(&mut Arguments<'_, 'd, '_>, Cow<'d, str>, &fancy_regex::Regex) -> Evaluated<'d>,
+    then: impl FnOnce(&mut Arguments<'_, 'd, '_>, Cow<'d, str>, &Regex, u64) -> Evaluated<'d>,
 ) -> Evaluated<'d> {
     let text = arguments.text(0)?;
+    let made;
+    let pattern = if let Prepared::Regex(pattern) = &arguments.call.prepared {
+        pattern
+    } else {
+        let pattern = arguments.text(1)?;
+        arguments.evaluation.charge(COMPILING)?;
+        made = Pattern::new(&pattern);
+        &made
+    };
+    let regex = pattern.regex().ok_or(Stop::Undefined)?;
+    let cost = if pattern.goes_back() { GOING_BACK } else { GOING_ON };
+    arguments.evaluation.charge(cost)?;
     arguments.evaluation.charge_text(text.len() * MATCHING)?;
-    if let Prepared::Regex(pattern) = &arguments.call.prepared {
-        return use_it(arguments, text, pattern.regex().ok_or(Stop::Undefined)?);
-    }
-    let pattern = arguments.text(1)?;
-    arguments.evaluation.charge(COMPILING)?;
-    let pattern = Pattern::new(&pattern);
-    use_it(arguments, text, pattern.regex().ok_or(Stop::Undefined)?)
+    then(arguments, text, regex, cost)
 }
 
 fn too_long() -> Stop {
@@ -34,13 +45,14 @@ fn too_long() -> Stop {
 }
 
 pub(super) fn matches<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
-    with_pattern(arguments, |_, text, regex| regex.is_match(&*text).map(Value::Bool).map_err(|_| too_long()))
+    with_pattern(arguments, |_, text, regex, _| regex.is_match(&*text).map(Value::Bool).map_err(|_| too_long()))
 }
 
 pub(super) fn replace<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
-    with_pattern(arguments, |arguments, text, regex| {
+    with_pattern(arguments, |arguments, text, regex, cost| {
         let by = arguments.text(2)?;
-        match pattern::replace(regex, &text, &by, LONGEST) {
+        let goes_on = |length| length <= LONGEST && arguments.evaluation.charge(cost).is_ok();
+        match pattern::replace(regex, &text, &by, goes_on) {
             Ok(Some(replaced)) => arguments.evaluation.text(replaced),
             Ok(None) => Err(Stop::Undefined),
             Err(pattern::TooLong) => Err(too_long()),
@@ -50,7 +62,7 @@ pub(super) fn replace<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d
 
 /// unconfirmed: Undefined if nothing matches.
 pub(super) fn substr<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
-    with_pattern(arguments, |_, text, regex| {
+    with_pattern(arguments, |_, text, regex, _| {
         let found = regex.find(&*text).map_err(|_| too_long())?.ok_or(Stop::Undefined)?;
         Ok(Value::text(found.as_str().to_owned()))
     })

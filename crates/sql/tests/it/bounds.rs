@@ -59,6 +59,27 @@ fn a_statement_that_takes_too_much_work_is_stopped() {
 }
 
 #[test]
+fn what_looks_cheap_and_is_not_is_counted_too() {
+    let names: Vec<String> = (0..9_000).map(|index| format!("\"k{index}\":1")).collect();
+    let wide = format!(r#"{{"a":[{}1],{}}}"#, "1,".repeat(9_000), names.join(","));
+    let long = format!(r#"{{"s":"{}","a":[{}1]}}"#, "a".repeat(50_000), "1,".repeat(30_000));
+    let work = "the statement takes too much work on this message";
+    for (sql, payload) in [
+        ("SELECT (SELECT VALUE nothing FROM a AS x) AS r FROM 't'", &wide),
+        ("SELECT (SELECT VALUE get(*, 'k1') FROM a AS x) AS r, (SELECT VALUE k1 FROM a AS x) AS q FROM 't'", &wide),
+        ("SELECT *, * FROM 't'", &wide),
+        ("SET @s = upper(s) SELECT (SELECT VALUE @s = 'x' FROM a AS x) AS r FROM 't'", &long),
+        ("SELECT (SELECT VALUE md2(s) FROM a) AS r FROM 't'", &long),
+        ("SELECT (SELECT VALUE regexp_matches('x', x + '') FROM a AS x) AS r FROM 't'", &long),
+    ] {
+        assert_eq!(failed(sql, payload), work, "{sql}");
+    }
+    let regex = "a regular expression takes too long, or makes too much of a string";
+    assert_eq!(failed("SELECT regexp_replace(s, '(?=a)a', 'b') AS r FROM 't'", &long), regex);
+    assert_eq!(failed("SELECT regexp_matches(s, '(a*)*\\1b') AS r FROM 't'", &long), regex);
+}
+
+#[test]
 fn strings_and_results_have_a_greatest_length() {
     let payload = format!(r#"{{"a":"{}"}}"#, "x".repeat(100_000));
     for sql in ["SELECT a + a AS r FROM 't'", "SELECT concat(a, a) AS r FROM 't'", "SELECT replace(a, 'x', 'yy') AS r"]

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod cases;
+mod circumstances;
 mod fuzz;
 mod laws;
 mod templates;
