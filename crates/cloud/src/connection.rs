@@ -333,6 +333,7 @@ impl House {
     pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
         let mut jobs = self.sweep_logs(now, entropy);
         jobs.extend(self.write_down_logs(now, entropy));
+        jobs.extend(self.erase_secrets(now, entropy));
         for (scope, space) in self.scopes() {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));

@@ -4,4 +4,5 @@
 pub(crate) mod iam;
 pub(crate) mod logs;
 pub mod objects;
+pub(crate) mod secrets;
 pub(crate) mod sts;

@@ -138,6 +138,7 @@ pub(super) const SECRETSMANAGER: &[&str] = &[
     "DeleteSecret",
     "DescribeSecret",
     "GetRandomPassword",
+    "GetResourcePolicy",
     "GetSecretValue",
     "ListSecretVersionIds",
     "ListSecrets",

@@ -25,6 +25,7 @@ mod principals;
 mod quotas;
 mod retained;
 mod rules;
+mod secrets;
 mod seeds;
 mod sessions;
 mod shadows;

@@ -45,7 +45,7 @@ static OPERATIONS: [Operation; 26] = [
     Operation { service: "secretsmanager", name: "DescribeSecret", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DESCRIBE_SECRET_REQUEST_MEMBERS, output: S_DESCRIBE_SECRET_RESPONSE_MEMBERS, errors: &["ResourceNotFoundException", "InternalServiceError", "InvalidParameterException"] },
     Operation { service: "secretsmanager", name: "DisassociateCrossAccountReplica", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InvalidRequestException", "InvalidParameterException", "InternalServiceError"] },
     Operation { service: "secretsmanager", name: "GetRandomPassword", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_RANDOM_PASSWORD_REQUEST_MEMBERS, output: S_GET_RANDOM_PASSWORD_RESPONSE_MEMBERS, errors: &["InvalidParameterException", "InvalidRequestException", "InternalServiceError"] },
-    Operation { service: "secretsmanager", name: "GetResourcePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InternalServiceError", "InvalidRequestException", "InvalidParameterException"] },
+    Operation { service: "secretsmanager", name: "GetResourcePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_RESOURCE_POLICY_REQUEST_MEMBERS, output: S_GET_RESOURCE_POLICY_RESPONSE_MEMBERS, errors: &["ResourceNotFoundException", "InternalServiceError", "InvalidRequestException", "InvalidParameterException"] },
     Operation { service: "secretsmanager", name: "GetSecretValue", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_SECRET_VALUE_REQUEST_MEMBERS, output: S_GET_SECRET_VALUE_RESPONSE_MEMBERS, errors: &["ResourceNotFoundException", "InvalidParameterException", "InvalidRequestException", "DecryptionFailure", "InternalServiceError"] },
     Operation { service: "secretsmanager", name: "ListResourcePolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InvalidNextTokenException", "InternalServiceError", "InvalidRequestException", "InvalidParameterException"] },
     Operation { service: "secretsmanager", name: "ListSecretVersionIds", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_SECRET_VERSION_IDS_REQUEST_MEMBERS, output: S_LIST_SECRET_VERSION_IDS_RESPONSE_MEMBERS, errors: &["InvalidNextTokenException", "ResourceNotFoundException", "InternalServiceError", "InvalidParameterException"] },
@@ -187,6 +187,18 @@ static S_GET_RANDOM_PASSWORD_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "RandomPassword", key: "RandomPassword", place: Place::Body, required: false, shape: &S_RANDOM_PASSWORD_TYPE },
 ];
 static S_GET_RANDOM_PASSWORD_RESPONSE: Shape = Shape::Structure(S_GET_RANDOM_PASSWORD_RESPONSE_MEMBERS);
+static S_GET_RESOURCE_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "SecretId", key: "SecretId", place: Place::Body, required: true, shape: &S_SECRET_ID_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: false, shape: &S_RESOURCE_POLICY_NAME_TYPE },
+];
+static S_GET_RESOURCE_POLICY_REQUEST: Shape = Shape::Structure(S_GET_RESOURCE_POLICY_REQUEST_MEMBERS);
+static S_GET_RESOURCE_POLICY_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "ARN", key: "ARN", place: Place::Body, required: false, shape: &S_SECRET_ARN_TYPE },
+    Member { wire: "Name", key: "Name", place: Place::Body, required: false, shape: &S_NAME_TYPE },
+    Member { wire: "ResourcePolicy", key: "ResourcePolicy", place: Place::Body, required: false, shape: &S_NON_EMPTY_RESOURCE_POLICY_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: false, shape: &S_RESOURCE_POLICY_NAME_TYPE },
+];
+static S_GET_RESOURCE_POLICY_RESPONSE: Shape = Shape::Structure(S_GET_RESOURCE_POLICY_RESPONSE_MEMBERS);
 static S_GET_SECRET_VALUE_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "SecretId", key: "SecretId", place: Place::Body, required: true, shape: &S_SECRET_ID_TYPE },
     Member { wire: "VersionId", key: "VersionId", place: Place::Body, required: false, shape: &S_SECRET_VERSION_ID_TYPE },
@@ -242,6 +254,7 @@ static S_MEDEA_TYPE_TYPE: Shape = Shape::Text(Text { length: bounds(0, 256), pat
 static S_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: None, values: &[], sensitive: false });
 static S_NEXT_ROTATION_DATE_TYPE: Shape = Shape::Timestamp;
 static S_NEXT_TOKEN_TYPE: Shape = Shape::Text(Text { length: bounds(1, 4096), pattern: None, values: &[], sensitive: false });
+static S_NON_EMPTY_RESOURCE_POLICY_TYPE: Shape = Shape::Text(Text { length: bounds(1, 20480), pattern: None, values: &[], sensitive: false });
 static S_OWNING_SERVICE_TYPE: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: None, values: &[], sensitive: false });
 static S_PASSWORD_LENGTH_TYPE: Shape = Shape::Integer(bounds(1, 4096));
 static S_PUT_SECRET_VALUE_REQUEST_MEMBERS: &[Member] = &[
@@ -278,6 +291,7 @@ static S_REPLICATION_STATUS_TYPE_MEMBERS: &[Member] = &[
 ];
 static S_REPLICATION_STATUS_TYPE: Shape = Shape::Structure(S_REPLICATION_STATUS_TYPE_MEMBERS);
 static S_REQUIRE_EACH_INCLUDED_TYPE_TYPE: Shape = Shape::Boolean;
+static S_RESOURCE_POLICY_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 64), pattern: Some(Pattern { written: "[0-9A-Za-z\\-\\_]+", regex: "^(?:[0-9A-Za-z\\-\\_]+)$" }), values: &[], sensitive: false });
 static S_RESTORE_SECRET_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "SecretId", key: "SecretId", place: Place::Body, required: true, shape: &S_SECRET_ID_TYPE },
 ];
@@ -463,6 +477,16 @@ boolean ? require_each_included_type "RequireEachIncludedType" ,
 }
 output GetRandomPasswordResponse {
 text ? with_random_password "RandomPassword" ,
+}
+input GetResourcePolicyRequest = 9 -> GetResourcePolicyResponse {
+text ! secret_id "SecretId" ,
+text ? policy_name "PolicyName" ,
+}
+output GetResourcePolicyResponse {
+text ? with_arn "ARN" ,
+text ? with_name "Name" ,
+text ? with_resource_policy "ResourcePolicy" ,
+text ? with_policy_name "PolicyName" ,
 }
 input GetSecretValueRequest = 10 -> GetSecretValueResponse {
 text ! secret_id "SecretId" ,

@@ -1,0 +1,117 @@
+//! The list of secrets: which of them a filter means, in which order, a page at a time. Values are not looked at.
+
+use wire::Refusal;
+use wire::secretsmanager::{Filter, ListSecretsRequest, ListSecretsResponse, SecretListEntry};
+
+use super::SECRETS;
+use super::secret::Secret;
+use crate::operation::{Answer, Op, ops};
+use crate::scope::{NO_PARTS, Read, paged};
+
+pub(crate) const OPS: &[Op] = ops! {
+    read list_secrets on any;
+};
+
+/// Entries of a page, if the caller does not say.
+const PAGE: i64 = 100;
+
+fn list_secrets(db: Read, input: &ListSecretsRequest) -> Answer<ListSecretsResponse> {
+    let filters = input.filters().unwrap_or_default();
+    let with_deleted = input.include_planned_deletion() == Some(true);
+    let all = db.all(&SECRETS, NO_PARTS)?.into_iter().map(|(_, secret)| secret);
+    let is_meant = |secret: &Secret| {
+        let is_there = if with_deleted { !secret.is_over(db.now()) } else { secret.ends.is_none() };
+        is_there && filters.iter().all(|filter| matches(secret, filter, &db.cx.scope.region))
+    };
+    let mut secrets: Vec<Secret> = all.filter(is_meant).collect();
+    sort(&mut secrets, input.sort_by(), input.sort_order());
+    let entries = secrets.iter().map(|secret| entry(db, secret)).collect();
+    let (entries, next) = part_of(entries, input.next_token(), input.max_results())?;
+    let answer = ListSecretsResponse::new().with_secret_list(entries);
+    Ok(paged(answer, next, ListSecretsResponse::with_next_token))
+}
+
+/// unconfirmed: the order without being asked; oldest first.
+fn sort(secrets: &mut [Secret], by: Option<&str>, order: Option<&str>) {
+    match by {
+        Some("name") => secrets.sort_by(|a, b| a.name.cmp(&b.name)),
+        Some("last-changed-date") => secrets.sort_by_key(|secret| secret.changed),
+        // When a secret was last read is not kept, so that is as long ago as its making.
+        _ => secrets.sort_by_key(|secret| secret.created),
+    }
+    if order == Some("desc") {
+        secrets.reverse();
+    }
+}
+
+fn entry(db: Read, secret: &Secret) -> SecretListEntry {
+    let mut entry = SecretListEntry::new()
+        .with_arn(secret.arn(db))
+        .with_name(&secret.name)
+        .with_created_date(secret.created)
+        .with_last_changed_date(secret.changed)
+        .with_tags(secret.listed_tags());
+    if let Some(description) = &secret.description {
+        entry = entry.with_description(description);
+    }
+    if let Some(key) = &secret.kms_key_id {
+        entry = entry.with_kms_key_id(key);
+    }
+    if let Some(ends) = secret.ends {
+        entry = entry.with_deleted_date(ends);
+    }
+    let stages = secret.versions_to_stages();
+    if stages.is_empty() { entry } else { entry.with_secret_versions_to_stages(stages) }
+}
+
+/// Whether one of a filter's values matches; a value that begins with `!` does where the rest of it does not.
+fn matches(secret: &Secret, filter: &Filter, region: &str) -> bool {
+    let key = filter.key().unwrap_or_default();
+    let values = filter.values().unwrap_or_default();
+    values.iter().any(|value| match value.strip_prefix('!') {
+        Some(value) => !matches_value(secret, key, value, region),
+        None => matches_value(secret, key, value, region),
+    })
+}
+
+fn matches_value(secret: &Secret, key: &str, value: &str, region: &str) -> bool {
+    let description = secret.description.as_deref().unwrap_or_default();
+    match key {
+        "name" => secret.name.starts_with(value),
+        "description" => has_words(value, &[description]),
+        "tag-key" => secret.tags.iter().any(|(key, _)| key.starts_with(value)),
+        "tag-value" => secret.tags.iter().any(|(_, text)| text.starts_with(value)),
+        "primary-region" => region.starts_with(value),
+        "all" => {
+            let tags = secret.tags.iter().flat_map(|(key, value)| [&**key, &**value]);
+            has_words(value, &tags.chain([&*secret.name, description]).collect::<Vec<_>>())
+        }
+        // No secret here is another service's.
+        _ => false,
+    }
+}
+
+/// Whether every word of `wanted` begins a word of one of the texts, whatever their case.
+fn has_words(wanted: &str, texts: &[&str]) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let parts = text.split(|letter: char| !letter.is_alphanumeric()).filter(|part| !part.is_empty());
+        parts.map(str::to_lowercase).collect()
+    };
+    let found: Vec<String> = texts.iter().flat_map(|text| words(text)).collect();
+    words(wanted).iter().all(|word| found.iter().any(|other| other.starts_with(word)))
+}
+
+/// One page of a list that is short enough to be made whole.
+pub(super) fn part_of<T>(all: Vec<T>, token: Option<&str>, limit: Option<i64>) -> Answer<(Vec<T>, Option<String>)> {
+    let bad = || Refusal::new("InvalidNextTokenException", "Invalid pagination token.");
+    let start = match token.filter(|token| !token.is_empty()) {
+        Some(token) => {
+            let bytes = wire::page::decode(token).map_err(|_| bad())?;
+            String::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or_else(bad)?
+        }
+        None => 0,
+    };
+    let end = usize::saturating_add(start, usize::try_from(limit.unwrap_or(PAGE)).unwrap_or(0));
+    let next = (end < all.len()).then(|| wire::page::encode(end.to_string().as_bytes()));
+    Ok((all.into_iter().take(end).skip(start).collect(), next))
+}
