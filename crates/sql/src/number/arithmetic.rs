@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 
 use super::{MAGNITUDES, Number, TOO_LONG, digits};
 
-/// How far apart two numbers may stand and still be added digit by digit: beyond, the lesser changes no digit.
-const FAR: i32 = 40;
+/// How far apart the leading digits of two numbers may stand and still be added: beyond, the lesser changes no digit.
+const FAR: i32 = 36;
 
 impl Number {
     /// The sum, or `None` if it is too large.
@@ -20,8 +20,8 @@ impl Number {
         if let Some(sum) = scaled.and_then(|high| high.checked_add(low.coefficient)) {
             return rounded(sum, low.exponent);
         }
-        if distance > FAR {
-            // unconfirmed: what is lost is less than half of the last digit unless a tie is broken by it.
+        // Here the higher one is the greater by far, or its coefficient would have fitted.
+        if high.leading() - low.leading() > FAR {
             return Some(high);
         }
         let mut wide = Wide::from(high.coefficient.unsigned_abs());
@@ -238,6 +238,9 @@ mod tests {
                 (NINES, "0.5", "1.000000000000000000000000000000000E+34"),
                 (NINES, "0.4", NINES),
                 ("1E30", "1E-30", "1E+30"),
+                ("584", "5647975022802650632952280772685512E-55", "584.0000000000000000000005647975023"),
+                ("1", "-1E-36", "1.000000000000000000000000000000000"),
+                ("-1", "1E-40", "-1"),
                 ("1E30", "0.001", "1000000000000000000000000000000.001"),
                 ("1E36", "-1", "1.000000000000000000000000000000000E+36"),
                 ("1E38", "1E33", "1.00001E+38"),
@@ -291,5 +294,22 @@ mod tests {
                 ("1", "0", "none"),
             ],
         );
+    }
+
+    #[test]
+    fn results_are_those_of_another_implementation() {
+        for line in include_str!("vectors.tsv").lines().filter(|line| !line.starts_with('#')) {
+            let [operation, one, two, expected] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let (one, two) = (number(one), number(two));
+            let found = match operation {
+                "+" => one.add(two),
+                "-" => one.subtract(two),
+                "*" => one.multiply(two),
+                "/" => one.divide(two),
+                _ => one.remainder(two),
+            };
+            let same = found.map(|found| found.compare(number(expected)));
+            assert_eq!(same, Some(std::cmp::Ordering::Equal), "{line} found {found:?}");
+        }
     }
 }
