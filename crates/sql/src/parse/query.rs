@@ -106,7 +106,13 @@ impl Parser<'_> {
                 matches!(reserved, None | Some("CASE" | "EXISTS" | "NOT" | "NULL" | "TRUE" | "FALSE"))
             }
             Token::Variable(_) | Token::Text(_) | Token::Number(_) => true,
-            Token::Symbol(symbol) => ["(", "[", "{", "*"].contains(&symbol),
+            // `VALUE *` is all of the payload, `value * 2` is a product.
+            Token::Symbol("*") => match lexer.next() {
+                Ok((_, Token::Word(word))) => word.eq_ignore_ascii_case("FROM") || word.eq_ignore_ascii_case("WHERE"),
+                Ok((_, Token::End)) => true,
+                _ => false,
+            },
+            Token::Symbol(symbol) => ["(", "[", "{"].contains(&symbol),
             Token::End => false,
         }
     }
