@@ -66,6 +66,13 @@ fn every_statement_of_the_tables_prints_as_itself() {
     }
 }
 
+#[test]
+fn an_error_counts_lines_and_characters() {
+    let error = Statement::parse("SELECT a,\n  'é\nü' + b,\n  'é' ! b\nFROM 't'", Version::V20160323).unwrap_err();
+    assert_eq!((error.line, error.column), (4, 7));
+    assert!(error.to_string().starts_with("line 4, column 7: expected a word of the language, found `!`"));
+}
+
 fn read(name: &str, table: &'static str) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut payload = Bytes::from_static(b"{}");
