@@ -6,6 +6,7 @@ mod ca;
 mod cli;
 mod data_dir;
 mod desk;
+mod effects;
 mod events;
 mod http;
 mod listeners;

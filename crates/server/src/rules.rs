@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloud::actions::{Cause, Failure};
-use cloud::{Ask, Caller, Identity, Turn};
+use cloud::actions::Outcome;
+use cloud::{Ask, Caller, Deed, Errand, Identity, Turn};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sql::Call;
 use tokio::runtime::Handle;
@@ -68,8 +68,17 @@ pub(crate) fn start(server: &Arc<Server>) -> std::io::Result<JoinHandle<()>> {
 }
 
 fn hand_out(server: &Arc<Server>, turn: Turn, outside: &Handle, waiting: &Arc<Semaphore>) {
-    for deed in turn.deeds {
-        deed.ticket.settle(Err(Failure::new(Cause::Refused, "nothing carries this out yet")));
+    for Deed { lane, effect, ticket } in turn.deeds {
+        server.effects.carry_out(&lane, effect, Box::new(move |outcome| ticket.settle(outcome)));
+    }
+    for Errand { lane, effect } in turn.errands {
+        let resource = effect.resource.clone();
+        let tell = move |outcome: Outcome| {
+            if let Err(failure) = outcome {
+                tracing::warn!(resource, reason = failure.message, "what rules had to send did not arrive");
+            }
+        };
+        server.effects.carry_out(&lane, effect, Box::new(tell));
     }
     for ask in turn.asks {
         match Arc::clone(waiting).try_acquire_owned() {

@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::ca::{CaError, CertificateAuthority, server_names};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::desk::Desk;
+use crate::effects::Effects;
 use crate::events::Events;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
@@ -44,6 +45,7 @@ pub(crate) struct Running {
     house: Arc<House>,
     desk: JoinHandle<()>,
     rules: JoinHandle<()>,
+    effects: JoinHandle<()>,
     workers: Workers,
 }
 
@@ -142,9 +144,12 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let (desk, thread) = opened.map_err(|error| StartError::System(format!("start the desk's thread: {error}")))?;
     let (stop, stopping) = watch::channel(false);
     let (open_tx, open) = watch::channel(());
+    let started = Effects::start(settings.aws_endpoints.clone(), settings.aws_credentials.clone(), stopping.clone());
+    let (effects, effects_thread) = started.map_err(|error| StartError::System(format!("prepare effects: {error}")))?;
     let server = Arc::new(Server {
         house: Arc::clone(&house),
         desk,
+        effects,
         events,
         metrics,
         stopping,
@@ -152,6 +157,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
         max_connections,
         _open: open_tx,
     });
+    server.effects.meet(&server);
     server.desk.bring_all(follow).await;
     tokio::spawn(tick(Arc::downgrade(&server)));
     let started = rules::start(&server);
@@ -159,7 +165,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     listeners.serve(&server, &workers.team());
     tokio::spawn(watch.run(server));
     data.publish(&endpoints)?;
-    Ok(Running { endpoints, data, stop, broken, open, house, desk: thread, rules, workers })
+    let (desk, effects) = (thread, effects_thread);
+    Ok(Running { endpoints, data, stop, broken, open, house, desk, rules, effects, workers })
 }
 
 /// Lets time pass for the house: wills that wait, sessions that end.
@@ -194,10 +201,11 @@ impl Running {
             tracing::warn!("some connections did not end in time");
             return;
         }
-        let (desk, rules, workers) = (self.desk, self.rules, self.workers);
+        let (desk, rules, effects, workers) = (self.desk, self.rules, self.effects, self.workers);
         let joined = tokio::task::spawn_blocking(move || {
             let _ = rules.join();
             let _ = desk.join();
+            let _ = effects.join();
             workers.end();
         });
         if tokio::time::timeout(DRAIN, joined).await.is_err() {
@@ -216,7 +224,7 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> c
         Quotas::Aws => cloud::Quotas::Aws,
     };
     let api = format!("http://{}", endpoints.http);
-    let targets = cloud::actions::Targets::default();
+    let targets = settings.aws_endpoints.keys().copied().collect();
     cloud::Settings {
         endpoint,
         quotas,

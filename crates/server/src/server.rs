@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use wire::Refusal;
 
 use crate::desk::Desk;
+use crate::effects::Effects;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::tls::Doors;
@@ -18,6 +19,7 @@ use crate::tls::Doors;
 pub(crate) struct Server {
     pub(crate) house: Arc<House>,
     pub(crate) desk: Desk,
+    pub(crate) effects: Effects,
     pub(crate) events: Arc<Events>,
     pub(crate) metrics: Arc<Metrics>,
     /// Turns true when the server stops.

@@ -1,6 +1,7 @@
 //! What was typed, and what it means: flags over `OMBRA_…` variables over defaults, checked once and then trusted.
 //! It does not know how to read the environment; that is passed in.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,8 +9,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use cloud::actions::Service;
 
 use crate::ca::is_server_name;
+use crate::effects::Credentials;
 
 /// The account behind access keys that do not name one.
 pub(crate) const ACCOUNT: &str = "000000000000";
@@ -52,6 +55,14 @@ pub(crate) struct Flags {
     /// A further name or address for the server certificate, may be repeated [env: OMBRA_TLS_NAMES, by commas]
     #[arg(long = "tls-name", value_name = "NAME")]
     pub(crate) tls_names: Vec<String>,
+    /// Where rule actions find an AWS service, as in sqs=http://127.0.0.1:9324 or s3=https://s3.{region}.amazonaws.com, may be
+    /// repeated [default: this server, for the services it has] [env: OMBRA_AWS_ENDPOINTS, by commas]
+    #[arg(long = "aws-endpoint", value_name = "SERVICE=URL")]
+    pub(crate) aws_endpoints: Vec<String>,
+    /// A file as ~/.aws/credentials, whose [default] signs requests to --aws-endpoint [default: AWS_ACCESS_KEY_ID and its
+    /// companions] [env: OMBRA_AWS_CREDENTIALS]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) aws_credentials: Option<String>,
 }
 
 /// What a server is started with.
@@ -77,6 +88,10 @@ pub(crate) struct Settings {
     pub(crate) durability: Durability,
     /// Names and addresses for the server certificate, beyond those of this machine.
     pub(crate) tls_names: Vec<String>,
+    /// Where rule actions find the services that are not to be found here.
+    pub(crate) aws_endpoints: BTreeMap<Service, String>,
+    /// What signs requests to them.
+    pub(crate) aws_credentials: Credentials,
 }
 
 /// MQTT without TLS, for development.
@@ -134,6 +149,8 @@ impl Flags {
             quotas: self.quotas.or(others.quotas),
             durability: self.durability.or(others.durability),
             tls_names: [self.tls_names, others.tls_names].concat(),
+            aws_endpoints: [self.aws_endpoints, others.aws_endpoints].concat(),
+            aws_credentials: self.aws_credentials.or(others.aws_credentials),
         }
     }
 }
@@ -147,12 +164,7 @@ impl Settings {
     /// Settles everything for `ombra dev`, which answers on loopback addresses only.
     pub(crate) fn new(data: PathBuf, flags: Flags, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
         let ask = |name, typed| ask(name, typed, env);
-        let tls_names = if flags.tls_names.is_empty() {
-            let listed = ask("tls-names", None)?;
-            listed.iter().flat_map(|(_, list)| list.split(',')).map(|name| name.trim().to_owned()).collect()
-        } else {
-            flags.tls_names
-        };
+        let tls_names = list("tls-names", flags.tls_names, env)?;
         if let Some(bad) = tls_names.iter().find(|name| !is_server_name(name)) {
             return Err(BadSetting(format!("--tls-name {bad}: neither a DNS name nor an IP address")));
         }
@@ -171,6 +183,11 @@ impl Settings {
             quotas: choice(ask("quotas", flags.quotas)?, Quotas::Warn)?,
             durability: choice(ask("durability", flags.durability)?, Durability::Durable)?,
             tls_names,
+            aws_endpoints: aws_endpoints(&list("aws-endpoints", flags.aws_endpoints, env)?)?,
+            aws_credentials: Credentials::settle(
+                ask("aws-credentials", flags.aws_credentials)?.map(|(_, file)| file.into()),
+                env,
+            ),
         })
     }
 
@@ -208,6 +225,33 @@ fn ask(name: &str, typed: Option<String>, env: &dyn Fn(&str) -> Option<OsString>
         Some(Ok(value)) => Ok(Some((variable, value))),
         Some(Err(_)) => Err(BadSetting(format!("{variable} is not valid UTF-8"))),
     }
+}
+
+/// What was typed several times, or stands in a variable with commas between.
+fn list(name: &str, typed: Vec<String>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Vec<String>, BadSetting> {
+    if !typed.is_empty() {
+        return Ok(typed);
+    }
+    let listed = ask(name, None, env)?;
+    Ok(listed.iter().flat_map(|(_, list)| list.split(',')).map(|item| item.trim().to_owned()).collect())
+}
+
+/// Pairs of a service and its URL.
+fn aws_endpoints(pairs: &[String]) -> Result<BTreeMap<Service, String>, BadSetting> {
+    let pairs = pairs.iter().map(|pair| {
+        let bad = |why: &str| BadSetting(format!("--aws-endpoint {pair}: {why}"));
+        let (name, url) = pair.split_once('=').ok_or_else(|| bad("not a pair as sqs=http://127.0.0.1:9324"))?;
+        let service = Service::named(name.trim()).ok_or_else(|| {
+            let known: Vec<&str> = Service::all().map(Service::name).collect();
+            bad(&format!("the service must be one of {}", known.join(", ")))
+        })?;
+        let url = url.trim();
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(bad("the URL must begin with http:// or https://"));
+        }
+        Ok((service, url.to_owned()))
+    });
+    pairs.collect()
 }
 
 /// Without TLS nobody can say who he is, so the listener is nothing without the policy that everybody there is held to.
@@ -305,6 +349,20 @@ mod tests {
     }
 
     #[test]
+    fn services_are_found_where_the_operator_says() {
+        let env = [("OMBRA_AWS_ENDPOINTS", "sqs=http://h:9324, s3=https://s3.{region}.amazonaws.com")];
+        let settings = settle(Flags::default(), &env).unwrap();
+        assert_eq!(settings.aws_endpoints[&Service::Sqs], "http://h:9324");
+        assert_eq!(settings.aws_endpoints[&Service::S3], "https://s3.{region}.amazonaws.com");
+        assert_eq!(settings.aws_credentials, Credentials::None);
+        let flags = Flags { aws_endpoints: vec!["sns=http://other".into()], ..Flags::default() };
+        let flags = Flags { aws_credentials: Some("file".into()), ..flags };
+        let settings = settle(flags, &env).unwrap();
+        assert_eq!(settings.aws_endpoints.into_keys().collect::<Vec<_>>(), [Service::Sns]);
+        assert_eq!(settings.aws_credentials, Credentials::File("file".into()));
+    }
+
+    #[test]
     fn mqtt_without_tls_is_off_unless_asked_for_with_its_policy() {
         assert_eq!(settle(Flags::default(), &[]).unwrap().mqtt_plain, None);
         let env = [("OMBRA_MQTT_PLAIN", "localhost:1883"), ("OMBRA_MQTT_PLAIN_POLICY", "bench")];
@@ -330,6 +388,10 @@ mod tests {
             mqtt_plain_policy: policy.map(str::to_owned),
             ..Flags::default()
         };
+        let endpoint = |pair: &str| Flags { aws_endpoints: vec![pair.to_owned()], ..Flags::default() };
+        check(endpoint("sqs"), &[], "--aws-endpoint sqs: not a pair");
+        check(endpoint("iot=http://h"), &[], "must be one of cloudwatch, dynamodb");
+        check(endpoint("sqs=h:9324"), &[], "must begin with http://");
         check(plain("127.0.0.1:1883", None), &[], "needs --mqtt-plain-policy too");
         check(plain("0.0.0.0:1883", Some("open")), &[], "--mqtt-plain 0.0.0.0:1883: `ombra dev`");
         check(plain("127.0.0.1:1883", Some("a b")), &[], "--mqtt-plain-policy a b: not the name of a policy");

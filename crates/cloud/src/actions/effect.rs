@@ -221,12 +221,8 @@ pub enum KafkaCompression {
     None,
     /// `gzip`.
     Gzip,
-    /// `lz4`.
-    Lz4,
     /// `snappy`.
     Snappy,
-    /// `zstd`.
-    Zstd,
 }
 
 /// Shows no password.

@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests too, and `json!` makes values"
 )]
 
+mod actions;
 mod certificates;
 mod connections;
 mod device;

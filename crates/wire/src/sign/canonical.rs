@@ -23,9 +23,18 @@ pub(super) enum Token {
     Appended,
 }
 
+/// The service that signs its paths as they are sent: the keys of its objects are paths already.
+const PATHS_AS_SENT: &str = "s3";
+
 /// The canonical request, or `None` when a header named as signed is not there.
-pub(super) fn request(request: &Signable, signed_headers: &str, payload_hash: &str, token: Token) -> Option<String> {
-    let path = path(request.path);
+pub(super) fn request(
+    request: &Signable,
+    service: &str,
+    signed_headers: &str,
+    payload_hash: &str,
+    token: Token,
+) -> Option<String> {
+    let path = if service == PATHS_AS_SENT { request.path.to_owned() } else { path(request.path) };
     let query = query(request.query, token);
     let headers = headers(request.headers, signed_headers)?;
     Some(format!("{}\n{path}\n{query}\n{headers}\n{signed_headers}\n{payload_hash}", request.method))
