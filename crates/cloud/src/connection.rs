@@ -13,10 +13,11 @@ use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
 use crate::events::{Event, Kind, Refused};
-use crate::house::{House, Job};
+use crate::figures::Count;
+use crate::house::{Books, House, Job};
 use crate::identity::{self, Principal, Turned};
 use crate::lifecycle::{self, Visit};
-use crate::logging::{Level, Logging, Record};
+use crate::logging::{Level, Record};
 use crate::message;
 use crate::news::News;
 use crate::origin::Origin;
@@ -87,8 +88,8 @@ pub struct Connection {
     origin: Arc<Origin>,
     link: Arc<Link>,
     grant: Arc<Grant>,
-    /// What is told of it in log groups.
-    logging: Arc<Logging>,
+    /// What is told and counted of it.
+    books: Books,
     /// What the CONNECT asked for, so that the same question can be asked again when policies change.
     connect_values: Variables,
     keep_alive: u16,
@@ -132,7 +133,7 @@ impl Told {
 struct Grant {
     /// Whose it is, and where it is told what goes out.
     origin: Arc<Origin>,
-    logging: Arc<Logging>,
+    books: Books,
     topics: String,
     filters: String,
     set: RwLock<Arc<PolicySet>>,
@@ -149,10 +150,10 @@ impl Grant {
 
     fn new(cx: &Context, origin: &Arc<Origin>, set: PolicySet, tokens: Arc<AtomicU64>, clock: Arc<AtomicI64>) -> Self {
         let token = AtomicU64::new(token_of(&set, &tokens));
-        let (scope, origin, logging) = (&cx.scope, Arc::clone(origin), Arc::clone(&cx.logging));
+        let (scope, origin, books) = (&cx.scope, Arc::clone(origin), cx.books());
         Self {
             origin,
-            logging,
+            books,
             topics: scope.arn(format_args!("topic/")),
             filters: scope.arn(format_args!("topicfilter/")),
             set: RwLock::new(Arc::new(set)),
@@ -189,7 +190,8 @@ impl Gate for Grant {
 
     fn has_passed(&self, message: &Publish) {
         let now = self.clock.load(Ordering::Relaxed);
-        self.logging.note(now, Level::Info, || message::record("Publish-Out", message).of(&self.origin));
+        self.books.figures.count(Count::PublishOut);
+        self.books.logging.note(now, Level::Info, || message::record("Publish-Out", message).of(&self.origin));
     }
 }
 
@@ -331,9 +333,11 @@ impl House {
 
     /// What time brings: wills that waited, sessions whose time is over. To be asked every second or so.
     pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
-        let mut jobs = self.sweep_logs(now, entropy);
+        let mut jobs = self.write_down_figures(now, entropy);
+        jobs.extend(self.sweep_logs(now, entropy));
         jobs.extend(self.write_down_logs(now, entropy));
         jobs.extend(self.erase_secrets(now, entropy));
+        jobs.extend(self.watch_metrics(now, entropy));
         for (scope, space) in self.scopes() {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));
@@ -428,6 +432,13 @@ impl Connection {
     /// The client identifier, given or assigned.
     pub fn client_id(&self) -> &str {
         self.link.session().client_id()
+    }
+
+    /// Counts that it has come, and tells it in the logs.
+    fn has_come(&self, now: i64) {
+        self.books.figures.count(Count::Connect);
+        let record = || self.peer.record(Record::success("Connect"), self.client_id());
+        self.books.logging.note(now, Level::Info, record);
     }
 
     /// Whence it came.

@@ -90,6 +90,15 @@ pub enum Kind {
         /// Bytes of its events.
         bytes: u64,
     },
+    /// An alarm of a metric has changed its state.
+    Alarm {
+        /// The alarm.
+        name: String,
+        /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+        state: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// Lines of the platform's own logs were lost, because more came than could be written.
     LogsLost {
         /// How many.

@@ -19,8 +19,10 @@ use crate::caller::Caller;
 use crate::connection::{Clients, Connections, Told};
 use crate::entropy::Entropy;
 use crate::events::{Event, Kind, Witness};
+use crate::figures::Figures;
 use crate::identity::Documents;
 use crate::logging::{Journal, Logging};
+use crate::neighbours::metrics::Watched;
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::origin::Origin;
@@ -45,6 +47,10 @@ pub struct House {
     origin: Arc<Origin>,
     /// Where the platform's own logs wait.
     pub(crate) journal: Arc<Journal>,
+    /// The minute in which figures were last written.
+    pub(crate) figures_written: AtomicI64,
+    /// When it was last looked after metrics.
+    pub(crate) metrics_watched: Watched,
     /// When it was last looked for logs to sweep.
     pub(crate) logs_swept: AtomicI64,
 }
@@ -59,8 +65,17 @@ pub(crate) struct Space {
     pub(crate) overheard: Told,
     /// Queues of who is away that have no more room: each message beyond is no event of its own.
     full: Told,
-    /// What of it is told in log groups.
+    /// What of it is told and counted.
+    pub(crate) books: Books,
+}
+
+/// What is kept of what happens in a scope.
+#[derive(Clone)]
+pub(crate) struct Books {
+    /// What is told in log groups.
     pub(crate) logging: Arc<Logging>,
+    /// What is counted.
+    pub(crate) figures: Arc<Figures>,
 }
 
 /// What became of a request.
@@ -224,6 +239,8 @@ impl House {
             engine: Arc::default(),
             origin: Arc::default(),
             journal: Arc::default(),
+            figures_written: AtomicI64::default(),
+            metrics_watched: Watched::default(),
             logs_swept: AtomicI64::default(),
         }
     }
@@ -358,6 +375,8 @@ impl House {
             News::Challenge(effect) => self.engine.send(cx.scope.clone(), *effect),
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
             News::Logging => self.set_logging(cx),
+            News::Count(count) => cx.figures.count(count),
+            News::ShadowUpdated(update) => cx.figures.shadow_updated(*update),
             News::Log(record) => cx.logging.write(cx.now, *record),
             News::Event(kind) => self.witness.event(Event::new(cx.now, &cx.scope, kind)),
             News::OverQuota(limit) => {
@@ -405,9 +424,9 @@ impl House {
         known.unwrap_or_else(|| {
             let broker = Broker::new(self.settings.of_brokers());
             let (connections, clients) = (Connections::default(), Clients::default());
-            let logging = self.logging_of(scope);
             let (rules, overheard, full) = (Rules::default(), Told::default(), Told::default());
-            let space = Space { broker, connections, clients, rules, overheard, full, logging };
+            let books = self.books_of(scope);
+            let space = Space { broker, connections, clients, rules, overheard, full, books };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })
@@ -428,16 +447,25 @@ impl House {
     }
 
     pub(crate) fn context(&self, scope: &Scope, now: i64, entropy: u128) -> Context {
-        self.context_of(scope, &self.space(scope).logging, now, entropy)
+        self.context_of(scope, &self.space(scope).books, now, entropy)
     }
 
-    /// The same where it is known what the scope logs.
-    pub(crate) fn context_of(&self, scope: &Scope, logging: &Arc<Logging>, now: i64, entropy: u128) -> Context {
+    /// The same where the books of the scope are at hand.
+    pub(crate) fn context_of(&self, scope: &Scope, books: &Books, now: i64, entropy: u128) -> Context {
         self.hear_of_time(now);
         let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
-        let logging = Arc::clone(logging);
+        let Books { logging, figures } = books.clone();
         let origin = Arc::clone(&self.origin);
-        Context { scope: scope.clone(), now, entropy: Entropy::new(entropy), origin, settings, documents, logging }
+        Context {
+            scope: scope.clone(),
+            now,
+            entropy: Entropy::new(entropy),
+            origin,
+            settings,
+            documents,
+            logging,
+            figures,
+        }
     }
 
     /// Where numbers for sets of policies come from.

@@ -10,6 +10,7 @@ mod house;
 mod caller;
 mod connection;
 mod entropy;
+mod figures;
 mod identity;
 mod lifecycle;
 mod logging;
@@ -48,6 +49,7 @@ pub use caller::{Caller, Identity};
 pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use entropy::uuid;
 pub use events::{Event, Kind, Refused, Rival, Witness};
+pub use figures::Total;
 pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
 pub use neighbours::objects;
@@ -76,6 +78,7 @@ const NOUNS: &[&[operation::Op]] = &[
     neighbours::secrets::listing::OPS,
     neighbours::secrets::password::OPS,
     neighbours::secrets::stages::OPS,
+    neighbours::metrics::OPS,
     neighbours::sts::OPS,
     policies::OPS,
     principals::OPS,

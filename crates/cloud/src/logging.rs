@@ -14,7 +14,7 @@ use wire::iot::{
 };
 
 use crate::events::{Event, Kind};
-use crate::house::{House, Job};
+use crate::house::{Books, House, Job};
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, Context, NO_PARTS, Read, Scope, Write, paged};
@@ -253,12 +253,13 @@ fn levels(db: Read) -> Result<Levels, Fault> {
 }
 
 impl House {
-    /// What a scope logs, as it was last set.
-    pub(crate) fn logging_of(&self, scope: &Scope) -> Arc<Logging> {
+    /// New books of a scope, which log as it was last set.
+    pub(crate) fn books_of(&self, scope: &Scope) -> Books {
         let logging = Arc::new(Logging::new(scope.clone(), Arc::clone(&self.journal)));
+        let books = Books { logging, figures: Arc::default() };
         let now = self.clock().load(Ordering::Relaxed);
-        self.set_logging(&self.context_of(scope, &logging, now, 0));
-        logging
+        self.set_logging(&self.context_of(scope, &books, now, 0));
+        books
     }
 
     /// What is logged has been set anew.

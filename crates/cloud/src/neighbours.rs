@@ -3,6 +3,7 @@
 
 pub(crate) mod iam;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub mod objects;
 pub(crate) mod secrets;
 pub(crate) mod sts;

@@ -10,6 +10,7 @@ use crate::actions::Effect;
 use crate::rules::Heard;
 
 use crate::events::Kind;
+use crate::figures::{Count, ShadowUpdate};
 use crate::logging::Record;
 
 /// Released after the commit, in order; never if the transaction was refused or failed.
@@ -30,6 +31,10 @@ pub(crate) enum News {
     Identity(String),
     /// What is logged has been set anew.
     Logging,
+    /// One more of this.
+    Count(Count),
+    /// A shadow has been updated.
+    ShadowUpdated(Box<ShadowUpdate>),
     /// An entry of the platform's own logs.
     Log(Box<Record>),
     /// Something to tell the witness.

@@ -9,6 +9,7 @@ use wire::Refusal;
 use wire::iot_data::PublishRequest;
 
 use crate::events::Refused;
+use crate::figures::Count;
 use crate::logging::Level;
 use crate::message;
 use crate::news::News;
@@ -55,6 +56,7 @@ fn publish(db: &mut Write, input: &PublishRequest) -> Answer<()> {
         _ => QoS::AtLeastOnce,
     };
     let message = mqtt::Publish { qos, retain, ..message };
+    db.tell(News::Count(Count::HttpPublishIn));
     if db.cx.logging.hears(Level::Info) {
         let record = message::record("Publish-In", &message).of(&db.cx.origin);
         db.tell(News::Log(Box::new(record)));

@@ -9,6 +9,8 @@ use store::{Direction, Fault, Key, Record, Table};
 use wire::Refusal;
 
 use crate::entropy::Entropy;
+use crate::figures::Figures;
+use crate::house::Books;
 use crate::identity::Documents;
 use crate::logging::Logging;
 use crate::news::News;
@@ -109,6 +111,8 @@ pub(crate) struct Context {
     pub documents: Arc<Documents>,
     /// What is told in log groups.
     pub logging: Arc<Logging>,
+    /// What is counted.
+    pub figures: Arc<Figures>,
 }
 
 impl Context {
@@ -117,12 +121,18 @@ impl Context {
         Self { origin, ..self }
     }
 
+    /// What is told and counted.
+    pub(crate) fn books(&self) -> Books {
+        Books { logging: Arc::clone(&self.logging), figures: Arc::clone(&self.figures) }
+    }
+
     /// The same surroundings for another write of the same request.
     pub(crate) fn again(&self) -> Self {
         let entropy = self.entropy.fork();
         let (settings, documents) = (Arc::clone(&self.settings), Arc::clone(&self.documents));
-        let (origin, logging) = (Arc::clone(&self.origin), Arc::clone(&self.logging));
-        Self { scope: self.scope.clone(), now: self.now, entropy, origin, settings, documents, logging }
+        let (origin, logging, figures) =
+            (Arc::clone(&self.origin), Arc::clone(&self.logging), Arc::clone(&self.figures));
+        Self { scope: self.scope.clone(), now: self.now, entropy, origin, settings, documents, logging, figures }
     }
 }
 

@@ -13,9 +13,11 @@ use wire::iot_data::{
     UpdateThingShadowResponse,
 };
 
+use crate::figures::{Count, ShadowUpdate};
 use crate::logging::{Level, Record};
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
+use crate::origin::Origin;
 use crate::scope::{Asked, Context, Read, Write, paged};
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -27,6 +29,9 @@ pub(crate) const OPS: &[Op] = ops! {
 
 /// By thing and shadow name, empty for the classic one: a document, or the tombstone of one.
 const SHADOWS: Table<Vec<u8>> = Table::new("shadows");
+
+/// By thing and shadow name: since when, in milliseconds, desired and reported have differed.
+const UNSETTLED: Table<Vec<u8>> = Table::new("shadows_unsettled");
 
 /// What a message on a shadow's topic asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,19 @@ pub(crate) enum AskKind {
 }
 
 impl AskKind {
+    /// What is counted of those that are accepted.
+    fn count(self, origin: &Origin) -> Count {
+        let is_mqtt = origin.client_id.is_some();
+        match (self, is_mqtt) {
+            (Self::Get, true) => Count::GetShadow,
+            (Self::Get, false) => Count::HttpGetShadow,
+            (Self::Update, true) => Count::UpdateShadow,
+            (Self::Update, false) => Count::HttpUpdateShadow,
+            (Self::Delete, true) => Count::DeleteShadow,
+            (Self::Delete, false) => Count::HttpDeleteShadow,
+        }
+    }
+
     fn verb(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -162,6 +180,9 @@ pub(crate) fn by_message(db: &mut Write, ask: &Ask<'_>, payload: &[u8]) -> Answe
         AskKind::Update => update(db, place, payload)?,
         AskKind::Delete => delete(db, place, payload)?,
     };
+    if answer.is_ok() {
+        db.tell(News::Count(ask.kind.count(&db.cx.origin)));
+    }
     if let Some(record) = record(db.cx, place, ask.kind, &answer) {
         db.tell(News::Log(Box::new(record)));
     }
@@ -207,6 +228,9 @@ fn update(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, F
         Err(refused) => return Ok(Err(refused)),
     };
     db.put(&SHADOWS, [place.thing, place.shadow], &updated.record)?;
+    let latency = settle(db, place, updated.delta.is_some())?;
+    let (thing, shadow) = (place.thing.to_owned(), place.shadow.to_owned());
+    db.tell(News::ShadowUpdated(Box::new(ShadowUpdate { thing, shadow, bytes: updated.bytes, latency })));
     if let Some(delta) = updated.delta {
         place.tell(db, "update/delta", delta);
     }
@@ -214,6 +238,18 @@ fn update(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, F
     let accepted = Bytes::from(updated.accepted);
     place.tell(db, "update/accepted", accepted.clone());
     Ok(Ok(accepted))
+}
+
+/// Notes since when desired and reported differ. Once they no longer do: for how long they did, in milliseconds.
+fn settle(db: &mut Write, place: Place<'_>, differ: bool) -> Result<Option<i64>, Fault> {
+    let key = [place.thing, place.shadow];
+    let since = db.view().get(&UNSETTLED, key)?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
+    match (since, differ) {
+        (None, true) => db.put(&UNSETTLED, key, &db.now().to_be_bytes().to_vec())?,
+        (Some(_), false) => db.delete(&UNSETTLED, key)?,
+        _ => {}
+    }
+    Ok(since.filter(|_| !differ).map(|since| db.now() - since))
 }
 
 fn delete(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, Fault> {
@@ -224,6 +260,8 @@ fn delete(db: &mut Write, place: Place<'_>, payload: &[u8]) -> Result<Outcome, F
         Err(refused) => return Ok(Err(refused)),
     };
     db.put(&SHADOWS, [place.thing, place.shadow], &deleted.record)?;
+    // What was desired is no more.
+    db.delete(&UNSETTLED, [place.thing, place.shadow])?;
     let accepted = Bytes::from(deleted.accepted);
     place.tell(db, "delete/accepted", accepted.clone());
     Ok(Ok(accepted))
@@ -236,11 +274,14 @@ fn log_now(cx: &Context, place: Place<'_>, kind: AskKind, outcome: &Outcome) {
     }
 }
 
-/// Logs a write: once it is on disk, or at once if it is refused, since nothing of that will be.
-fn log_over_http(db: &mut Write, place: Place<'_>, kind: AskKind, outcome: &Outcome) {
+/// Counts and logs a write: once it is on disk, or at once if it is refused, since nothing of that will be.
+fn tell_over_http(db: &mut Write, place: Place<'_>, kind: AskKind, outcome: &Outcome) {
     if outcome.is_err() {
         log_now(db.cx, place, kind, outcome);
-    } else if let Some(record) = record(db.cx, place, kind, outcome) {
+        return;
+    }
+    db.tell(News::Count(kind.count(&db.cx.origin)));
+    if let Some(record) = record(db.cx, place, kind, outcome) {
         db.tell(News::Log(Box::new(record)));
     }
 }
@@ -265,6 +306,9 @@ fn place<'i>(thing: &'i str, shadow: Option<&'i str>) -> Place<'i> {
 fn get_thing_shadow(db: Read, input: &GetThingShadowRequest) -> Answer<GetThingShadowResponse> {
     let place = place(input.thing_name(), input.shadow_name());
     let answer = get(db, place, b"")?;
+    if answer.is_ok() {
+        db.cx.figures.count(AskKind::Get.count(&db.cx.origin));
+    }
     log_now(db.cx, place, AskKind::Get, &answer);
     Ok(GetThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
 }
@@ -272,14 +316,14 @@ fn get_thing_shadow(db: Read, input: &GetThingShadowRequest) -> Answer<GetThingS
 fn update_thing_shadow(db: &mut Write, input: &UpdateThingShadowRequest) -> Answer<UpdateThingShadowResponse> {
     let place = place(input.thing_name(), input.shadow_name());
     let answer = update(db, place, input.payload())?;
-    log_over_http(db, place, AskKind::Update, &answer);
+    tell_over_http(db, place, AskKind::Update, &answer);
     Ok(UpdateThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
 }
 
 fn delete_thing_shadow(db: &mut Write, input: &DeleteThingShadowRequest) -> Answer<DeleteThingShadowResponse> {
     let place = place(input.thing_name(), input.shadow_name());
     let answer = delete(db, place, b"")?;
-    log_over_http(db, place, AskKind::Delete, &answer);
+    tell_over_http(db, place, AskKind::Delete, &answer);
     Ok(DeleteThingShadowResponse::new().with_payload(answer.map_err(|refused| over_http(&refused))?))
 }
 

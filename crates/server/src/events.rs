@@ -93,6 +93,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::Quota { .. } => "quota",
         Kind::LogFull { .. } => "log_full",
         Kind::LogsLost { .. } => "logs_lost",
+        Kind::Alarm { .. } => "alarm",
         Kind::Fault { .. } => "fault",
     }
 }
@@ -142,6 +143,9 @@ fn tell(event: &Event) {
         }
         Kind::LogFull { group, bytes } => {
             tracing::warn!(kind = "log_full", account, group, bytes, "a log group is full; its oldest events go");
+        }
+        Kind::Alarm { name, state, reason } => {
+            tracing::warn!(kind = "alarm", account, name, state, reason, "an alarm has changed its state");
         }
         Kind::LogsLost { lines } => {
             tracing::warn!(kind = "logs_lost", lines, "lines of the platform's logs were lost: too many at once");

@@ -116,7 +116,7 @@ fn page(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Option<R
     let text = |body: String| Some(whole(StatusCode::OK, "text/plain; charset=utf-8", body.into()));
     match request.uri().path() {
         "/livez" | "/readyz" => text("ok\n".to_owned()),
-        "/metrics" => text(server.metrics.page(server.house.connected())),
+        "/metrics" => text(server.metrics.page(server.house.connected(), &server.house.totals())),
         "/_ombra/events" => Some(events(server, request.uri().query().unwrap_or_default())),
         _ => None,
     }

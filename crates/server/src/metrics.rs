@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use cloud::Kind;
+use cloud::{Kind, Total};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Why a handshake came to nothing, in the order of its counters.
@@ -152,7 +152,7 @@ impl Metrics {
                 *reasons.entry(reason).or_default() += 1;
                 return;
             }
-            Kind::TakeoverLoop { .. } | Kind::Published { .. } | Kind::LogFull { .. } => return,
+            Kind::TakeoverLoop { .. } | Kind::Published { .. } | Kind::LogFull { .. } | Kind::Alarm { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -165,7 +165,7 @@ impl Metrics {
     }
 
     /// The whole page.
-    pub(crate) fn page(&self, connections: usize) -> String {
+    pub(crate) fn page(&self, connections: usize, totals: &[Total]) -> String {
         let mut page = String::new();
         let mut write = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
             let _ = writeln!(page, "# HELP ombra_{name} {help}\n# TYPE ombra_{name} {kind}");
@@ -212,8 +212,25 @@ impl Metrics {
             .map(|class| (format!("{{status=\"{class}xx\"}}"), self.requests[class].load(Ordering::Relaxed)))
             .collect();
         write("http_requests_total", "counter", "HTTP requests answered, by class of status.", &statuses);
+        let totals: Vec<(String, u64)> = totals.iter().map(|total| (labels(total), total.value)).collect();
+        write("iot_total", "counter", "What CloudWatch has in namespace AWS/IoT, by metric and dimensions.", &totals);
         page
     }
+}
+
+/// A total's labels: its metric, and its dimensions under names that Prometheus takes.
+fn labels(total: &Total) -> String {
+    let mut labels = format!("{{metric=\"{}\"", total.metric);
+    for (name, value) in &total.dimensions {
+        let name = match name.as_str() {
+            "Protocol" => "protocol",
+            "RuleName" => "rule",
+            "ActionType" => "action",
+            other => other,
+        };
+        let _ = write!(labels, ",{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    labels + "}"
 }
 
 #[cfg(test)]
@@ -228,13 +245,13 @@ mod tests {
         assert_eq!(metrics.turned_away(), 1);
         drop(first);
         assert!(metrics.take_seat(2).is_some());
-        assert!(metrics.page(0).contains("\nombra_sockets 1\n"), "{}", metrics.page(0));
+        assert!(metrics.page(0, &[]).contains("\nombra_sockets 1\n"), "{}", metrics.page(0, &[]));
     }
 
     #[test]
     fn a_failed_handshake_is_counted_by_its_reason() {
         let metrics = Metrics::default();
         metrics.no_handshake("no_certificate");
-        assert!(metrics.page(0).contains("\nombra_handshake_failures_total{reason=\"no_certificate\"} 1\n"));
+        assert!(metrics.page(0, &[]).contains("\nombra_handshake_failures_total{reason=\"no_certificate\"} 1\n"));
     }
 }

@@ -59,6 +59,8 @@ pub struct Updated {
     pub record: Vec<u8>,
     /// The version of the new document.
     pub version: u64,
+    /// Bytes of compact JSON that its desired and reported sections take.
+    pub bytes: usize,
     /// The payload of `update/accepted`, which is also the body of the HTTP answer.
     pub accepted: Vec<u8>,
     /// The payload of `update/delta`, if desired and reported differ.
@@ -94,7 +96,8 @@ pub fn update(stored: Option<Document<'_>>, request: &[u8], now: i64, limits: &L
     let longest = text.len() + before.as_ref().map_or(0, |before| before.text.len());
     let after = merge(before.map(Document::into_state).unwrap_or_default(), state);
     let text = print::text(&after, longest);
-    if after.section_bytes(text.len()) > limits.document_bytes {
+    let bytes = after.section_bytes(text.len());
+    if bytes > limits.document_bytes {
         return Err(Refused::TOO_LARGE.to(token));
     }
     print::current(&mut documents, &after, &text, envelope);
@@ -102,6 +105,7 @@ pub fn update(stored: Option<Document<'_>>, request: &[u8], now: i64, limits: &L
     Ok(Updated {
         record: document::record(envelope.version, &after, &text),
         version: envelope.version,
+        bytes,
         accepted,
         delta: (!delta.is_empty()).then(|| print::delta(&delta, envelope)),
         documents,

@@ -12,6 +12,7 @@ use store::Fault;
 
 use super::{Clients, Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
 use crate::events::{Event, Kind, Refused, Rival};
+use crate::figures::Count;
 use crate::house::{House, Job};
 use crate::identity;
 use crate::lifecycle::Visit;
@@ -44,8 +45,9 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Tells in the logs why it is not let in.
-    fn log_failure(&self, reason: &str, details: &str) {
+    /// Counts that it is not let in, and tells in the logs why.
+    fn log_failure(&self, count: Count, reason: &str, details: &str) {
+        self.cx.figures.count(count);
         let record = || {
             let record = Record::failure("Connect", reason).with("details", details);
             self.peer.record(record, &self.client_id)
@@ -157,8 +159,6 @@ impl House {
             protocol,
         };
         self.witness.event(Event::new(*now, scope, kind));
-        let record = || peer.record(Record::success("Connect"), link.session().client_id());
-        cx.logging.note(*now, Level::Info, record);
         let client_id = link.session().client_id();
         let visit = Visit { seed: cx.entropy.number(), version: space.clients.arrive(client_id, link.number(), *now) };
         if let Some(displaced) = displaced {
@@ -175,7 +175,7 @@ impl House {
             origin,
             link,
             grant,
-            logging: Arc::clone(&cx.logging),
+            books: cx.books(),
             connect_values,
             keep_alive,
             since: *now,
@@ -196,6 +196,7 @@ impl House {
             // A change that came between the look at the policies and the entry above would else be missed.
             self.ask_again(cx, &connection);
         }
+        connection.has_come(*now);
         jobs.extend(self.tell_connected(cx, &connection));
         arrived(Ok(connection));
         jobs
@@ -322,7 +323,7 @@ impl House {
         let refused = identity::explained(refused, set, request, &decision);
         let short = format!("{} on {} is not allowed: {}", refused.action, refused.resource, refused.decision);
         self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, Kind::Refusal(refused)));
-        arrival.log_failure("AUTHORIZATION_FAILURE", &short);
+        arrival.log_failure(Count::ConnectAuthError, "AUTHORIZATION_FAILURE", &short);
         Err(not_connected(arrival.connect, ReasonCode::NotAuthorized, &short))
     }
 
@@ -338,7 +339,12 @@ impl House {
             ..Refused::default()
         };
         self.witness.event(Event::new(arrival.cx.now, &arrival.cx.scope, Kind::Refusal(refused)));
-        arrival.log_failure(decision, reason);
+        let count = match (code, decision) {
+            (ReasonCode::NotAuthorized, _) => Count::ConnectAuthError,
+            (_, "QUOTA") => Count::ConnectClientIdThrottle,
+            _ => Count::ConnectClientError,
+        };
+        arrival.log_failure(count, decision, reason);
         not_connected(arrival.connect, code, reason)
     }
 

@@ -11,6 +11,7 @@ use policy::{Request, Resource};
 
 use super::{Connection, settle};
 use crate::events::{Event, Kind, Refused};
+use crate::figures::Count;
 use crate::house::{House, Job};
 use crate::identity;
 use crate::logging::{Level, Record};
@@ -271,7 +272,7 @@ fn publish_at_desk(connection: &Arc<Connection>, publish: Publish, cx: Context) 
 impl Connection {
     /// The surroundings of what a packet asks for.
     pub(super) fn context(&self, house: &House, now: i64, entropy: u128) -> Context {
-        house.context_of(&self.scope, &self.logging, now, entropy).from(Arc::clone(&self.origin))
+        house.context_of(&self.scope, &self.books, now, entropy).from(Arc::clone(&self.origin))
     }
 
     /// Something that waited at the desk is done.
@@ -282,7 +283,9 @@ impl Connection {
 
     /// A PUBLISH has been taken in.
     fn succeed(&self, publish: &Publish, now: i64) {
-        self.logging
+        self.books.figures.count(Count::PublishIn);
+        self.books
+            .logging
             .note(now, Level::Info, || self.peer.record(message::record("Publish-In", publish), self.client_id()));
         if let Some(id) = publish.packet_id {
             self.link.acknowledge(Ack::success(id));
@@ -291,6 +294,7 @@ impl Connection {
 
     /// Owns up to a PUBLISH that the house could not take: with a reason code, or by closing without an acknowledgement.
     fn fail(&self, publish: &Publish, context: &str) {
+        self.books.figures.count(Count::PublishInServerError);
         match publish.packet_id {
             Some(id) if self.link.version() == Version::V5 => {
                 self.link.acknowledge(Ack::new(id, ReasonCode::UnspecifiedError));
@@ -302,6 +306,7 @@ impl Connection {
     /// Takes no notice of a PUBLISH that is beyond a quota: MQTT 5 is told, if it asked, and 3.1.1 left in the dark
     /// (mqtt.md §6).
     fn throttle(&self, publish: &Publish, limit: &Limit) {
+        self.books.figures.count(Count::PublishInThrottle);
         match publish.packet_id {
             Some(id) if self.link.version() == Version::V5 => {
                 let mut ack = Ack::new(id, limit.reason);
@@ -315,8 +320,11 @@ impl Connection {
 
     /// Says no to a PUBLISH: MQTT 5 has words for it, 3.1.1 only the end of the connection (mqtt.md §3).
     fn decline(&self, publish: &Publish, no: No, now: i64) {
-        self.logging.note(now, Level::Error, || {
-            let reason = if no.reason == ReasonCode::NotAuthorized { "AUTHORIZATION_FAILURE" } else { "CLIENT_ERROR" };
+        let is_forbidden = no.reason == ReasonCode::NotAuthorized;
+        let count = if is_forbidden { Count::PublishInAuthError } else { Count::PublishInClientError };
+        self.books.figures.count(count);
+        self.books.logging.note(now, Level::Error, || {
+            let reason = if is_forbidden { "AUTHORIZATION_FAILURE" } else { "CLIENT_ERROR" };
             let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
             let record = Record::failure("Publish-In", reason).with("details", no.message.as_str());
             self.peer.record(record.with("topicName", topic), self.client_id())

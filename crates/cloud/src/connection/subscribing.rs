@@ -16,6 +16,7 @@ use store::Fault;
 
 use super::{Connection, settle};
 use crate::events::Refused;
+use crate::figures::Count;
 use crate::house::{House, Job};
 use crate::logging::{Level, Record};
 use crate::news::News;
@@ -151,6 +152,13 @@ impl House {
                 retained.push(Retained { subscription: kept.subscription.clone(), id: kept.id, after: None });
             }
         }
+        for reason in &reasons {
+            cx.figures.count(match reason {
+                ReasonCode::NotAuthorized => Count::SubscribeAuthError,
+                reason if reason.is_error() => Count::SubscribeClientError,
+                _ => Count::Subscribe,
+            });
+        }
         let log = || connection.peer.record(record(asked, &reasons), connection.client_id());
         cx.logging.note(cx.now, Level::Info, log);
         let properties = AckProperties::default();
@@ -278,6 +286,7 @@ impl House {
             ReasonCode::Success
         };
         let reasons: Vec<ReasonCode> = unsubscribe.filters.iter().map(reason).collect();
+        cx.figures.add(Count::Unsubscribe, reasons.len());
         let log = || {
             let filters: Vec<&str> = unsubscribe.filters.iter().map(Filter::as_str).collect();
             let record = Record::success("Unsubscribe").with("topicName", filters.join(","));

@@ -1,18 +1,21 @@
 //! What is told of rules: entries of the platform's logs in AWS's words (rules.md §11), and an event for each failure, since
 //! one that nobody asked to log is the one that is searched for. What happens because of it is unknown here.
 
+use std::sync::Arc;
+
 use sql::Failed;
 
 use super::execution::Run;
 use super::heard::Heard;
 use crate::actions::{Failure, Outcome};
 use crate::events::{Event, Kind};
+use crate::figures::{Count, Figures, RuleCount};
 use crate::house::House;
 use crate::logging::{Level, Record};
 
 impl House {
     fn log_of_rule(&self, heard: &Heard, rule: &str, now: i64, level: Level, compose: impl FnOnce() -> Record) {
-        self.space(&heard.scope).logging.note(now, level, || {
+        self.space(&heard.scope).books.logging.note(now, level, || {
             compose().of(&heard.origin).traced(heard.trace_id()).with("topicName", heard.topic()).with("ruleName", rule)
         });
     }
@@ -28,11 +31,13 @@ impl House {
 
     /// A message has come to a rule.
     pub(super) fn tell_match(&self, run: &Run, now: i64) {
+        self.figures_of(&run.heard).count_rule(&run.rule.name, RuleCount::TopicMatch);
         self.log_of_rule(&run.heard, &run.rule.name, now, Level::Info, || Record::success("RuleMatch"));
     }
 
     /// The statement has let it through.
     pub(super) fn tell_start(&self, run: &Run, now: i64) {
+        self.figures_of(&run.heard).count(Count::RulesExecuted);
         self.log_of_rule(&run.heard, &run.rule.name, now, Level::Debug, || Record::success("StartingRuleExecution"));
     }
 
@@ -42,6 +47,16 @@ impl House {
         self.log_of_rule(&run.heard, &run.rule.name, now, Level::Error, || {
             Record::failure("FunctionExecution", failed.reason.as_str()).with("functionName", failed.function)
         });
+    }
+
+    fn figures_of(&self, heard: &Heard) -> Arc<Figures> {
+        Arc::clone(&self.space(&heard.scope).books.figures)
+    }
+
+    /// Counts what became of an action, or of the error action.
+    pub(super) fn count_action(&self, run: &Run, action: &'static str, is_error_action: bool, is_done: bool) {
+        let kind = action.strip_suffix("Action").unwrap_or(action);
+        self.figures_of(&run.heard).count_action(&run.rule.name, kind, is_error_action, is_done);
     }
 
     /// What became of an action.
@@ -64,6 +79,7 @@ impl House {
 
     /// Basic ingest named no rule.
     pub(super) fn tell_rule_not_found(&self, heard: &Heard, name: &str, now: i64) {
+        self.figures_of(heard).count_rule(name, RuleCount::RuleNotFound);
         let reason = "there is no rule of this name, or it is disabled";
         self.tell_rule_failed(heard, name, now, "", reason);
         self.log_of_rule(heard, name, now, Level::Error, || Record::failure("RuleNotFound", reason));
@@ -77,6 +93,7 @@ impl House {
             self.witness.event(Event::new(heard.at, &heard.scope, kind));
         }
         for rule in &heard.rules {
+            self.figures_of(heard).count_rule(rule, RuleCount::RuleExecutionThrottled);
             self.log_of_rule(heard, rule, heard.at, Level::Error, || {
                 Record::failure("RuleMessageThrottled", "too many messages wait for rules")
             });

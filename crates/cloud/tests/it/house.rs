@@ -9,8 +9,8 @@ use bytes::Bytes;
 use cloud::actions::{Outcome, Service};
 use cloud::{
     Ask, Authority, Caller, Connection, Deed, Errand, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind,
-    LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Vault,
-    Witness,
+    LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Total,
+    Vault, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -234,6 +234,11 @@ impl Lab {
             jobs = self.house.commit(jobs)?;
         }
         Ok(())
+    }
+
+    /// What the platform has counted.
+    pub(crate) fn totals(&self) -> Vec<Total> {
+        self.house.totals()
     }
 
     /// Writes lines of the house's own.

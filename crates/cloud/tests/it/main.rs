@@ -20,6 +20,7 @@ mod lifecycle;
 mod logging;
 mod logs;
 mod messages;
+mod metrics;
 mod objects;
 mod policies;
 mod principals;
