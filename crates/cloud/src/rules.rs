@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mqtt::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sql::{Statement, Version};
+use sql::{Statement, Template, Version};
 use store::{Fault, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
@@ -105,6 +105,8 @@ impl Rule {
             Value::Object(members) => Action::parse(members, version, targets),
             _ => Err(Refusal::invalid_request("An action must be an object.")),
         };
+        let templates = self.templates(version);
+        statement.check_templates(&templates).map_err(|error| Refusal::new("SqlParseException", error.to_string()))?;
         Ok(Ready {
             name: name.into(),
             filter,
@@ -112,6 +114,21 @@ impl Rule {
             error_action: self.error_action.as_ref().map(action).transpose()?,
             statement,
         })
+    }
+
+    /// Everything in the actions that may be a template; what cannot be one is for the action itself to refuse.
+    fn templates(&self, version: Version) -> Vec<Template> {
+        let mut left: Vec<&Value> = self.actions.iter().chain(&self.error_action).collect();
+        let mut found = Vec::new();
+        while let Some(value) = left.pop() {
+            match value {
+                Value::String(text) => found.extend(Template::parse(text, version)),
+                Value::Array(list) => left.extend(list),
+                Value::Object(members) => left.extend(members.values()),
+                _ => {}
+            }
+        }
+        found
     }
 
     fn filter(&self) -> Option<String> {

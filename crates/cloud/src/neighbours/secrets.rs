@@ -14,7 +14,8 @@ use wire::secretsmanager::{
 
 use crate::operation::{Answer, Failure, Op, ops};
 use crate::scope::{Read, Write};
-use sealed::{Value, given};
+pub(crate) use sealed::Value;
+use sealed::given;
 use secret::{CURRENT, Secret};
 
 mod ending;
@@ -47,7 +48,6 @@ const RECOVERY: std::ops::RangeInclusive<i64> = 7..=30;
 const TAGS: usize = 50;
 
 /// The present value of a secret, by name or ARN, for whoever in the house needs it.
-#[allow(dead_code, reason = "rules ask")]
 pub(crate) fn value(db: Read, id: &str) -> Answer<Value> {
     let secret = usable(db, id)?;
     let version = secret.of_stage(CURRENT).ok_or_else(|| no_value(&format!("staging label: {CURRENT}")))?;

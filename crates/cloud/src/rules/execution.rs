@@ -75,8 +75,8 @@ impl Run {
         Self { heard, rule, open, answers: HashMap::new(), trace_id }
     }
 
-    /// The message as the language sees it.
-    fn with_message<T>(&self, see: impl FnOnce(&Message<'_>) -> T) -> T {
+    /// The message as the language sees it. Each action has chance of its own, or two that ask for an id would get the same.
+    fn with_message<T>(&self, action: u8, see: impl FnOnce(&Message<'_>) -> T) -> T {
         let Heard { message, origin, scope, .. } = &*self.heard;
         let given = message.properties.as_deref();
         let user: Vec<(&str, &str)> = given.map_or_else(Vec::new, |given| {
@@ -99,7 +99,7 @@ impl Run {
             account: &scope.account,
             region: &scope.region,
             now: self.heard.at,
-            seed: self.heard.seed,
+            seed: self.heard.seed.rotate_left(u32::from(action)),
             properties,
         })
     }
@@ -107,12 +107,12 @@ impl Run {
     /// Prepares an action; `Err` with nothing when something is to be asked first.
     fn prepare(
         &self,
-        action: &Action,
+        (place, action): (u8, &Action),
         selected: &Selected,
         db: Read,
         world: &mut RuleWorld<'_>,
     ) -> Result<Result<Effect, Failure>, ()> {
-        self.with_message(|message| {
+        self.with_message(place, |message| {
             let prepared = action.prepare(&mut Prepared {
                 scope: &self.heard.scope,
                 rule: &self.rule.name,
@@ -141,7 +141,7 @@ impl House {
         if run.answers.is_empty() {
             self.tell_match(&run, now);
         }
-        let outcome = run.with_message(|message| run.rule.statement.evaluate(message, &mut world));
+        let outcome = run.with_message(0, |message| run.rule.statement.evaluate(message, &mut world));
         let selected = match outcome {
             sql::Outcome::Selected(selected) => selected,
             sql::Outcome::Unmatched => {
@@ -158,7 +158,7 @@ impl House {
                 return self.waiting(run, asked, now);
             }
         };
-        let actions = run.rule.actions.iter();
+        let actions = (0..ERROR_ACTION).zip(&run.rule.actions);
         let effects: Result<Vec<_>, ()> =
             actions.map(|action| run.prepare(action, &selected, db, &mut world)).collect();
         if let Ok(effects) = effects {
@@ -193,8 +193,7 @@ impl House {
         self.tell_start(&run, now);
         let remaining = AtomicUsize::new(effects.len() + 1);
         let execution = Arc::new(Execution { run, selected, remaining, failures: Mutex::default() });
-        for (index, effect) in effects.into_iter().enumerate() {
-            let action = u8::try_from(index).unwrap_or(ERROR_ACTION - 1);
+        for (action, effect) in (0..ERROR_ACTION).zip(effects) {
             match effect {
                 Ok(effect) => self.hand_out(&execution, action, effect, now, entropy, turn),
                 Err(failure) => {
@@ -303,7 +302,7 @@ impl House {
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
         let mut world = RuleWorld::new(db, &run.answers);
-        let prepared = run.prepare(action, &selected, db, &mut world);
+        let prepared = run.prepare((ERROR_ACTION, action), &selected, db, &mut world);
         Some(prepared.unwrap_or_else(|()| {
             let reason = "the templates of an error action cannot wait for a function";
             Err(Failure::new(Cause::Unusable, reason))

@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use sql::{Call, RegistryApi, Reply, World};
+use sql::{Call, RegistryApi, Reply, SecretKind, World};
+use store::Fault;
 use wire::iot::DescribeThingRequest;
 use wire::{Input, Output, Refusal, Request as _};
 
+use crate::neighbours::secrets;
 use crate::operation::{Answer, Failure};
 use crate::scope::Read;
 use crate::{shadows, things};
@@ -45,9 +49,23 @@ impl<'a> RuleWorld<'a> {
                 Err(not_built("get_registry_data with ListThingGroupsForThing").into())
             }
             Call::DynamoDb { .. } => Err(not_built("get_dynamodb").into()),
-            Call::Secret { .. } => Err(not_built("get_secret").into()),
+            Call::Secret { id, kind, .. } => match (secrets::value(self.db, id)?, kind) {
+                (secrets::Value::Text(text), SecretKind::Text) => Ok(Some(text.into())),
+                (secrets::Value::Binary(base64), SecretKind::Binary) => {
+                    let bytes = STANDARD.decode(base64).map_err(|cause| Fault::because("read a secret", cause))?;
+                    Ok(Some(bytes.into()))
+                }
+                (_, kind) => Err(Refusal::resource_not_found(format!("the secret has no {}", name_of(*kind))).into()),
+            },
             Call::Lambda { .. } | Call::Object { .. } => Ok(None),
         }
+    }
+}
+
+fn name_of(kind: SecretKind) -> &'static str {
+    match kind {
+        SecretKind::Text => "SecretString",
+        SecretKind::Binary => "SecretBinary",
     }
 }
 
