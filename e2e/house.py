@@ -170,12 +170,12 @@ class Ombra:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def client(self, service: str, account: str | None = None, region: str = REGION):
-        """A boto3 client; an account of its own when a 12-digit one is named."""
+    def client(self, service: str, account: str | None = None, region: str = REGION, **keys):
+        """A boto3 client; an account of its own when a 12-digit one is named, somebody else with other keys."""
         config = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE, max_pool_connections=32)
         return boto3.session.Session().client(
             service, region_name=region, endpoint_url=self.url, config=config,
-            aws_access_key_id=account or "test", aws_secret_access_key="test",
+            **{"aws_access_key_id": account or "test", "aws_secret_access_key": "test", **keys},
         )
 
     def events(self, kind: str = "refusal", **fields) -> list[dict]:
