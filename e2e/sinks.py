@@ -45,6 +45,8 @@ class HttpSink:
 
     answers: list = field(default_factory=lambda: [200])
     seen: list = field(default_factory=list)
+    #: Certificate and key, if TLS is to be spoken.
+    identity: tuple[Path, Path] | None = None
 
     def __enter__(self):
         sink, lock, self.closing = self, threading.Lock(), threading.Event()
@@ -72,6 +74,10 @@ class HttpSink:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if self.identity:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.identity)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
@@ -83,7 +89,8 @@ class HttpSink:
     @property
     def url(self) -> str:
         """Where it is."""
-        return "http://127.0.0.1:%d" % self.server.server_address[1]
+        port = self.server.server_address[1]
+        return f"https://localhost:{port}" if self.identity else f"http://127.0.0.1:{port}"
 
     def posts(self, count: int) -> list[Request]:
         """The first so many requests that are no challenge."""

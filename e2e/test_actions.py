@@ -391,40 +391,63 @@ def test_kafka_is_tried_again_where_kafka_says_so(rules):
         assert failure["failedAction"] == "KafkaAction" and "TopicAuthorizationFailed" in failure["errorMessage"]
 
 
-def test_kafka_is_spoken_with_over_tls_after_a_login(tmp_path):
-    server = Ombra(tmp_path)
-    try:
-        server.start()
-        # A server's own certificate and authority are as good as any for a broker.
-        server.stop()
-        with Kafka() as kafka:
-            kafka.topic("t", 1)
-            door = kafka.behind_tls_and_scram(server.data / "server.pem", server.data / "server.key", "user", "pass,word=")
-            doors = [part for name in ("http", "mqtts", "tls") for part in (f"--{name}", "127.0.0.1:0")]
-            environment = {"PATH": "/usr/bin:/bin", "SSL_CERT_FILE": str(server.ca)}
-            server.launch(["--data", server.data, *doors], environment)
-            workshop = Workshop(server, tmp_path / "devices")
-            client = Paho(workshop.device(), mqtt.MQTTv5)
-            client.start()
-            rules = Rules(server.client("iot"), client)
-            login = {
-                "bootstrap.servers": door, "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.scram.username": "user", "sasl.scram.password": "pass,word=",
-            }
-            rules.publish(rules.make(kafka_action("t", login)), {"n": 1})
-            wait_for(lambda: kafka.front.answers >= 2, "what the topic is, and that it has the record")
-            assert [json.loads(it.value()) for it in kafka.read("t", 1)] == [{"n": 1}]
-            client.client.subscribe("errors/login", 1)
-            client.next("subscribe")
-            error = {"errorAction": {"republish": {"topic": "errors/login", "qos": 1, "roleArn": ROLE}}}
-            wrong = {**login, "sasl.scram.password": "wrong"}
-            rules.publish(rules.make(kafka_action("t", wrong), **error), {"n": 2})
-            failure = json.loads(client.next("message").payload)["failures"][0]
-            assert "did not let the user in" in failure["errorMessage"]
-            client.client.disconnect()
-            client.client.loop_stop()
-    finally:
-        server.clean_up()
+@pytest.fixture
+def trusting(own_ombra, tmp_path):
+    """Rules on a server that trusts its own authority, which is as good as any for whoever it speaks TLS with."""
+    own_ombra.start()
+    own_ombra.stop()
+    doors = [part for name in ("http", "mqtts", "tls") for part in (f"--{name}", "127.0.0.1:0")]
+    own_ombra.launch(["--data", own_ombra.data, *doors], {"SSL_CERT_FILE": str(own_ombra.ca)})
+    client = Paho(Workshop(own_ombra, tmp_path / "devices").device(), mqtt.MQTTv5)
+    client.start()
+    yield Rules(own_ombra.client("iot"), client)
+    client.client.disconnect()
+    client.client.loop_stop()
+
+
+def identity(server: Ombra) -> tuple:
+    """Certificate and key of `localhost`."""
+    return server.data / "server.pem", server.data / "server.key"
+
+
+def test_kafka_is_spoken_with_over_tls_after_a_login(own_ombra, trusting):
+    with Kafka() as kafka:
+        kafka.topic("t", 1)
+        login = {
+            "bootstrap.servers": kafka.behind_tls_and_scram(*identity(own_ombra), "user", "pass,word="),
+            "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.scram.username": "user",
+        }
+        right, wrong = ({**login, "sasl.scram.password": password} for password in ("pass,word=", "wrong"))
+        trusting.publish(trusting.make(kafka_action("t", right)), {"n": 1})
+        wait_for(lambda: kafka.front.answers >= 2, "what the topic is, and that it has the record")
+        assert [json.loads(it.value()) for it in kafka.read("t", 1)] == [{"n": 1}]
+        trusting.device.client.subscribe("errors", 1)
+        trusting.device.next("subscribe")
+        error = {"errorAction": {"republish": {"topic": "errors", "qos": 1, "roleArn": ROLE}}}
+        trusting.publish(trusting.make(kafka_action("t", wrong), **error), {"n": 2})
+        failure = json.loads(trusting.device.next("message").payload)["failures"][0]
+        assert "did not let the user in" in failure["errorMessage"]
+
+
+def test_a_url_is_reached_over_tls_if_its_authority_is_known(own_ombra, trusting):
+    with HttpSink(identity=identity(own_ombra)) as sink:
+        topic = trusting.make({"http": {"url": sink.url}})
+        challenge = wait_for(lambda: sink.seen, "a challenge")[0]
+        urllib.request.urlopen(challenge.json["enableUrl"]).close()
+        trusting.publish(topic, {"n": 1})
+        assert sink.posts(1)[0].json == {"n": 1}
+
+
+def test_a_url_with_a_stranger_for_its_authority_is_not_trusted(own_ombra, rules, tmp_path):
+    own_ombra.start()
+    with HttpSink(identity=identity(own_ombra)) as sink:
+        rules.device.client.subscribe("errors/tls", 1)
+        rules.device.next("subscribe")
+        error = {"errorAction": {"republish": {"topic": "errors/tls", "qos": 1, "roleArn": ROLE}}}
+        action = {"endpoint": sink.url, "index": "i", "type": "t", "id": "1", "roleArn": ROLE}
+        rules.publish(rules.make({"openSearch": action}, **error), {"n": 1})
+        failure = json.loads(rules.device.next("message").payload)["failures"][0]
+        assert "TLS with localhost came to nothing" in failure["errorMessage"] and not sink.seen
 
 
 # What is refused when a rule is made.
