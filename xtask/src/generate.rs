@@ -35,14 +35,14 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// The largest bodies of the IoT models are some 128 KiB of certificates; packages of functions come as base64 of 50 MB,
-/// batches of tables are 16 MB and those of logs and metrics 1 MB.
+/// batches of tables are 16 MB and those of metrics 1 MB, as those of logs are before JSON escapes what is in them.
 const SERVICES: [Chosen; 10] = [
     Chosen::iot("iot", "iot"),
     Chosen::iot("iot-data", "iot_data"),
     Chosen::iot("iot-jobs-data", "iot_jobs_data"),
     Chosen::neighbour("lambda", operations::LAMBDA, "InvalidParameterValueException", 70 * MIB),
     Chosen::neighbour("dynamodb", operations::DYNAMODB, "ValidationException", 17 * MIB),
-    Chosen::neighbour("logs", operations::LOGS, "InvalidParameterException", 2 * MIB),
+    Chosen::neighbour("logs", operations::LOGS, "InvalidParameterException", 4 * MIB),
     Chosen::neighbour("cloudwatch", operations::CLOUDWATCH, "ValidationError", MIB),
     Chosen::neighbour("iam", operations::IAM, "ValidationError", 512 * KIB),
     Chosen::neighbour("sts", operations::STS, "ValidationError", 64 * KIB),

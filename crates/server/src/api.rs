@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use wire::sign::{self, Credential, Rejected, Signable};
 use wire::{Form, Operation, Output, Refusal, Reply};
 
+use crate::gzip;
 use crate::http::{Entry, text_headers};
 use crate::server::Server;
 use crate::settings::ACCOUNT;
@@ -83,7 +84,15 @@ async fn perform(server: &Server, caller: &Caller, request: &Request) -> Perform
         return (None, Err(Refusal::new("NotImplementedException", message)));
     }
     let form = request.form();
-    let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
+    let body = match form {
+        // On the data plane a payload is what it is, whatever it is called.
+        Form::Rest(_) => request.body.clone(),
+        Form::Json(..) | Form::Query(..) => match gzip::opened(&request.body, &request.headers, form.max_body()) {
+            Ok(body) => body,
+            Err(refusal) => return (None, Err(refusal)),
+        },
+    };
+    let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &body };
     let found = match form.find(&request.method, &request.path, &arrived) {
         Ok(found) => found,
         Err(refusal) => return (None, Err(refusal)),

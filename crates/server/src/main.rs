@@ -8,6 +8,7 @@ mod data_dir;
 mod desk;
 mod effects;
 mod events;
+mod gzip;
 mod http;
 mod listeners;
 mod log;

@@ -17,7 +17,7 @@ pub static SERVICE: Service = Service {
     operations: &OPERATIONS,
     errors: ERRORS,
     invalid: "InvalidParameterException",
-    max_body: 2097152,
+    max_body: 4194304,
 };
 
 static ERRORS: &[(&str, u16)] = &[
