@@ -13,6 +13,7 @@ use wire::{Form, Operation, Output, Refusal, Reply};
 
 use crate::gzip;
 use crate::http::{Entry, text_headers};
+use crate::objects;
 use crate::server::Server;
 use crate::settings::ACCOUNT;
 
@@ -63,7 +64,8 @@ impl Request {
         }
     }
 
-    fn signable(&self) -> Signable<'_> {
+    /// What a signature covers of it.
+    pub(crate) fn signable(&self) -> Signable<'_> {
         let Self { method, path, query, headers, body, .. } = self;
         Signable { method, path, query, headers, payload: body }
     }
@@ -71,6 +73,9 @@ impl Request {
 
 /// Answers a request of somebody who is known.
 pub(crate) async fn answer(server: &Server, caller: &Caller, request: &Request) -> Reply {
+    if objects::are_meant(request) {
+        return objects::answer_inside(server, caller, request).await;
+    }
     let (operation, answer) = perform(server, caller, request).await;
     request.form().reply(operation, answer, &server.request_id())
 }
@@ -167,25 +172,33 @@ pub(crate) fn identify(server: &Server, entry: &Entry, request: &Request) -> Res
     Ok(Caller { scope, identity })
 }
 
-/// Who holds a credential. A session token that was given out here says so, and must still be good; in development any other
-/// token is as good as none.
+/// Who holds a credential.
 pub(crate) fn holder(server: &Server, credential: Credential) -> Result<Caller, Rejected> {
-    let Credential { access_key_id, region, session_token, .. } = &credential;
-    let token = session_token.as_deref();
-    let session = token.map(|token| server.house.session(access_key_id, token, region, server.now())).transpose();
+    let Credential { access_key_id, region, session_token, .. } = credential;
+    holder_of_key(server, access_key_id, &region, session_token.as_deref())
+}
+
+/// Who holds an access key. A session token that was given out here says so, and must still be good; in development any other
+/// token is as good as none.
+pub(crate) fn holder_of_key(
+    server: &Server,
+    key: String,
+    region: &str,
+    token: Option<&str>,
+) -> Result<Caller, Rejected> {
+    let session = token.map(|token| server.house.session(&key, token, region, server.now())).transpose();
     match session.map(Option::flatten) {
         Ok(Some(caller)) => Ok(caller),
-        Ok(None) => Ok(Caller { scope: scope_of(&credential), identity: Identity::Key(credential.access_key_id) }),
+        Ok(None) => Ok(Caller { scope: scope_of(&key, region), identity: Identity::Key(key) }),
         Err(NotASession::Expired) => Err(Rejected::expired_token()),
         Err(NotASession::Unknown) => Err(Rejected::unrecognized_client()),
     }
 }
 
 /// The scope of an access key: one of twelve digits is an account of its own.
-fn scope_of(credential: &Credential) -> Scope {
-    let key = credential.access_key_id.as_str();
+fn scope_of(key: &str, region: &str) -> Scope {
     let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
-    Scope::new(if is_account { key } else { ACCOUNT }, &credential.region)
+    Scope::new(if is_account { key } else { ACCOUNT }, region)
 }
 
 /// The answer to a claim that is not taken.

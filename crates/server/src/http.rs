@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, mpsc};
 use wire::Refusal;
 
 use crate::api;
+use crate::objects;
 use crate::server::Server;
 use crate::websocket::{self, Granted};
 
@@ -191,6 +192,9 @@ async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -
         Ok(request) => request,
         Err(refusal) => return replied(wire::reply(None, Err(refusal), &server.request_id())),
     };
+    if objects::are_meant(&request) {
+        return objects::answer(server, entry, &request, body).await;
+    }
     let form = request.form();
     match read(body, form.max_body()).await {
         Ok(body) => request.body = body,
@@ -243,15 +247,15 @@ fn whole(status: StatusCode, content_type: &str, body: Bytes) -> Response<Answer
     response
 }
 
-fn set(response: &mut Response<Answer>, name: &str, value: &str) {
+pub(crate) fn set(response: &mut Response<Answer>, name: &str, value: &str) {
     let name = hyper::header::HeaderName::try_from(name);
-    if let (Ok(name), Ok(value)) = (name, hyper::header::HeaderValue::try_from(value)) {
+    if let (Ok(name), Ok(value)) = (name, hyper::header::HeaderValue::from_bytes(value.as_bytes())) {
         response.headers_mut().insert(name, value);
     }
 }
 
-/// A body that is there already, or one that comes line by line.
-enum Answer {
+/// A body that is there already, or one that comes piece by piece.
+pub(crate) enum Answer {
     Whole(Option<Bytes>),
     Lines(mpsc::Receiver<Bytes>),
 }

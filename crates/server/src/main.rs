@@ -14,6 +14,7 @@ mod listeners;
 mod log;
 mod metrics;
 mod mqtt;
+mod objects;
 mod reload;
 mod rules;
 mod serve;

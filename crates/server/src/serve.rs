@@ -20,6 +20,7 @@ use crate::effects::Effects;
 use crate::events::Events;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::objects::{Files, Objects};
 use crate::reload::Watch;
 use crate::rules;
 use crate::server::{Server, now_ms};
@@ -136,6 +137,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let vault = vault::open(data.path())?;
     let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault), Arc::new(ca), witness));
     let follow = house.restore(now_ms()).map_err(StartError::Store)?;
+    let is_durable = settings.durability == Durability::Durable;
+    let files = Files::open(data.path(), is_durable, |name| house.keeps_file(name)).map_err(StartError::System)?;
     let count = settings.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let workers = Workers::start(count);
     let workers = workers.map_err(|error| StartError::System(format!("start {count} worker threads: {error}")))?;
@@ -154,6 +157,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
         metrics,
         stopping,
         doors,
+        objects: Objects::new(files),
         max_connections,
         _open: open_tx,
     });

@@ -13,6 +13,7 @@ use crate::desk::Desk;
 use crate::effects::Effects;
 use crate::events::Events;
 use crate::metrics::Metrics;
+use crate::objects::Objects;
 use crate::tls::Doors;
 
 /// What every connection shares.
@@ -25,6 +26,7 @@ pub(crate) struct Server {
     /// Turns true when the server stops.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) doors: Doors,
+    pub(crate) objects: Objects,
     /// Connections that may be open at a time.
     pub(crate) max_connections: usize,
     /// Never sent on: it closes when the last connection lets go of the server.

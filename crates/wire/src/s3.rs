@@ -5,6 +5,7 @@
 pub mod checksum;
 pub mod chunked;
 pub mod claim;
+pub mod presigned;
 mod routes;
 mod xml;
 
@@ -19,6 +20,9 @@ use routes::Level;
 
 /// Bytes of the longest document that comes as a body: ten thousand parts, or a thousand keys.
 pub const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The region of buckets that name none.
+pub const FIRST_REGION: &str = "us-east-1";
 
 /// Bytes of a key.
 const KEY: usize = 1024;

@@ -76,6 +76,21 @@ pub struct Credential {
     signature: String,
 }
 
+impl Credential {
+    /// Seconds since the epoch until which a query-signed request is good, if it says so.
+    pub fn expires_s(&self) -> Option<i64> {
+        match self.form {
+            Form::Query { expires_s } => expires_s.map(|lasts| self.signed_at_s.saturating_add(lasts)),
+            Form::Header => None,
+        }
+    }
+
+    /// Whether the signature stood in the query.
+    pub fn is_in_query(&self) -> bool {
+        self.form != Form::Header
+    }
+}
+
 /// Where the signature stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {

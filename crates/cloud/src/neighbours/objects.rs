@@ -2,7 +2,7 @@
 //! in it too while they are few, and in files beside it when they are many. How files are written, read and removed, and how
 //! bodies come in and go out, is unknown here: names of files come in with a request and go out with a reply.
 //!
-//! Buckets belong to an account, so everything is kept in one scope of it; the region of a bucket is a fact about it.
+//! Buckets belong to an account and are seen from each of its regions; the region of a bucket is a fact about it.
 
 mod buckets;
 mod conditions;
@@ -26,24 +26,21 @@ use wire::s3::{Call, Element, not_implemented, refused};
 use crate::caller::{Caller, Identity};
 use crate::house::{House, Job};
 use crate::operation::Answer;
-use crate::scope::{Read, Scope, Write};
-
-/// The region in whose scope the buckets of an account are kept.
-const GLOBAL: &str = "aws-global";
+use crate::scope::{Everywhere, Read, Write};
 
 /// Bytes of a content that is kept in the store; a longer one is a file.
 pub const SMALL: usize = 64 * 1024;
 
 /// By bucket.
-const BUCKETS: Table<Bucket> = Table::new("s3_buckets");
+const BUCKETS: Everywhere<Bucket> = Everywhere(Table::new("s3_buckets"));
 /// By bucket and key.
-const OBJECTS: Table<Object> = Table::new("s3_objects");
+const OBJECTS: Everywhere<Object> = Everywhere(Table::new("s3_objects"));
 /// By the name that an object has for its content.
-const CONTENTS: Table<Content> = Table::new("s3_contents");
+const CONTENTS: Everywhere<Content> = Everywhere(Table::new("s3_contents"));
 /// By bucket, key and upload.
-const UPLOADS: Table<Upload> = Table::new("s3_uploads");
+const UPLOADS: Everywhere<Upload> = Everywhere(Table::new("s3_uploads"));
 /// By upload and part number, in five digits.
-const PARTS: Table<Part> = Table::new("s3_parts");
+const PARTS: Everywhere<Part> = Everywhere(Table::new("s3_parts"));
 /// By name: the files that contents are in, whoever's they are.
 const FILES: Table<()> = Table::new("s3_files");
 
@@ -225,9 +222,6 @@ pub struct Request {
     pub received: Option<Received>,
     /// The object to copy.
     pub source: Option<Source>,
-    /// The region that was called.
-    pub region: String,
-    account: String,
 }
 
 /// What goes back.
@@ -365,11 +359,9 @@ pub fn is_built(operation: &str) -> bool {
 }
 
 impl Request {
-    /// A request of this caller's; whatever came with its head is put in afterwards.
-    pub fn new(caller: &Caller, call: Call) -> Self {
-        let Scope { account, region } = &caller.scope;
-        let (account, region) = (account.to_string(), region.to_string());
-        Self { call, document: None, received: None, source: None, region, account }
+    /// A request with this head; whatever came with it is put in afterwards.
+    pub fn new(call: Call) -> Self {
+        Self { call, document: None, received: None, source: None }
     }
 
     fn bucket(&self, db: Read) -> Answer<Bucket> {
@@ -380,25 +372,24 @@ impl Request {
 impl House {
     /// What must be known before the body of a request is received. It is refused here if it can only be refused.
     pub fn prepare_object(&self, caller: &Caller, call: &Call, now: i64) -> Result<Prepared, Refusal> {
-        let scope = allowed(caller, call)?;
-        let cx = self.context(&scope, now, 0);
+        allowed(caller, call)?;
+        let cx = self.context(&caller.scope, now, 0);
         let view = self.store.read();
         let prepared = contents::prepare(Read::new(&view, &cx), call);
-        prepared.map_err(|failure| self.refusal(&scope, now, failure))
+        prepared.map_err(|failure| self.refusal(&caller.scope, now, failure))
     }
 
     /// Answers a request, or says what must be written for its answer. `now` is in milliseconds.
     pub fn plan_object(&self, caller: &Caller, request: Request, now: i64, entropy: u128) -> Planned {
-        let (scope, op) =
-            match allowed(caller, &request.call).and_then(|scope| Ok((scope, find(request.call.operation)?))) {
-                Ok(found) => found,
-                Err(refusal) => return Planned::Done(Err(refusal)),
-            };
-        let cx = self.context(&scope, now, entropy);
+        let op = match allowed(caller, &request.call).and_then(|()| find(request.call.operation)) {
+            Ok(op) => op,
+            Err(refusal) => return Planned::Done(Err(refusal)),
+        };
+        let cx = self.context(&caller.scope, now, entropy);
         match op.run {
             Run::Read(run) => {
                 let answer = run(Read::new(&self.store.read(), &cx), &request);
-                Planned::Done(answer.map_err(|failure| self.refusal(&scope, now, failure)))
+                Planned::Done(answer.map_err(|failure| self.refusal(&caller.scope, now, failure)))
             }
             Run::Write(run) => {
                 let slot = Slot::default();
@@ -415,17 +406,17 @@ impl House {
     }
 }
 
-/// The scope of the caller's buckets, if there are any for it and it said so rightly. A device has none.
-fn allowed(caller: &Caller, call: &Call) -> Result<Scope, Refusal> {
-    let Identity::Key(_) = &caller.identity else {
+/// Whether the caller has buckets, and those that it thinks it has. A device has none.
+fn allowed(caller: &Caller, call: &Call) -> Result<(), Refusal> {
+    if matches!(caller.identity, Identity::Device { .. }) {
         return Err(refused("AccessDenied", "A device certificate opens no bucket; sign with an access key."));
-    };
+    }
     let account = &*caller.scope.account;
     let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"].map(|name| call.header(name));
     if expected.into_iter().flatten().any(|owner| owner != account) {
         return Err(refused("AccessDenied", "Access Denied"));
     }
-    Ok(Scope::new(account, GLOBAL))
+    Ok(())
 }
 
 fn bucket(db: Read, name: &str) -> Answer<Bucket> {

@@ -30,7 +30,7 @@ fn ask(
     let call = Call::read(&Head { method, path, query, headers: &headers })?;
     let taken = takes(&call)?;
     let planned = lab.objects(|house, caller, now, entropy| {
-        let mut request = Request::new(caller, call.clone());
+        let mut request = Request::new(call.clone());
         let mut body = Bytes::copy_from_slice(body);
         if matches!(taken, Takes::Content | Takes::Source) {
             let prepared = house.prepare_object(caller, &call, now)?;

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use store::Direction;
 use wire::Refusal;
-use wire::s3::{Element, Xml, refused};
+use wire::s3::{Element, FIRST_REGION, Xml, refused};
 
 use super::{BUCKETS, Bucket, OBJECTS, Reply, Request, UPLOADS, multipart};
 use crate::operation::Answer;
@@ -14,9 +14,6 @@ use crate::scope::{Asked, NO_PARTS, Read, Write};
 
 /// Buckets of an account, as with AWS.
 const BUCKETS_OF_ACCOUNT: usize = 10_000;
-
-/// The region that has no location.
-const FIRST_REGION: &str = "us-east-1";
 
 /// A time as documents hold it.
 pub(super) fn iso(milliseconds: i64) -> String {
@@ -35,7 +32,7 @@ pub(super) fn owner(xml: &mut Xml, element: &str, account: &str) {
 pub(super) fn create_bucket(db: &mut Write, request: &Request) -> Answer<Reply> {
     let name = request.call.bucket.as_str();
     check_name(name)?;
-    let region = location(request)?;
+    let region = location(request, &db.cx.scope.region)?;
     match request.call.header("x-amz-acl") {
         None | Some("private") => {}
         Some(_) => {
@@ -67,9 +64,8 @@ pub(super) fn create_bucket(db: &mut Write, request: &Request) -> Answer<Reply> 
 }
 
 /// The region that a new bucket is to be in: the one that is named, or the one that is called.
-fn location(request: &Request) -> Result<String, Refusal> {
+fn location(request: &Request, here: &str) -> Result<String, Refusal> {
     let named = request.document.as_ref().and_then(|document| document.text_of("LocationConstraint"));
-    let here = request.region.as_str();
     match named.filter(|named| !named.is_empty()) {
         Some(FIRST_REGION) => {
             Err(refused("InvalidLocationConstraint", "The specified location-constraint is not valid"))
@@ -158,7 +154,7 @@ pub(super) fn list_buckets(db: Read, request: &Request) -> Answer<Reply> {
         listed.push((key.text_at(2)?, bucket));
     }
     Ok(Reply::document(Xml::document("ListAllMyBucketsResult", |xml| {
-        owner(xml, "Owner", &request.account);
+        owner(xml, "Owner", &db.cx.scope.account);
         xml.element("Buckets", |xml| {
             for (name, bucket) in &listed {
                 xml.element("Bucket", |xml| {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use wire::Refusal;
 use wire::s3::checksum::{Algorithm, Kind, Measured, hex};
+use wire::s3::claim::algorithm_named;
 use wire::s3::{Call, META, Xml, refused};
 
 use super::buckets::iso;
@@ -32,9 +33,23 @@ pub(super) fn prepare(db: Read, call: &Call) -> Answer<Prepared> {
         facts(call)?;
         conditions::may_write(call, db.get(&OBJECTS, [&call.bucket, &call.key])?.as_ref())?;
     }
-    let usual = multipart::algorithm(db, call)?.unwrap_or(Algorithm::Crc64Nvme);
     let source = call.source().transpose()?.map(|(bucket, key)| open(db, call, &bucket, &key)).transpose()?;
+    let usual = usual(db, call, source.as_ref())?;
     Ok(Prepared { usual, source })
+}
+
+/// The checksum that is made where a request does not send one: that which a copy asks for, that of the upload, that of the
+/// source, or S3's own.
+fn usual(db: Read, call: &Call, source: Option<&Source>) -> Answer<Algorithm> {
+    if let Some(name) = call.header("x-amz-checksum-algorithm") {
+        return Ok(algorithm_named(name)?);
+    }
+    if let Some(algorithm) = multipart::algorithm(db, call)? {
+        return Ok(algorithm);
+    }
+    let of_source =
+        source.and_then(|source| source.object.sum.as_ref()).and_then(|sum| Algorithm::named(&sum.algorithm));
+    Ok(of_source.unwrap_or(Algorithm::Crc64Nvme))
 }
 
 /// The object that a copy is made of, or the stretch of it that is asked for.

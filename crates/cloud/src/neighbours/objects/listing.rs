@@ -213,7 +213,7 @@ pub(super) fn list_objects(db: Read, request: &Request) -> Answer<Reply> {
         xml.maybe("Delimiter", Some(encoding.text(delimiter)).filter(|delimiter| !delimiter.is_empty()));
         encoding.say(xml);
         xml.text("IsTruncated", found.is_cut);
-        entries(xml, &found.entries, encoding, Some(&request.account));
+        entries(xml, &found.entries, encoding, Some(&db.cx.scope.account));
     })))
 }
 
@@ -230,7 +230,7 @@ pub(super) fn list_objects_v2(db: Read, request: &Request) -> Answer<Reply> {
     let (prefix, delimiter) = (asked("prefix"), asked("delimiter"));
     let found = walk(db, &Asked { bucket: &request.call.bucket, prefix, delimiter, after, limit })?;
     let next = found.entries.last().filter(|_| found.is_cut);
-    let owner = (asked("fetch-owner") == "true").then_some(request.account.as_str());
+    let owner = (asked("fetch-owner") == "true").then_some(&*db.cx.scope.account);
     Ok(Reply::document(Xml::document("ListBucketResult", |xml| {
         xml.text("Name", &request.call.bucket);
         xml.text("Prefix", encoding.text(prefix));

@@ -306,8 +306,8 @@ pub(super) fn list_parts(db: Read, request: &Request) -> Answer<Reply> {
         xml.text("Bucket", &call.bucket);
         xml.text("Key", &call.key);
         xml.text("UploadId", id_of(call));
-        owner(xml, "Initiator", &request.account);
-        owner(xml, "Owner", &request.account);
+        owner(xml, "Initiator", &db.cx.scope.account);
+        owner(xml, "Owner", &db.cx.scope.account);
         xml.text("StorageClass", "STANDARD");
         xml.text("PartNumberMarker", marker);
         xml.maybe("NextPartNumberMarker", parts.last().filter(|_| is_cut).map(|(number, _)| *number));
@@ -365,8 +365,8 @@ pub(super) fn list_multipart_uploads(db: Read, request: &Request) -> Answer<Repl
             xml.element("Upload", |xml| {
                 xml.text("Key", encoding.text(key));
                 xml.text("UploadId", id);
-                owner(xml, "Initiator", &request.account);
-                owner(xml, "Owner", &request.account);
+                owner(xml, "Initiator", &db.cx.scope.account);
+                owner(xml, "Owner", &db.cx.scope.account);
                 xml.text("StorageClass", "STANDARD");
                 xml.text("Initiated", iso(upload.started));
                 xml.maybe("ChecksumAlgorithm", upload.algorithm.as_deref());
