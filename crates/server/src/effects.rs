@@ -16,7 +16,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cloud::actions::{Cause, Effect, Failure, Lane, Outcome, Service, Work};
+use bytes::Bytes;
+use cloud::Scope;
+use cloud::actions::{AwsRequest, Cause, Effect, Failure, Lane, Outcome, Service, Work};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -76,6 +78,11 @@ impl Effects {
         self.outside.aws.meet(Arc::downgrade(server));
     }
 
+    /// Asks a service once and waits for what it says, as the functions of statements do.
+    pub(crate) async fn ask(&self, scope: &Scope, request: &AwsRequest) -> Result<Bytes, Failure> {
+        self.outside.ask(scope, request).await
+    }
+
     /// Carries an effect out when its turn in its lane comes, and says what became of it. Effects that still wait when the
     /// server stops are forgotten without a word: whoever must not lose them has kept them.
     pub(crate) fn carry_out(&self, lane: &Lane, effect: Effect, done: Done) {
@@ -89,6 +96,16 @@ struct Kept {
     line: Line,
     token: Option<influx::Token>,
     brokers: kafka::Kept,
+}
+
+/// Bytes of an answer that a statement may get.
+const MOST_ASKED: usize = 256 * 1024;
+
+impl Outside {
+    async fn ask(&self, scope: &Scope, request: &AwsRequest) -> Result<Bytes, Failure> {
+        let mut line = Line::keeping(MOST_ASKED);
+        self.aws.ask(&self.client, &mut line, scope, request).await?.value(request)
+    }
 }
 
 impl Sink for Arc<Outside> {

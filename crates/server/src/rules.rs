@@ -6,14 +6,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloud::actions::Outcome;
-use cloud::{Ask, Caller, Deed, Errand, Identity, Turn};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sql::Call;
+use cloud::actions::{AwsRequest, Outcome};
+use cloud::{Ask, Deed, Errand, Turn};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::api;
 use crate::server::Server;
 
 /// How long a statement waits for a function (rules.md §3).
@@ -99,29 +96,13 @@ fn hand_out(server: &Arc<Server>, turn: Turn, outside: &Handle, waiting: &Arc<Se
     }
 }
 
-/// Asks a neighbour, as anybody would.
+/// Asks a service: the neighbour, or wherever the operator says that it is.
 async fn answer(server: Weak<Server>, ask: &Ask) -> Result<Bytes, String> {
     let Some(server) = server.upgrade() else { return Err("the server stops".to_owned()) };
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let request = match &ask.call {
-        Call::Lambda { arn, payload } => api::Request {
-            service: "lambda".to_owned(),
-            method: "POST".to_owned(),
-            path: format!("/2015-03-31/functions/{}/invocations", encoded(arn)),
-            query: String::new(),
-            headers: vec![("x-amz-invocation-type".to_owned(), "RequestResponse".to_owned())],
-            body: payload.clone(),
-        },
-        other => return Err(format!("{} cannot be asked outside", other.function())),
-    };
+    let request = AwsRequest::of_call(&ask.call, ask.scope());
+    let request = request.ok_or_else(|| format!("{} cannot be asked outside", ask.call.function()))?;
     // unconfirmed: a rule acts as its account; the permission of the function's policy is its own affair.
-    let caller = Caller { scope: ask.scope().clone(), identity: Identity::Key("rules".to_owned()) };
-    let reply = api::answer(&server, &caller, &request).await;
-    let failed = reply.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-amz-function-error"));
-    match (reply.status, failed) {
-        (200..=299, None) => Ok(reply.body),
-        (status, _) => Err(format!("it answered {status}: {}", String::from_utf8_lossy(&reply.body))),
-    }
+    server.effects.ask(ask.scope(), &request).await.map_err(|failure| failure.message)
 }
 
 #[cfg(test)]

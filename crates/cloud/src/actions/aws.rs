@@ -4,9 +4,11 @@
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use sql::Call;
 
 use super::effect::{AwsRequest, Failure, Service};
 use super::{Prepared, Unprepared};
+use crate::scope::Scope;
 
 /// What AWS encodes in a label of a path: all but the unreserved characters.
 const LABEL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -53,16 +55,44 @@ pub(super) fn plain<'h>(
     cx: &Prepared<'_>,
 ) -> AwsRequest {
     AwsRequest {
-        service,
-        region: cx.scope.region.to_string(),
-        method,
-        path: path.to_owned(),
-        query: String::new(),
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        body: Bytes::new(),
-        role: None,
-        create: None,
-        refused: None,
+        ..AwsRequest::bare(service, method, path.to_owned(), cx.scope)
+    }
+}
+
+impl AwsRequest {
+    /// A request that says nothing but whom it asks, in the region of a scope.
+    fn bare(service: Service, method: &'static str, path: String, scope: &Scope) -> Self {
+        Self {
+            service,
+            region: scope.region.to_string(),
+            method,
+            path,
+            query: String::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            role: None,
+            create: None,
+            refused: None,
+        }
+    }
+
+    /// The request that answers the call of a function, if one outside the house does (rules.md §3).
+    pub fn of_call(call: &Call, scope: &Scope) -> Option<AwsRequest> {
+        let request = |service, method, path| AwsRequest::bare(service, method, path, scope);
+        match call {
+            Call::Lambda { arn, payload } => {
+                let invoke =
+                    request(Service::Lambda, "POST", format!("/2015-03-31/functions/{}/invocations", label(arn)));
+                let region = region_of(arn).map_or(invoke.region, str::to_owned);
+                let headers = vec![("x-amz-invocation-type".to_owned(), "RequestResponse".to_owned())];
+                Some(AwsRequest { region, headers, body: payload.clone(), ..invoke })
+            }
+            Call::Object { bucket, key } => {
+                Some(request(Service::S3, "GET", format!("/{}/{}", label(bucket), path(key))))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -631,3 +631,17 @@ fn what_is_not_built_and_what_nobody_answers_is_refused_by_name() {
     let action = Action::parse(s3.as_object().unwrap(), Version::V20160323, &nobody).map_err(|no| no.to_string());
     assert_eq!(action.unwrap().name(), "S3Action");
 }
+
+#[test]
+fn the_functions_that_ask_outside_ask_by_the_same_requests() {
+    let scope = Scope::new("123456789012", "eu-west-1");
+    let of = |call: &sql::Call| AwsRequest::of_call(call, &scope);
+    let arn = "arn:aws:lambda:us-west-2:123456789012:function:f".to_owned();
+    let invoke = of(&sql::Call::Lambda { arn, payload: "{}".into() }).unwrap();
+    assert_eq!((invoke.service, invoke.region.as_str(), &invoke.body[..]), (Service::Lambda, "us-west-2", &b"{}"[..]));
+    assert_eq!(header(&invoke.headers, "x-amz-invocation-type"), "RequestResponse");
+    let object = of(&sql::Call::Object { bucket: "b".into(), key: "p/ä.desc".into() }).unwrap();
+    assert_eq!((object.service, object.method, object.path.as_str()), (Service::S3, "GET", "/b/p/%C3%A4.desc"));
+    let shadow = sql::Call::ThingShadow { thing: "t".into(), shadow: None, role: ROLE.into() };
+    assert_eq!(of(&shadow), None);
+}

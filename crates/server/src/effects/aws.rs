@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use wire::sign::{Signable, sign};
 
-use super::client::{Client, Line, MOST_ANSWER, Url};
+use super::client::{Client, Line, Url};
 use super::credentials::Credentials;
 use crate::api;
 use crate::server::{Server, now_ms};
@@ -35,6 +35,8 @@ pub(super) struct Said {
     pub(super) status: u16,
     /// The name of the error, if it is one.
     pub(super) error: Option<String>,
+    /// How a function failed that was invoked all the same.
+    pub(super) function_error: Option<String>,
     pub(super) body: Bytes,
 }
 
@@ -91,7 +93,7 @@ impl Aws {
         let asking = async {
             match self.endpoints.get(&request.service) {
                 Some(endpoint) => self.ask_outside(client, line, scope, request, endpoint).await,
-                None => self.ask_neighbour(scope, request).await,
+                None => self.ask_neighbour(scope, request, line.most).await,
             }
         };
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| {
@@ -115,11 +117,11 @@ impl Aws {
         let to = (request.region.as_str(), request.service.signing_name());
         let headers = self.sign(scope, to, request.method, &url, request.headers.clone(), &request.body)?;
         let answer = client.send(line, request.method, &url, &headers, &request.body).await?;
-        let error = answer.headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok());
-        Ok(Said::of(answer.status, error, answer.body))
+        let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        Ok(Said::of(answer.status, header, answer.body.clone()))
     }
 
-    async fn ask_neighbour(&self, scope: &Scope, request: &AwsRequest) -> Result<Said, Failure> {
+    async fn ask_neighbour(&self, scope: &Scope, request: &AwsRequest, most: usize) -> Result<Said, Failure> {
         let name = request.service.name();
         let Some(server) = self.server.get().and_then(Weak::upgrade) else {
             return Err(Failure::new(Cause::Unreachable, format!("{name} is not there while the server stops.")));
@@ -141,9 +143,12 @@ impl Aws {
             body: request.body.clone(),
         };
         let reply = api::answer(&server, &caller, &asked).await;
-        let error = reply.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("x-amzn-errortype"));
-        let body = reply.body.slice(..reply.body.len().min(MOST_ANSWER));
-        Ok(Said::of(reply.status, error.map(|(_, kind)| kind.as_str()), body))
+        let header = |name: &str| {
+            let found = reply.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.as_str())
+        };
+        let body = reply.body.slice(..reply.body.len().min(most));
+        Ok(Said::of(reply.status, header, body))
     }
 
     /// The headers of a request, with those that sign it.
@@ -190,10 +195,23 @@ const PASSING: [&str; 6] =
     ["Throttl", "ThroughputExceeded", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ServiceUnavailable"];
 
 impl Said {
+    /// What was asked for, or why it is not there.
+    pub(super) fn value(self, request: &AwsRequest) -> Result<Bytes, Failure> {
+        self.outcome(request)?;
+        match self.function_error {
+            None => Ok(self.body),
+            Some(how) => {
+                let said = String::from_utf8_lossy(&self.body);
+                Err(Failure::new(Cause::Refused, format!("The function failed ({how}): {said}")))
+            }
+        }
+    }
+
     /// Reads the name of the error from the header, or from the body: JSON of either protocol, or XML.
-    fn of(status: u16, header: Option<&str>, body: Bytes) -> Self {
+    fn of<'h>(status: u16, header: impl Fn(&str) -> Option<&'h str>, body: Bytes) -> Self {
         if (200..300).contains(&status) {
-            return Self { status, error: None, body };
+            let function_error = header("x-amz-function-error").map(str::to_owned);
+            return Self { status, error: None, function_error, body };
         }
         let json: Option<Value> = serde_json::from_slice(&body).ok();
         let of_json =
@@ -204,8 +222,8 @@ impl Said {
             let name = name.rsplit_once('#').map_or(name, |(_, name)| name);
             name.split(':').next().unwrap_or(name).to_owned()
         };
-        let error = header.or(of_json).or_else(of_xml).map(bare);
-        Self { status, error, body }
+        let error = header("x-amzn-errortype").or(of_json).or_else(of_xml).map(bare);
+        Self { status, error, function_error: None, body }
     }
 
     /// Whether it is what was asked for.
@@ -339,7 +357,7 @@ mod tests {
     }
 
     fn said(status: u16, header: Option<&str>, body: &'static str) -> Said {
-        Said::of(status, header, Bytes::from_static(body.as_bytes()))
+        Said::of(status, |_| header, Bytes::from_static(body.as_bytes()))
     }
 
     #[test]
@@ -386,6 +404,16 @@ mod tests {
         assert_eq!(failure.cause, Cause::Status(400));
         let failure = said(500, None, "<x/>").outcome(&request(None)).unwrap_err();
         assert_eq!(failure.message, "firehose answered 500 an error without a name");
+    }
+
+    #[test]
+    fn a_function_that_failed_gives_no_value() {
+        let value = |header: Option<&'static str>| {
+            let said = Said::of(200, |name| header.filter(|_| name == "x-amz-function-error"), "{}".into());
+            said.value(&request(None)).map_err(|failure| failure.message)
+        };
+        assert_eq!(value(None).as_deref(), Ok(&b"{}"[..]));
+        assert_eq!(value(Some("Unhandled")), Err("The function failed (Unhandled): {}".to_owned()));
     }
 
     #[test]

@@ -23,8 +23,8 @@ use tokio_rustls::TlsConnector;
 /// How long a name may take to be looked up, and a connection to open.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Bytes of an answer that are kept; AWS looks at no more of one either (rules.md §6).
-pub(super) const MOST_ANSWER: usize = 16 * 1024;
+/// Bytes of an answer that are kept where nobody wants more; AWS looks at no more of one either (rules.md §6).
+const MOST_ANSWER: usize = 16 * 1024;
 
 /// Bytes of the head of an answer.
 const MOST_HEAD: usize = 64 * 1024;
@@ -35,9 +35,16 @@ pub(super) struct Client {
 }
 
 /// A connection that is kept for the next request to the same place.
-#[derive(Default)]
 pub(super) struct Line {
     open: Option<(Origin, SendRequest<Full<Bytes>>)>,
+    /// Bytes of an answer that are kept.
+    pub(super) most: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::keeping(MOST_ANSWER)
+    }
 }
 
 /// Where a connection leads.
@@ -139,14 +146,14 @@ impl Client {
         let request = || request(method, url, headers, body.clone());
         // A connection that was kept may have been closed from the other end meanwhile: that is no failure of anybody.
         if let Some(mut sender) = line.take(&url.origin) {
-            match ask(&mut sender, request()?).await {
+            match ask(&mut sender, request()?, line.most).await {
                 Ok(answer) => return Ok(line.keep(url, sender, answer)),
                 Err(error) if is_stale(&error) => {}
                 Err(error) => return Err(broken(url, &error)),
             }
         }
         let mut sender = self.connect(&url.origin).await?;
-        let answer = ask(&mut sender, request()?).await.map_err(|error| broken(url, &error))?;
+        let answer = ask(&mut sender, request()?, line.most).await.map_err(|error| broken(url, &error))?;
         Ok(line.keep(url, sender, answer))
     }
 
@@ -240,15 +247,19 @@ fn request(
     request.body(Full::new(body)).map_err(invalid)
 }
 
-async fn ask(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Result<Answer, hyper::Error> {
+async fn ask(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+    most: usize,
+) -> Result<Answer, hyper::Error> {
     sender.ready().await?;
     let (head, mut body) = sender.send_request(request).await?.into_parts();
     let mut kept = BytesMut::new();
     let mut is_whole = true;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if kept.len() + data.len() > MOST_ANSWER {
-            kept.extend_from_slice(&data[..MOST_ANSWER - kept.len()]);
+        if kept.len() + data.len() > most {
+            kept.extend_from_slice(&data[..most - kept.len()]);
             is_whole = false;
             break;
         }
@@ -267,6 +278,11 @@ fn broken(url: &Url, error: &hyper::Error) -> Failure {
 }
 
 impl Line {
+    /// A line that keeps so many bytes of an answer.
+    pub(super) fn keeping(most: usize) -> Self {
+        Self { open: None, most }
+    }
+
     /// The connection, if it leads there and is still open.
     fn take(&mut self, origin: &Origin) -> Option<SendRequest<Full<Bytes>>> {
         let (kept, sender) = self.open.take()?;
