@@ -196,4 +196,4 @@ def test_tearing_down_has_an_order_and_each_step_too_early_is_refused(aws, walke
 
 
 def test_what_is_not_built_is_said_by_name(aws):
-    assert "ListTopicRules" in aws.refused("NotImplementedException", "iot", "list-topic-rules")
+    assert "ListJobs" in aws.refused("NotImplementedException", "iot", "list-jobs")

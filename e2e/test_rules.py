@@ -3,11 +3,14 @@ a crash. What single actions do is in test_actions.py; what a sink does to a rul
 """
 
 import json
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from botocore.exceptions import ClientError
 
-from house import wait_for
+from house import PATIENCE, wait_for
 
 ROLE = "arn:aws:iam::000000000000:role/rules"
 
@@ -117,3 +120,55 @@ def test_rules_outlive_a_crash_and_lose_nothing_that_was_accepted(own_ombra):
         return document["version"] if document["state"]["reported"]["n"] == accepted - 1 else 0
 
     wait_for(lambda: version() >= accepted, "every accepted message reaches the shadow")
+
+
+def test_a_destination_is_confirmed_by_opening_the_link_that_was_sent_to_it(iot):
+    sent = []
+
+    class Sink(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            sent.append((self.headers["x-amz-rules-engine-message-type"], json.loads(body)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as sink:
+        threading.Thread(target=sink.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{sink.server_port}/hook"
+        made = iot.create_topic_rule_destination(
+            destinationConfiguration={"httpUrlConfiguration": {"confirmationUrl": url}})["topicRuleDestination"]
+        arn = made["arn"]
+        assert made["status"] == "IN_PROGRESS"
+        wait_for(lambda: sent, "the challenge")
+        kind, challenge = sent.pop()
+        assert kind == "DestinationConfirmation" and challenge["arn"] == arn
+        with urllib.request.urlopen(challenge["enableUrl"], timeout=PATIENCE) as opened:
+            assert opened.status == 200
+        got = iot.get_topic_rule_destination(arn=arn)["topicRuleDestination"]
+        assert got["status"] == "ENABLED" and got["httpUrlProperties"]["confirmationUrl"] == url
+        iot.update_topic_rule_destination(arn=arn, status="IN_PROGRESS")
+        wait_for(lambda: sent, "another challenge")
+        iot.confirm_topic_rule_destination(confirmationToken=sent.pop()[1]["confirmationToken"])
+        iot.update_topic_rule_destination(arn=arn, status="DISABLED")
+        listed = iot.list_topic_rule_destinations()["destinationSummaries"]
+        assert [one["status"] for one in listed if one["arn"] == arn] == ["DISABLED"]
+        iot.delete_topic_rule_destination(arn=arn)
+        sink.shutdown()
+
+
+def test_a_rule_is_replaced_disabled_and_enabled(iot, workshop):
+    make(iot, "switched", "SELECT 1 AS v FROM 'switch'", republish("switched"))
+    device = workshop.device("switcher").connect()
+    device.subscribe("switched")
+    iot.disable_topic_rule(ruleName="switched")
+    device.publish("switch", "{}", qos=1)
+    iot.enable_topic_rule(ruleName="switched")
+    device.publish("switch", "{}", qos=1)
+    assert json.loads(device.message().payload) == {"v": 1}
+    payload = {"sql": "SELECT 2 AS v FROM 'switch'", "awsIotSqlVersion": "2016-03-23", "actions": [republish("switched")]}
+    iot.replace_topic_rule(ruleName="switched", topicRulePayload=payload)
+    device.publish("switch", "{}", qos=1)
+    assert json.loads(device.message().payload) == {"v": 2}

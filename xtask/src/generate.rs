@@ -135,8 +135,12 @@ impl<'m> Printer<'m> {
             model[key].as_object().ok_or_else(|| Failed::new(format!("the model of {} has no {key}", chosen.service)))
         };
         let shapes = object("shapes")?;
+        // Of two operations at one path that differ in their query alone, the one without knows the other's name no more.
+        let has_path =
+            |operation: &Value| !operation["http"]["requestUri"].as_str().is_some_and(|uri| uri.contains('?'));
+        let named = object("operations")?.iter().map(|(name, operation)| (name.as_str(), operation));
         let operations: BTreeMap<&str, &Value> =
-            object("operations")?.iter().map(|(name, operation)| (name.as_str(), operation)).collect();
+            named.filter(|(name, operation)| chosen.is_whole(name) || has_path(operation)).collect();
         if let Some(unknown) = chosen.whole.into_iter().flatten().find(|name| !operations.contains_key(**name)) {
             return Err(Failed::new(format!("the model of {} has no operation {unknown}", chosen.service)));
         }
@@ -263,8 +267,7 @@ impl<'m> Printer<'m> {
         let (Some(method), Some(uri)) = (http["method"].as_str(), http["requestUri"].as_str()) else {
             return Err(Failed::new(format!("{name} has no route")));
         };
-        let (uri, query) = uri.split_once('?').map_or((uri, None), |(uri, query)| (uri, Some(query)));
-        if query.is_some() && self.chosen.is_whole(name) {
+        if uri.contains('?') {
             return Err(Failed::new(format!("{name} has a route of a kind that the tables do not have yet")));
         }
         let path: Vec<String> = uri.split('/').skip(1).map(segment).collect();

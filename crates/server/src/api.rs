@@ -51,9 +51,16 @@ impl Request {
         match sign::credential(&request.signable()) {
             Ok(Some(credential)) => request.service = credential.service,
             Ok(None) if request.path.starts_with(CONFIRMATION) => "iot".clone_into(&mut request.service),
+            // Only STS is asked in forms by whoever has no key yet.
+            Ok(None) if request.is_form() => "sts".clone_into(&mut request.service),
             Ok(None) | Err(_) => {}
         }
         Ok(request)
+    }
+
+    fn is_form(&self) -> bool {
+        let content = self.headers.iter().find(|(name, _)| name == "content-type");
+        self.path == "/" && content.is_some_and(|(_, kind)| kind.starts_with("application/x-www-form-urlencoded"))
     }
 
     /// How it is written, and so its answer.
