@@ -450,6 +450,77 @@ def test_a_url_with_a_stranger_for_its_authority_is_not_trusted(own_ombra, rules
         assert "TLS with localhost came to nothing" in failure["errorMessage"] and not sink.seen
 
 
+# Services that live in the house.
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A server that is told of nobody else."""
+    server = Ombra(tmp_path_factory.mktemp("home"))
+    try:
+        yield server.start()
+    finally:
+        server.clean_up()
+
+
+@pytest.fixture(scope="module")
+def home_rules(home, tmp_path_factory):
+    """Its rules."""
+    client = Paho(Workshop(home, tmp_path_factory.mktemp("devices-at-home")).device(), mqtt.MQTTv5)
+    client.start()
+    yield Rules(home.client("iot"), client)
+    client.client.disconnect()
+    client.client.loop_stop()
+
+
+def test_an_object_comes_to_a_bucket_in_the_house(home, home_rules):
+    s3 = home.client("s3")
+    s3.create_bucket(Bucket="bucket")
+    topic = home_rules.make({"s3": {"bucketName": "bucket", "key": "${topic()}/ä +%.bin", "roleArn": ROLE}})
+    home_rules.publish(topic, b"\xff\x00")
+    key = wait_for(lambda: s3.list_objects_v2(Bucket="bucket").get("Contents"), "an object")[0]["Key"]
+    assert key == f"{topic}/ä +%.bin"
+    assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == b"\xff\x00"
+
+
+def test_log_events_come_to_a_group_in_the_house(home, home_rules):
+    logs = home.client("logs")
+    logs.create_log_group(logGroupName="g")
+    topic = home_rules.make({"cloudwatchLogs": {"logGroupName": "g", "roleArn": ROLE}})
+    for n in range(3):
+        home_rules.publish(topic, {"n": n})
+    told = lambda: [json.loads(event["message"])["n"] for event in logs.filter_log_events(logGroupName="g")["events"]]
+    wait_for(lambda: told() == [0, 1, 2], "log events")
+
+
+def test_a_metric_comes_to_the_house_and_an_alarm_is_set_there(home, home_rules):
+    cloudwatch = home.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="hot", MetricName="t", Namespace="plant", Period=60, EvaluationPeriods=1, Threshold=1000,
+        ComparisonOperator="GreaterThanThreshold", Statistic="Average",
+    )
+    metric = {
+        "metricNamespace": "plant", "metricName": "t", "metricValue": "${t}", "metricUnit": "None", "roleArn": ROLE,
+    }
+    alarm = {"alarmName": "hot", "stateReason": "t is ${t}", "stateValue": "ALARM", "roleArn": ROLE}
+    home_rules.publish(home_rules.make({"cloudwatchMetric": metric}), {"t": 90.5})
+    home_rules.publish(home_rules.make({"cloudwatchAlarm": alarm}), {"t": 90.5})
+    assert wait_for(lambda: cloudwatch.list_metrics(Namespace="plant")["Metrics"], "a metric")[0]["MetricName"] == "t"
+    history = lambda: [it for it in cloudwatch.describe_alarms()["MetricAlarms"] if it["StateValue"] == "ALARM"]
+    assert wait_for(history, "an alarm")[0]["StateReason"] == "t is 90.5"
+
+
+def test_a_bucket_that_is_not_there_runs_the_error_action(home_rules):
+    home_rules.device.client.subscribe("errors/s3", 1)
+    home_rules.device.next("subscribe")
+    error = {"errorAction": {"republish": {"topic": "errors/s3", "qos": 1, "roleArn": ROLE}}}
+    topic = home_rules.make({"s3": {"bucketName": "nowhere", "key": "k", "roleArn": ROLE}}, **error)
+    home_rules.publish(topic, {"a": 1})
+    failure = json.loads(home_rules.device.next("message").payload)["failures"][0]
+    assert (failure["failedAction"], failure["failedResource"]) == ("S3Action", "nowhere")
+    assert "404 NoSuchBucket" in failure["errorMessage"]
+
+
 # What is refused when a rule is made.
 
 

@@ -31,6 +31,9 @@ use lanes::{Done, Lanes, Sink};
 /// How long lanes may take to close when the server stops.
 const DRAIN: Duration = Duration::from_secs(4);
 
+/// Names of hosts that may be looked up at a time; a look-up that hangs holds a thread.
+const LOOK_UPS: usize = 64;
+
 /// Where effects are brought.
 pub(crate) struct Effects {
     lanes: Lanes<Arc<Outside>>,
@@ -55,7 +58,8 @@ impl Effects {
         let sink = Arc::clone(&outside);
         let (tell, told) = mpsc::channel();
         let thread = std::thread::Builder::new().name("effects".to_owned()).spawn(move || {
-            let runtime = match Builder::new_current_thread().enable_all().build() {
+            let mut builder = Builder::new_current_thread();
+            let runtime = match builder.enable_all().max_blocking_threads(LOOK_UPS).build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(tell.send(Err(error))),
             };
