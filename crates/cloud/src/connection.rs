@@ -134,6 +134,9 @@ struct Grant {
     /// Whose it is, and where it is told what goes out.
     origin: Arc<Origin>,
     books: Books,
+    /// Messages that went out, and that came in, since this was last brought to the figures.
+    passed: AtomicUsize,
+    taken: AtomicUsize,
     topics: String,
     filters: String,
     set: RwLock<Arc<PolicySet>>,
@@ -154,6 +157,8 @@ impl Grant {
         Self {
             origin,
             books,
+            passed: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
             topics: scope.arn(format_args!("topic/")),
             filters: scope.arn(format_args!("topicfilter/")),
             set: RwLock::new(Arc::new(set)),
@@ -190,7 +195,7 @@ impl Gate for Grant {
 
     fn has_passed(&self, message: &Publish) {
         let now = self.clock.load(Ordering::Relaxed);
-        self.books.figures.count(Count::PublishOut);
+        self.passed.fetch_add(1, Ordering::Relaxed);
         self.books.logging.note(now, Level::Info, || message::record("Publish-Out", message).of(&self.origin));
     }
 }
@@ -264,6 +269,7 @@ impl House {
         let closed = connection.link.closed().unwrap_or(Closed::ConnectionLost);
         let space = self.space(&connection.scope);
         space.connections.remove(connection);
+        connection.count();
         let detached = space.broker.detach(&connection.link, now);
         let cx = connection.context(self, now, entropy);
         if let Closed::ClientError { message, .. } = &closed {
@@ -439,6 +445,16 @@ impl Connection {
         self.books.figures.count(Count::Connect);
         let record = || self.peer.record(Record::success("Connect"), self.client_id());
         self.books.logging.note(now, Level::Info, record);
+    }
+
+    /// Brings what it has counted to the figures of all: once a turn rather than once a message, so that connections on
+    /// several cores do not take turns at one number.
+    pub fn count(&self) {
+        for (own, count) in [(&self.grant.passed, Count::PublishOut), (&self.grant.taken, Count::PublishIn)] {
+            if own.load(Ordering::Relaxed) > 0 {
+                self.books.figures.add(count, own.swap(0, Ordering::Relaxed));
+            }
+        }
     }
 
     /// Whence it came.

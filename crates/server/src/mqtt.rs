@@ -137,6 +137,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         if link.is_closed() || !send_all(server, socket, connection, bell, &mut entropy).await {
             return;
         }
+        connection.count();
         let reads = !connection.is_busy();
         tokio::select! {
             // What arrived while much was written is looked at before its sender is called silent.

@@ -283,7 +283,7 @@ impl Connection {
 
     /// A PUBLISH has been taken in.
     fn succeed(&self, publish: &Publish, now: i64) {
-        self.books.figures.count(Count::PublishIn);
+        self.grant.taken.fetch_add(1, Ordering::Relaxed);
         self.books
             .logging
             .note(now, Level::Info, || self.peer.record(message::record("Publish-In", publish), self.client_id()));

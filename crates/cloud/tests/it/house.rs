@@ -322,7 +322,9 @@ impl Lab {
     }
 
     pub(crate) fn receive(&self, connection: &Arc<Connection>, packet: Packet) -> Option<Job> {
-        self.house.receive(connection, packet, self.now(), self.entropy())
+        let job = self.house.receive(connection, packet, self.now(), self.entropy());
+        connection.count();
+        job
     }
 
     pub(crate) fn disconnected(&self, connection: &Connection) -> Vec<Job> {
@@ -331,6 +333,7 @@ impl Lab {
 
     /// Sends what is owed beyond what is already there, as the door does at each turn.
     pub(crate) fn go_on(&self, connection: &Arc<Connection>) {
+        connection.count();
         // Bounded, because what waits for room waits until somebody takes what is there.
         for _ in 0..100 {
             if !connection.link().wants_more() {
