@@ -104,6 +104,15 @@ pub enum Kind {
         /// How many.
         lines: u64,
     },
+    /// An event that waited for its function is given up.
+    EventDropped {
+        /// The function.
+        function: String,
+        /// The id that the event's invocations have.
+        request_id: String,
+        /// What became of the last of them.
+        why: String,
+    },
     /// The house itself failed; the caller saw an internal failure.
     Fault {
         /// What failed, with its causes.

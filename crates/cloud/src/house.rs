@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker::{Broker, Confirmed};
@@ -22,6 +22,7 @@ use crate::events::{Event, Kind, Witness};
 use crate::figures::Figures;
 use crate::identity::Documents;
 use crate::logging::{Journal, Logging};
+use crate::neighbours::functions::{Due, Invocation};
 use crate::neighbours::metrics::Watched;
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
@@ -53,6 +54,8 @@ pub struct House {
     pub(crate) metrics_watched: Watched,
     /// When it was last looked for logs to sweep.
     pub(crate) logs_swept: AtomicI64,
+    /// Who is told of events that wait for a function.
+    due: OnceLock<Box<dyn Fn(Due) + Send + Sync>>,
 }
 
 /// The topic space of a scope and who is connected to it.
@@ -86,6 +89,8 @@ pub enum Plan {
     Desk(Job),
     /// It is answered once a client has confirmed a message, or when the time for that is over.
     Wait(Wait),
+    /// It is answered by a function, which somebody must run.
+    Invoke(Invocation),
 }
 
 type Start = Box<dyn FnOnce(&House, Confirmed) -> Option<Job> + Send>;
@@ -140,6 +145,11 @@ impl Job {
     /// A write of the house's own, which has no answer but that it is done.
     pub(crate) fn new(cx: Context, mut run: impl FnMut(&mut Write) -> Answer<()> + Send + 'static) -> Self {
         Self { cx, run: Box::new(move |db| run(db).map(|()| Output::default())), after: None, done: None }
+    }
+
+    /// A write that is answered as its operation is.
+    pub(crate) fn answering(cx: Context, run: impl FnMut(&mut Write) -> Answer<Output> + Send + 'static) -> Self {
+        Self { cx, run: Box::new(run), after: None, done: None }
     }
 
     /// What follows from it inside the house.
@@ -242,7 +252,13 @@ impl House {
             figures_written: AtomicI64::default(),
             metrics_watched: Watched::default(),
             logs_swept: AtomicI64::default(),
+            due: OnceLock::new(),
         }
+    }
+
+    /// Tells of every event that waits for a function from now on, once it is on disk. Said once, before anything is written.
+    pub fn tell_due(&self, tell: impl Fn(Due) + Send + Sync + 'static) {
+        let _ = self.due.set(Box::new(tell));
     }
 
     /// Whether an operation is built; asked before its input is looked at, so that the 501 comes first.
@@ -328,6 +344,7 @@ impl House {
     ) -> Result<Output, Refusal> {
         match self.plan(caller, operation, input, now, entropy) {
             Plan::Done(answer) => answer,
+            Plan::Invoke(_) => Err(Refusal::new("ServiceException", "Nobody runs functions here.")),
             Plan::Wait(wait) => {
                 let is_confirmed = Arc::new(AtomicBool::new(false));
                 let confirmed = Arc::clone(&is_confirmed);
@@ -378,6 +395,11 @@ impl House {
             News::Count(count) => cx.figures.count(count),
             News::ShadowUpdated(update) => cx.figures.shadow_updated(*update),
             News::Log(record) => cx.logging.write(cx.now, *record),
+            News::Due(due) => {
+                if let Some(tell) = self.due.get() {
+                    tell(due);
+                }
+            }
             News::Event(kind) => self.witness.event(Event::new(cx.now, &cx.scope, kind)),
             News::OverQuota(limit) => {
                 let kind = Kind::Quota { client_id: String::new(), limit: limit.to_owned() };

@@ -52,6 +52,7 @@ pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use figures::Total;
 pub use house::{House, Job, Plan, Wait};
 pub use identity::Principal;
+pub use neighbours::functions::{Code, Due, Entry, Function, Invocation, Invoked, KEYS_LAST, Keys, Outcome, Package};
 pub use neighbours::objects;
 pub use neighbours::sts::session::{NotASession, RoleSession};
 pub use operation::Failure;
@@ -79,6 +80,10 @@ const NOUNS: &[&[operation::Op]] = &[
     neighbours::secrets::password::OPS,
     neighbours::secrets::stages::OPS,
     neighbours::metrics::OPS,
+    neighbours::functions::OPS,
+    neighbours::functions::FURTHER[0],
+    neighbours::functions::FURTHER[1],
+    neighbours::functions::FURTHER[2],
     neighbours::sts::OPS,
     policies::OPS,
     principals::OPS,

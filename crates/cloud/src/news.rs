@@ -12,6 +12,7 @@ use crate::rules::Heard;
 use crate::events::Kind;
 use crate::figures::{Count, ShadowUpdate};
 use crate::logging::Record;
+use crate::neighbours::functions::Due;
 
 /// Released after the commit, in order; never if the transaction was refused or failed.
 pub(crate) enum News {
@@ -37,6 +38,8 @@ pub(crate) enum News {
     ShadowUpdated(Box<ShadowUpdate>),
     /// An entry of the platform's own logs.
     Log(Box<Record>),
+    /// An event waits for its function.
+    Due(Due),
     /// Something to tell the witness.
     Event(Kind),
     /// AWS would have refused this for the limit in these words.

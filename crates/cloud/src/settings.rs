@@ -37,6 +37,8 @@ pub struct Settings {
     pub logs: LogBounds,
     /// What the store holds of secrets is sealed with this, and so are the session tokens that are given out.
     pub vault: Vault,
+    /// Whether somebody runs functions.
+    pub functions: bool,
 }
 
 /// How many bytes of log events are kept; beyond them the oldest go.

@@ -118,6 +118,10 @@ async fn perform(server: &Server, caller: &Caller, request: &Request) -> Perform
             Plan::Done(answer) => answer,
             Plan::Desk(job) => at_desk(server, job).await,
             Plan::Wait(wait) => confirmed(server, wait).await,
+            Plan::Invoke(invocation) => {
+                let invoked = server.functions.invoke(invocation.clone()).await;
+                invoked.map(|invoked| invocation.answer(invoked))
+            }
         },
         Err(refusal) => Err(refusal),
     };

@@ -94,6 +94,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::LogFull { .. } => "log_full",
         Kind::LogsLost { .. } => "logs_lost",
         Kind::Alarm { .. } => "alarm",
+        Kind::EventDropped { .. } => "event_dropped",
         Kind::Fault { .. } => "fault",
     }
 }
@@ -149,6 +150,9 @@ fn tell(event: &Event) {
         }
         Kind::LogsLost { lines } => {
             tracing::warn!(kind = "logs_lost", lines, "lines of the platform's logs were lost: too many at once");
+        }
+        Kind::EventDropped { function, request_id, why } => {
+            tracing::error!(kind = "event_dropped", account, function, request_id, why, "an event is given up");
         }
         Kind::Fault { context } => tracing::error!(kind = "fault", context, "internal failure"),
         Kind::Published { .. } => {}

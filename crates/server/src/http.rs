@@ -118,8 +118,36 @@ fn page(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Option<R
     match request.uri().path() {
         "/livez" | "/readyz" => text("ok\n".to_owned()),
         "/metrics" => text(server.metrics.page(server.house.connected(), &server.house.totals())),
+        path if path.starts_with(CODE) => Some(code(server, &path[CODE.len()..])),
         "/_ombra/events" => Some(events(server, request.uri().query().unwrap_or_default())),
         _ => None,
+    }
+}
+
+/// Where the packages of functions can be had, by names that GetFunction tells.
+const CODE: &str = "/_ombra/functions/";
+
+/// A function's package: its account, its region, its name, and the letters of its SHA-256 as hexadecimal digits.
+fn code(server: &Server, path: &str) -> Response<Answer> {
+    let found = match path.split('/').collect::<Vec<_>>().as_slice() {
+        [account, region, name, letters] => {
+            let letters = letters.as_bytes().chunks(2).map(|pair| {
+                let pair = std::str::from_utf8(pair).ok()?;
+                u8::from_str_radix(pair, 16).ok().map(char::from)
+            });
+            letters
+                .collect::<Option<String>>()
+                .map(|sha256| (cloud::Scope::new(account, region), (*name).to_owned(), sha256))
+        }
+        _ => None,
+    };
+    match found.map(|(scope, name, sha256)| server.house.package(&scope, &name, &sha256)) {
+        Some(Ok(Some(package))) => whole(StatusCode::OK, "application/zip", package.into()),
+        Some(Err(fault)) => {
+            tracing::error!(%fault, "failed to read a function's package");
+            whole(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", Bytes::new())
+        }
+        _ => whole(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "no such package\n".into()),
     }
 }
 

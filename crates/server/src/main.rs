@@ -8,6 +8,7 @@ mod data_dir;
 mod desk;
 mod effects;
 mod events;
+mod functions;
 mod gzip;
 mod http;
 mod listeners;
@@ -26,5 +27,9 @@ mod websocket;
 mod workers;
 
 fn main() -> std::process::ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == functions::WORD) {
+        return functions::child(words);
+    }
     cli::run()
 }

@@ -152,7 +152,11 @@ impl Metrics {
                 *reasons.entry(reason).or_default() += 1;
                 return;
             }
-            Kind::TakeoverLoop { .. } | Kind::Published { .. } | Kind::LogFull { .. } | Kind::Alarm { .. } => return,
+            Kind::TakeoverLoop { .. }
+            | Kind::Published { .. }
+            | Kind::LogFull { .. }
+            | Kind::Alarm { .. }
+            | Kind::EventDropped { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -18,6 +18,7 @@ use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::desk::Desk;
 use crate::effects::Effects;
 use crate::events::Events;
+use crate::functions::Functions;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::objects::{Files, Objects};
@@ -44,6 +45,7 @@ pub(crate) struct Running {
     broken: watch::Receiver<bool>,
     open: watch::Receiver<()>,
     house: Arc<House>,
+    functions: Functions,
     desk: JoinHandle<()>,
     rules: JoinHandle<()>,
     effects: JoinHandle<()>,
@@ -136,6 +138,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
     let vault = vault::open(data.path())?;
     let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault), Arc::new(ca), witness));
+    let functions = Functions::new(&settings.functions, data.path(), api(&endpoints));
+    let functions = functions.map_err(|error| StartError::System(format!("prepare functions: {error}")))?;
+    house.tell_due(functions.listener());
+    let due = house.events_due().map_err(StartError::Store)?;
     let follow = house.restore(now_ms()).map_err(StartError::Store)?;
     let is_durable = settings.durability == Durability::Durable;
     let files = Files::open(data.path(), is_durable, |name| house.keeps_file(name)).map_err(StartError::System)?;
@@ -158,11 +164,15 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
         stopping,
         doors,
         objects: Objects::new(files),
+        functions: functions.clone(),
         max_connections,
         _open: open_tx,
     });
     server.effects.meet(&server);
     server.desk.bring_all(follow).await;
+    if settings.functions.on {
+        server.functions.serve(&server, due);
+    }
     tokio::spawn(tick(Arc::downgrade(&server)));
     let started = rules::start(&server);
     let rules = started.map_err(|error| StartError::System(format!("start the rules' thread: {error}")))?;
@@ -170,7 +180,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     tokio::spawn(watch.run(server));
     data.publish(&endpoints)?;
     let (desk, effects) = (thread, effects_thread);
-    Ok(Running { endpoints, data, stop, broken, open, house, desk, rules, effects, workers })
+    Ok(Running { endpoints, data, stop, broken, open, house, functions, desk, rules, effects, workers })
 }
 
 /// Lets time pass for the house: wills that wait, sessions that end.
@@ -198,6 +208,7 @@ impl Running {
         self.data.withdraw();
         self.stop.send_replace(true);
         self.house.close_all();
+        self.functions.stop().await;
         let mut open = self.open;
         // Resolves when the last connection has let go of its end.
         let drained = async { while open.changed().await.is_ok() {} };
@@ -227,17 +238,22 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> c
         Quotas::Warn => cloud::Quotas::Warn,
         Quotas::Aws => cloud::Quotas::Aws,
     };
-    let api = format!("http://{}", endpoints.http);
     let targets = settings.aws_endpoints.keys().copied().collect();
     cloud::Settings {
         endpoint,
         quotas,
-        api,
+        api: api(endpoints),
         targets,
         broker: broker::Settings::default(),
         logs: cloud::LogBounds::default(),
         vault,
+        functions: settings.functions.on,
     }
+}
+
+/// The URL of the API for whoever is on this machine.
+fn api(endpoints: &Endpoints) -> String {
+    format!("http://{}", endpoints.http)
 }
 
 /// Descriptors that are not for connections: the store's files, the listeners, the runtimes.

@@ -12,6 +12,7 @@ use wire::Refusal;
 use crate::desk::Desk;
 use crate::effects::Effects;
 use crate::events::Events;
+use crate::functions::Functions;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::tls::Doors;
@@ -27,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) doors: Doors,
     pub(crate) objects: Objects,
+    pub(crate) functions: Functions,
     /// Connections that may be open at a time.
     pub(crate) max_connections: usize,
     /// Never sent on: it closes when the last connection lets go of the server.
@@ -43,12 +45,7 @@ impl Server {
     /// Sixteen random bytes.
     #[expect(clippy::unused_self, reason = "randomness is the server's, as the clock is")]
     pub(crate) fn entropy(&self) -> u128 {
-        let mut bytes = [0; 16];
-        // The system's generator does not fail once it is seeded; if it ever did, ids would still differ by time.
-        if rand::fill(&mut bytes).is_err() {
-            return u128::from(now_ms().unsigned_abs());
-        }
-        u128::from_le_bytes(bytes)
+        entropy()
     }
 
     /// A UUID for an HTTP answer.
@@ -84,6 +81,16 @@ impl Server {
         let kind = Kind::Refusal(refused);
         self.events.event(Event { at: self.now(), account: String::new(), region: String::new(), kind });
     }
+}
+
+/// Sixteen random bytes.
+pub(crate) fn entropy() -> u128 {
+    let mut bytes = [0; 16];
+    // The system's generator does not fail once it is seeded; if it ever did, ids would still differ by time.
+    if rand::fill(&mut bytes).is_err() {
+        return u128::from(now_ms().unsigned_abs());
+    }
+    u128::from_le_bytes(bytes)
 }
 
 /// Milliseconds since the epoch.

@@ -22,6 +22,12 @@ pub(crate) const REGION: &str = "us-east-1";
 /// Connections that may be open at a time, unless somebody says otherwise.
 pub(crate) const MAX_CONNECTIONS: usize = 100_000;
 
+/// Processes that run functions at a time, unless somebody says otherwise.
+const FUNCTIONS: usize = 16;
+
+/// Seconds until an event whose function failed is tried again, as AWS has it.
+const FUNCTIONS_RETRY: i64 = 60;
+
 /// The flags of `ombra dev`, as typed.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Flags {
@@ -63,6 +69,24 @@ pub(crate) struct Flags {
     /// companions] [env: OMBRA_AWS_CREDENTIALS]
     #[arg(long, value_name = "FILE")]
     pub(crate) aws_credentials: Option<String>,
+    /// Whether Lambda functions are run [default: on] [env: OMBRA_FUNCTIONS]
+    #[arg(long, value_name = "on|off")]
+    pub(crate) functions: Option<String>,
+    /// The Python that runs functions; needs awslambdaric [default: from `ombra runtime install`, or on PATH] [env: OMBRA_FUNCTIONS_PYTHON]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) functions_python: Option<String>,
+    /// The Node.js that runs functions [default: on PATH] [env: OMBRA_FUNCTIONS_NODE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) functions_node: Option<String>,
+    /// Whether functions run in namespaces of their own [default: auto] [env: OMBRA_FUNCTIONS_SANDBOX]
+    #[arg(long, value_name = "auto|required|off")]
+    pub(crate) functions_sandbox: Option<String>,
+    /// Processes that run functions at a time [default: 16] [env: OMBRA_FUNCTIONS_CONCURRENCY]
+    #[arg(long, value_name = "N")]
+    pub(crate) functions_concurrency: Option<String>,
+    /// Seconds until an event whose function failed is tried again, and twice as many the next time [default: 60] [env: OMBRA_FUNCTIONS_RETRY]
+    #[arg(long, value_name = "N")]
+    pub(crate) functions_retry: Option<String>,
 }
 
 /// What a server is started with.
@@ -92,6 +116,43 @@ pub(crate) struct Settings {
     pub(crate) aws_endpoints: BTreeMap<Service, String>,
     /// What signs requests to them.
     pub(crate) aws_credentials: Credentials,
+    /// How functions are run.
+    pub(crate) functions: Functions,
+}
+
+/// How functions are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Functions {
+    /// Whether they are.
+    pub(crate) on: bool,
+    /// The Python that runs them, if one was named.
+    pub(crate) python: Option<PathBuf>,
+    /// The Node.js that runs them, if one was named.
+    pub(crate) node: Option<PathBuf>,
+    /// Whether they have namespaces of their own.
+    pub(crate) walls: Walls,
+    /// Processes that run functions at a time.
+    pub(crate) concurrency: usize,
+    /// Milliseconds until an event whose function failed is tried again.
+    pub(crate) retry: i64,
+}
+
+/// Whether functions have namespaces of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Walls {
+    /// If the system lets us.
+    Auto,
+    /// They have, or are not run.
+    Required,
+    /// They have not.
+    Off,
+}
+
+/// Something that is on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 /// MQTT without TLS, for development.
@@ -151,6 +212,12 @@ impl Flags {
             tls_names: [self.tls_names, others.tls_names].concat(),
             aws_endpoints: [self.aws_endpoints, others.aws_endpoints].concat(),
             aws_credentials: self.aws_credentials.or(others.aws_credentials),
+            functions: self.functions.or(others.functions),
+            functions_python: self.functions_python.or(others.functions_python),
+            functions_node: self.functions_node.or(others.functions_node),
+            functions_sandbox: self.functions_sandbox.or(others.functions_sandbox),
+            functions_concurrency: self.functions_concurrency.or(others.functions_concurrency),
+            functions_retry: self.functions_retry.or(others.functions_retry),
         }
     }
 }
@@ -188,6 +255,18 @@ impl Settings {
                 ask("aws-credentials", flags.aws_credentials)?.map(|(_, file)| file.into()),
                 env,
             ),
+            functions: Functions {
+                on: choice(ask("functions", flags.functions)?, Switch::On)? == Switch::On,
+                python: ask("functions-python", flags.functions_python)?.map(|(_, path)| path.into()),
+                node: ask("functions-node", flags.functions_node)?.map(|(_, path)| path.into()),
+                walls: choice(ask("functions-sandbox", flags.functions_sandbox)?, Walls::Auto)?,
+                concurrency: number(ask("functions-concurrency", flags.functions_concurrency)?, 1024)?
+                    .map_or(FUNCTIONS, NonZeroUsize::get),
+                retry: number(ask("functions-retry", flags.functions_retry)?, 86_400)?
+                    .and_then(|seconds| i64::try_from(seconds.get()).ok())
+                    .unwrap_or(FUNCTIONS_RETRY)
+                    * 1000,
+            },
         })
     }
 

@@ -29,7 +29,6 @@ pub(crate) fn role_exists(db: Read, role_arn: &str) -> Result<bool, Fault> {
 }
 
 /// Whether a service, as in `lambda.amazonaws.com`, may take this role. A role that does not exist may be taken by nobody.
-#[allow(dead_code, reason = "rules and functions ask")]
 pub(crate) fn service_may_assume(db: Read, role_arn: &str, service: &str) -> Result<bool, Fault> {
     let Some(role) = role(db, role_arn)? else { return Ok(false) };
     Ok(role.trusts(&Who::Service(service), "sts:AssumeRole", &policy::Context::new(), db.now()))

@@ -49,7 +49,6 @@ impl House {
 
 /// Credentials of a role for a service of the house, such as a function that runs as it: for a role that trusts it. `name`
 /// is how the session is called.
-#[allow(dead_code, reason = "functions ask")]
 pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, seconds: i64) -> Answer<Credentials> {
     let role = iam::role(db, role_arn)?;
     let who = Who::Service(service);

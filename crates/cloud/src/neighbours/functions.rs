@@ -1,0 +1,377 @@
+//! Functions, as AWS Lambda has them: a package or a URL, its configuration, and who may invoke it. Making and changing them is
+//! here and in the files below; running them is the business of whoever opened the house.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use store::{Table, json_record};
+use wire::Refusal;
+use wire::lambda::{
+    Concurrency, CreateFunctionRequest, DeleteFunctionConcurrencyRequest, DeleteFunctionRequest,
+    DeleteFunctionResponse, FunctionCodeLocation, FunctionConfiguration, GetFunctionConcurrencyRequest,
+    GetFunctionConcurrencyResponse, GetFunctionConfigurationRequest, GetFunctionRequest, GetFunctionResponse,
+    ListFunctionsRequest, ListFunctionsResponse, ListTagsRequest, ListTagsResponse, PutFunctionConcurrencyRequest,
+    TagResourceRequest, UntagResourceRequest, UpdateFunctionCodeRequest, UpdateFunctionConfigurationRequest,
+};
+
+use crate::house::{House, Job, Plan};
+use crate::operation::{Answer, Op, ops};
+use crate::scope::{Asked, Context, NO_PARTS, Read, Write, paged};
+
+use configuration::{Configuration, Wanted};
+use names::{LATEST, Named, conflict, invalid, not_found};
+use package::{PACKED, sha256};
+use versions::VERSIONS;
+
+mod configuration;
+mod events;
+mod invoke;
+mod names;
+mod package;
+mod permissions;
+mod running;
+mod versions;
+
+pub use events::{Due, Outcome};
+pub use package::{Entry, Package};
+pub use running::{Code, Function, Invocation, Invoked, KEYS_LAST, Keys};
+
+pub(crate) const OPS: &[Op] = ops! {
+    live create_function on any;
+    read get_function on any;
+    read get_function_configuration on any;
+    read list_functions on any;
+    live update_function_code on any;
+    write update_function_configuration on any;
+    write delete_function on any;
+    write put_function_concurrency on any;
+    read get_function_concurrency on any;
+    write delete_function_concurrency on any;
+    read list_tags on any;
+    write tag_resource on any;
+    write untag_resource on any;
+};
+
+/// The rows of the files below.
+pub(crate) const FURTHER: [&[Op]; 3] = [invoke::OPS, permissions::OPS, versions::OPS];
+
+/// By name.
+pub(crate) const FUNCTIONS: Table<Known> = Table::new("functions");
+
+/// Packages, by the function's name and their SHA-256 in base64.
+const CODE: Table<Vec<u8>> = Table::new("function_code");
+
+/// The service that has a function's role.
+const LAMBDA: &str = "lambda.amazonaws.com";
+
+/// Tags that a function may have.
+const TAGS: usize = 50;
+
+/// A function.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// As it is now.
+    latest: Configuration,
+    /// The number of the next version.
+    #[serde(default = "one")]
+    next_version: u64,
+    /// Who may invoke it, in the order they were let in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    permissions: Vec<permissions::Permission>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+    /// Invocations at a time, if somebody set that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    concurrency: Option<u64>,
+}
+json_record!(Known, version 1);
+
+fn one() -> u64 {
+    1
+}
+
+/// The function that a caller named, without a version.
+fn known(db: Read, named: &Named) -> Answer<Known> {
+    let known = db.get(&FUNCTIONS, [&named.name])?;
+    known.ok_or_else(|| not_found(&named.arn(&db.cx.scope)).into())
+}
+
+/// A function at a version or an alias, and the version that this is.
+fn resolved(db: Read, named: &Named) -> Answer<(Known, Configuration, String)> {
+    let known = known(db, named)?;
+    let Some(qualifier) = named.beyond_latest() else {
+        let latest = known.latest.clone();
+        return Ok((known, latest, LATEST.to_owned()));
+    };
+    let number = versions::number(db, &named.name, qualifier)?;
+    if number == LATEST {
+        let latest = known.latest.clone();
+        return Ok((known, latest, number));
+    }
+    let published = db.get(&VERSIONS, [&named.name, &number])?;
+    let published = published.ok_or_else(|| not_found(&named.arn(&db.cx.scope)))?;
+    Ok((known, published, versions::plain(&number).to_owned()))
+}
+
+fn named(db: Read, text: &str, qualifier: Option<&str>) -> Result<Named, Refusal> {
+    Named::parse(&db.cx.scope, text, qualifier)
+}
+
+/// A package that has been unpacked from its request and looked at.
+struct Packed {
+    bytes: Vec<u8>,
+    sha256: String,
+}
+
+/// The code that a request brings: a package, or the URL of something that runs elsewhere.
+enum Brought {
+    Package(Arc<Packed>),
+    Url(String),
+}
+
+/// Reads the code of a request. It may be large and is looked at once, before the transaction.
+fn brought(zip_file: Option<&Value>, image_uri: Option<&str>, from_bucket: bool) -> Result<Option<Brought>, Refusal> {
+    if from_bucket {
+        return Err(unbuilt("S3Bucket and S3Key", "give the package as ZipFile"));
+    }
+    if let Some(uri) = image_uri {
+        return Ok(Some(Brought::Url(configuration::url(uri)?)));
+    }
+    let Some(text) = zip_file.and_then(Value::as_str) else { return Ok(None) };
+    let bytes = STANDARD.decode(text).map_err(|_| invalid("ZipFile is not base64"))?;
+    if bytes.len() > PACKED {
+        let message = format!("A package in a request is at most {PACKED} bytes");
+        return Err(Refusal::new("RequestTooLargeException", message).with("Type", "User"));
+    }
+    Package::open(&bytes).map_err(invalid)?;
+    let sha256 = sha256(&bytes);
+    Ok(Some(Brought::Package(Arc::new(Packed { bytes, sha256 }))))
+}
+
+/// What is asked for is not built, and this is what to do instead.
+fn unbuilt(what: &str, instead: &str) -> Refusal {
+    Refusal::new("NotImplementedException", format!("{what} is not implemented yet: {instead}."))
+}
+
+fn create_function(_: &House, cx: &Context, input: &CreateFunctionRequest) -> Answer<Plan> {
+    let named = Named::parse(&cx.scope, input.function_name(), None)?;
+    let code = input.code().unwrap_or_default();
+    let from_bucket = code.s3_bucket().or(code.s3_key()).is_some();
+    let brought = brought(code.zip_file(), code.image_uri(), from_bucket)?;
+    let brought = brought.ok_or_else(|| invalid("Please provide a source for function code."))?;
+    let wanted = Wanted::of_new(input, &brought)?;
+    let tags = configuration::tags(input.tags())?;
+    let publish = input.publish() == Some(true);
+    Ok(Plan::Desk(Job::answering(cx.again(), move |db| {
+        if db.view().contains(&FUNCTIONS, [&named.name])? {
+            return Err(conflict(format!("Function already exist: {}", named.name)).into());
+        }
+        wanted.check_role(db.view())?;
+        let mut latest = Configuration::new(&db.uuid(), db.now());
+        wanted.apply(&mut latest);
+        put_code(db, &named.name, &brought, &mut latest)?;
+        let known = Known { latest, next_version: 1, permissions: Vec::new(), tags: tags.clone(), concurrency: None };
+        db.put(&FUNCTIONS, [&named.name], &known)?;
+        if publish {
+            return Ok(versions::publish(db, &named, known, None)?.into());
+        }
+        Ok(known.latest.described(db.view(), &named.name, LATEST).into())
+    })))
+}
+
+/// Writes the code down, and in the configuration which one it is.
+fn put_code(db: &mut Write, name: &str, brought: &Brought, configuration: &mut Configuration) -> Answer<()> {
+    match brought {
+        Brought::Package(packed) => {
+            db.put(&CODE, [name, packed.sha256.as_str()], &packed.bytes)?;
+            configuration.set_package(&packed.sha256, packed.bytes.len() as u64);
+        }
+        Brought::Url(url) => configuration.set_url(url),
+    }
+    Ok(())
+}
+
+/// Takes away a package that neither the function nor any of its versions needs any more.
+fn drop_code(db: &mut Write, name: &str, sha256: &str) -> Answer<()> {
+    let latest = db.view().get(&FUNCTIONS, [name])?.map(|known| known.latest.sha256);
+    let published = db.view().all(&VERSIONS, [name])?;
+    let is_needed = latest.as_deref() == Some(sha256) || published.iter().any(|(_, at)| at.sha256 == sha256);
+    if !is_needed {
+        db.delete(&CODE, [name, sha256])?;
+    }
+    Ok(())
+}
+
+fn update_function_code(_: &House, cx: &Context, input: &UpdateFunctionCodeRequest) -> Answer<Plan> {
+    let named = Named::parse(&cx.scope, input.function_name(), None)?;
+    configuration::refuse_unbuilt_code(input)?;
+    let from_bucket = input.s3_bucket().or(input.s3_key()).is_some();
+    let brought = brought(input.zip_file(), input.image_uri(), from_bucket)?;
+    let brought = brought.ok_or_else(|| invalid("Please provide a source for function code."))?;
+    let revision = input.revision_id().map(str::to_owned);
+    let (publish, dry_run) = (input.publish() == Some(true), input.dry_run() == Some(true));
+    Ok(Plan::Desk(Job::answering(cx.again(), move |db| {
+        let mut known = known(db.view(), &named)?;
+        known.latest.expect_revision(revision.as_deref())?;
+        if known.latest.is_url() != matches!(brought, Brought::Url(_)) {
+            return Err(invalid("A function stays a package, or stays a URL.").into());
+        }
+        let before = std::mem::take(&mut known.latest.sha256);
+        if dry_run {
+            let mut latest = known.latest.clone();
+            configuration::preview(&brought, &mut latest);
+            return Ok(latest.described(db.view(), &named.name, LATEST).into());
+        }
+        put_code(db, &named.name, &brought, &mut known.latest)?;
+        known.latest.touch(&db.uuid(), db.now());
+        db.put(&FUNCTIONS, [&named.name], &known)?;
+        drop_code(db, &named.name, &before)?;
+        if publish {
+            return Ok(versions::publish(db, &named, known, None)?.into());
+        }
+        Ok(known.latest.described(db.view(), &named.name, LATEST).into())
+    })))
+}
+
+fn update_function_configuration(
+    db: &mut Write,
+    input: &UpdateFunctionConfigurationRequest,
+) -> Answer<FunctionConfiguration> {
+    let named = named(db.view(), input.function_name(), None)?;
+    let mut known = known(db.view(), &named)?;
+    known.latest.expect_revision(input.revision_id())?;
+    let wanted = Wanted::of_change(input, known.latest.is_url())?;
+    wanted.check_role(db.view())?;
+    wanted.apply(&mut known.latest);
+    known.latest.touch(&db.uuid(), db.now());
+    db.put(&FUNCTIONS, [&named.name], &known)?;
+    Ok(known.latest.described(db.view(), &named.name, LATEST))
+}
+
+fn get_function(db: Read, input: &GetFunctionRequest) -> Answer<GetFunctionResponse> {
+    let named = named(db, input.function_name(), input.qualifier())?;
+    let (known, at, version) = resolved(db, &named)?;
+    let code = match &at.url {
+        Some(url) => {
+            FunctionCodeLocation::new().with_repository_type("ECR").with_image_uri(url).with_resolved_image_uri(url)
+        }
+        None => FunctionCodeLocation::new().with_repository_type("S3").with_location(location(db, &named.name, &at)),
+    };
+    let answer = GetFunctionResponse::new().with_configuration(at.described(db, &named.name, &version)).with_code(code);
+    let answer = if known.tags.is_empty() { answer } else { answer.with_tags(tags(&known)) };
+    Ok(match known.concurrency {
+        Some(reserved) => {
+            answer.with_concurrency(Concurrency::new().with_reserved_concurrent_executions(signed(reserved)))
+        }
+        None => answer,
+    })
+}
+
+/// Where a package can be had: at a page of the server's own, whose name nobody guesses who does not know the package.
+fn location(db: Read, name: &str, at: &Configuration) -> String {
+    let hex: String = at.sha256.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let cx = db.cx;
+    format!("{}/_ombra/functions/{}/{}/{name}/{hex}", cx.settings.api, cx.scope.account, cx.scope.region)
+}
+
+fn get_function_configuration(db: Read, input: &GetFunctionConfigurationRequest) -> Answer<FunctionConfiguration> {
+    let named = named(db, input.function_name(), input.qualifier())?;
+    let (_, at, version) = resolved(db, &named)?;
+    Ok(at.described(db, &named.name, &version))
+}
+
+fn list_functions(db: Read, input: &ListFunctionsRequest) -> Answer<ListFunctionsResponse> {
+    if input.function_version() == Some("ALL") {
+        return Err(unbuilt("FunctionVersion ALL", "ListVersionsByFunction lists the versions of one").into());
+    }
+    let asked = Asked::new(input.marker(), input.max_items());
+    let page = db.page(&FUNCTIONS, NO_PARTS, asked, |_, _| true)?;
+    let mut listed = Vec::with_capacity(page.items.len());
+    for (key, known) in &page.items {
+        listed.push(known.latest.described(db, &key.text_at(2)?, LATEST));
+    }
+    let answer = ListFunctionsResponse::new().with_functions(listed);
+    Ok(paged(answer, page.next, ListFunctionsResponse::with_next_marker))
+}
+
+fn delete_function(db: &mut Write, input: &DeleteFunctionRequest) -> Answer<DeleteFunctionResponse> {
+    let named = named(db.view(), input.function_name(), input.qualifier())?;
+    known(db.view(), &named)?;
+    // The model's answer has a status that says what was done; 204 has no body to say it in.
+    let done = DeleteFunctionResponse::new().with_status_code(204);
+    if let Some(qualifier) = &named.qualifier {
+        versions::delete(db, &named, qualifier)?;
+        return Ok(done);
+    }
+    for (key, _) in db.view().all(&VERSIONS, [&named.name])? {
+        db.delete_at(&VERSIONS, &key)?;
+    }
+    versions::delete_aliases(db, &named.name)?;
+    for (key, _) in db.view().all(&CODE, [&named.name])? {
+        db.delete_at(&CODE, &key)?;
+    }
+    events::forget(db, &named.name)?;
+    db.delete(&FUNCTIONS, [&named.name])?;
+    Ok(done)
+}
+
+fn put_function_concurrency(db: &mut Write, input: &PutFunctionConcurrencyRequest) -> Answer<Concurrency> {
+    let named = named(db.view(), input.function_name(), None)?;
+    let mut known = known(db.view(), &named)?;
+    let reserved = input.reserved_concurrent_executions().unwrap_or_default();
+    known.concurrency = Some(reserved.unsigned_abs());
+    db.put(&FUNCTIONS, [&named.name], &known)?;
+    Ok(Concurrency::new().with_reserved_concurrent_executions(reserved))
+}
+
+fn get_function_concurrency(db: Read, input: &GetFunctionConcurrencyRequest) -> Answer<GetFunctionConcurrencyResponse> {
+    let known = known(db, &named(db, input.function_name(), None)?)?;
+    let answer = GetFunctionConcurrencyResponse::new();
+    Ok(match known.concurrency {
+        Some(reserved) => answer.with_reserved_concurrent_executions(signed(reserved)),
+        None => answer,
+    })
+}
+
+fn delete_function_concurrency(db: &mut Write, input: &DeleteFunctionConcurrencyRequest) -> Answer<()> {
+    let named = named(db.view(), input.function_name(), None)?;
+    let mut known = known(db.view(), &named)?;
+    known.concurrency = None;
+    Ok(db.put(&FUNCTIONS, [&named.name], &known)?)
+}
+
+fn list_tags(db: Read, input: &ListTagsRequest) -> Answer<ListTagsResponse> {
+    let known = known(db, &named(db, input.resource(), None)?)?;
+    Ok(ListTagsResponse::new().with_tags(tags(&known)))
+}
+
+fn tag_resource(db: &mut Write, input: &TagResourceRequest) -> Answer<()> {
+    let named = named(db.view(), input.resource(), None)?;
+    let mut known = known(db.view(), &named)?;
+    known.tags.extend(configuration::tags(input.tags())?);
+    if known.tags.len() > TAGS {
+        return Err(invalid(format!("A function has at most {TAGS} tags")).into());
+    }
+    Ok(db.put(&FUNCTIONS, [&named.name], &known)?)
+}
+
+fn untag_resource(db: &mut Write, input: &UntagResourceRequest) -> Answer<()> {
+    let named = named(db.view(), input.resource(), None)?;
+    let mut known = known(db.view(), &named)?;
+    for key in input.tag_keys().unwrap_or_default() {
+        known.tags.remove(key);
+    }
+    Ok(db.put(&FUNCTIONS, [&named.name], &known)?)
+}
+
+fn tags(known: &Known) -> Map<String, Value> {
+    known.tags.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

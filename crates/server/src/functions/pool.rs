@@ -1,0 +1,169 @@
+//! The children there are: which of them wait, whose turn it is to do something, and how many there may be. Bounded for each
+//! function and for all; who waits too long for another function's sake is ended. What children do is unknown here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cloud::{Function, Scope};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::child::Child;
+
+/// How long a child may wait for something to do.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// How old a child becomes: its keys must not run out while it does something.
+const AGE: Duration = Duration::from_secs(cloud::KEYS_LAST.unsigned_abs() / 2);
+
+/// A child with the place it takes.
+pub(super) struct Seated {
+    pub(super) child: Child,
+    seat: Option<Seat>,
+}
+
+impl Seated {
+    pub(super) fn new(child: Child, seat: Seat) -> Self {
+        Self { child, seat: Some(seat) }
+    }
+}
+
+/// A place for one child.
+pub(super) type Seat = OwnedSemaphorePermit;
+
+/// The right to do one invocation.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+/// All children.
+pub(super) struct Pools {
+    pools: Mutex<HashMap<Key, Pool>>,
+    seats: Arc<Semaphore>,
+    /// Children of one function that may do something at a time, unless it has a number of its own.
+    most: usize,
+}
+
+/// A function at a version.
+type Key = (Scope, String, String);
+
+/// The children of one.
+struct Pool {
+    revision: String,
+    turns: Arc<Semaphore>,
+    /// How many turns there are.
+    most: usize,
+    idle: Vec<(Seated, Instant)>,
+}
+
+impl Pools {
+    /// Room for so many children.
+    pub(super) fn new(seats: usize) -> Self {
+        Self { pools: Mutex::default(), seats: Arc::new(Semaphore::new(seats)), most: seats }
+    }
+
+    /// Waits for a turn; none if it takes too long.
+    pub(super) async fn turn(&self, function: &Function, patience: Duration) -> Option<Turn> {
+        let turns = Arc::clone(&self.pool(function).1);
+        tokio::time::timeout(patience, turns.acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A child that waits for something to do, the one that did something last; beside it those that are of no use any more
+    /// because the function has changed.
+    pub(super) fn take(&self, function: &Function) -> (Option<Seated>, Vec<Seated>) {
+        let (stale, _) = self.pool(function);
+        let mut gone = stale;
+        let mut pools = self.pools();
+        let Some(pool) = pools.get_mut(&key(function)) else { return (None, gone) };
+        while let Some((seated, _)) = pool.idle.pop() {
+            if seated.child.is_ready() {
+                return (Some(seated), gone);
+            }
+            gone.push(seated);
+        }
+        (None, gone)
+    }
+
+    /// Has a child wait for the next invocation, unless its function has changed meanwhile.
+    pub(super) fn rest(&self, function: &Function, seated: Seated) -> Option<Seated> {
+        if seated.child.age() > AGE {
+            return Some(seated);
+        }
+        match self.pools().get_mut(&key(function)).filter(|pool| pool.revision == function.revision) {
+            Some(pool) => {
+                pool.idle.push((seated, Instant::now()));
+                None
+            }
+            None => Some(seated),
+        }
+    }
+
+    /// A place for a new child; if all are taken, one that waits must go. None if it takes too long.
+    pub(super) async fn seat(&self, patience: Duration) -> (Option<Seat>, Option<Seated>) {
+        if let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() {
+            return (Some(seat), None);
+        }
+        match self.longest_idle() {
+            // Its place passes on before it is quite gone, so that nobody else takes it meanwhile.
+            Some(mut seated) => (seated.seat.take(), Some(seated)),
+            None => {
+                let waited = tokio::time::timeout(patience, Arc::clone(&self.seats).acquire_owned()).await;
+                (waited.ok().and_then(Result::ok), None)
+            }
+        }
+    }
+
+    fn longest_idle(&self) -> Option<Seated> {
+        let mut pools = self.pools();
+        let oldest = pools.values_mut().filter(|pool| !pool.idle.is_empty()).min_by_key(|pool| pool.idle[0].1)?;
+        Some(oldest.idle.remove(0).0)
+    }
+
+    /// Those that have waited for too long, and pools that nobody needs.
+    pub(super) fn sweep(&self) -> Vec<Seated> {
+        let mut swept = Vec::new();
+        self.pools().retain(|_, pool| {
+            let idle = std::mem::take(&mut pool.idle);
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                idle.into_iter().partition(|(seated, since)| since.elapsed() < IDLE && seated.child.is_ready());
+            swept.extend(gone.into_iter().map(|(seated, _)| seated));
+            pool.idle = kept;
+            // A pool with a turn taken has a child that will come back to it.
+            !pool.idle.is_empty() || pool.turns.available_permits() < pool.most
+        });
+        swept
+    }
+
+    /// All that wait.
+    pub(super) fn empty(&self) -> Vec<Seated> {
+        let pools = std::mem::take(&mut *self.pools());
+        pools.into_values().flat_map(|pool| pool.idle).map(|(seated, _)| seated).collect()
+    }
+
+    /// The pool of a function as it is now, and the children of what it was before.
+    fn pool(&self, function: &Function) -> (Vec<Seated>, Arc<Semaphore>) {
+        let most = function.concurrency.unwrap_or(self.most).min(self.most);
+        let mut pools = self.pools();
+        let pool = pools.entry(key(function)).or_insert_with(|| Pool {
+            revision: function.revision.clone(),
+            turns: Arc::new(Semaphore::new(most)),
+            most,
+            idle: Vec::new(),
+        });
+        let mut stale = Vec::new();
+        if pool.revision != function.revision {
+            pool.revision.clone_from(&function.revision);
+            stale.extend(std::mem::take(&mut pool.idle).into_iter().map(|(seated, _)| seated));
+        }
+        if pool.most != most {
+            (pool.most, pool.turns) = (most, Arc::new(Semaphore::new(most)));
+        }
+        (stale, Arc::clone(&pool.turns))
+    }
+
+    fn pools(&self) -> MutexGuard<'_, HashMap<Key, Pool>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(function: &Function) -> Key {
+    (function.scope.clone(), function.name.clone(), function.version.clone())
+}
