@@ -20,6 +20,7 @@ mod dev;
 mod device;
 mod env;
 mod mqtt_client;
+mod runtime;
 mod simulator;
 mod tail;
 
@@ -62,6 +63,9 @@ enum Command {
         #[arg(long)]
         kind: Option<String>,
     },
+    /// What runs Lambda functions
+    #[command(subcommand)]
+    Runtime(Runtime),
     /// The first minute, unattended: a server, a device, a shadow, a refusal
     Demo,
     /// Run for a network (not built yet)
@@ -85,6 +89,18 @@ enum Device {
         /// Stop after the first difference is settled
         #[arg(long)]
         once: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Runtime {
+    /// Install AWS's runtime interface client for a language into the data directory
+    Install {
+        /// The language
+        runtime: runtime::Runtime,
+        /// The interpreter to use, or for Node.js the npm [default: python3 or npm on PATH]
+        #[arg(long, value_name = "FILE")]
+        interpreter: Option<PathBuf>,
     },
 }
 
@@ -140,6 +156,9 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Tail { kind }) => {
             let api = Api::control(&Endpoints::of(&data)?);
             runtime.block_on(tail::run(&api, kind.as_deref(), arguments.output))
+        }
+        Some(Command::Runtime(Runtime::Install { runtime, interpreter })) => {
+            runtime::install(&data, runtime, interpreter.as_deref())
         }
         Some(Command::Demo) => runtime.block_on(demo::run(typed, &lookup)),
         Some(Command::Serve { .. }) => Err(Failure::Usage(

@@ -239,12 +239,13 @@ impl Inner {
         let course = Course { duration: began.elapsed(), init, peak: seated.child.peak(), ending };
         let invoked = told(invocation, &log, &course);
         let rested = matches!(course.ending, Ending::Said(_));
+        let returns = rested.then(|| self.pools.returns(function)).flatten();
         let (inner, function) = (Arc::clone(self), Arc::clone(function));
         tokio::spawn(async move {
             // It may still do something before it asks again, and has its turn for that long.
             let rests = rested && seated.child.asks_again(patience).await;
             let gone = if rests { inner.pools.rest(&function, seated) } else { Some(seated) };
-            drop(turn);
+            drop((turn, returns));
             if let Some(seated) = gone {
                 seated.child.end().await;
             }
@@ -254,10 +255,15 @@ impl Inner {
 
     /// A child that waits, or a new one.
     async fn child(self: &Arc<Self>, function: &Arc<Function>) -> Result<Started, Refusal> {
-        let (warm, gone) = self.pools.take(function);
-        end_all(gone);
-        if let Some(seated) = warm {
-            return Ok(Ok((seated, None)));
+        loop {
+            let (warm, gone) = self.pools.take(function);
+            end_all(gone);
+            if let Some(seated) = warm {
+                return Ok(Ok((seated, None)));
+            }
+            if !self.pools.one_is_back(function).await {
+                break;
+            }
         }
         let (seat, evicted) = self.pools.seat(PATIENCE).await;
         end_all(evicted.into_iter().collect());
@@ -389,8 +395,8 @@ fn order(
     arguments.push(handler.to_owned());
     let limits = Limits {
         data: function.memory * MEBIBYTE + ROOM,
-        // Without a user namespace or a user of its own, everybody's processes would be counted.
-        processes: sandbox.as_ref().map(|_| PROCESSES),
+        processes: PROCESSES,
+        alone: sandbox.is_some(),
         file: function.storage * MEBIBYTE,
         descriptors: DESCRIPTORS,
     };

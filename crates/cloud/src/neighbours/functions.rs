@@ -2,6 +2,7 @@
 //! here and in the files below; running them is the business of whoever opened the house.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -273,9 +274,14 @@ fn get_function(db: Read, input: &GetFunctionRequest) -> Answer<GetFunctionRespo
 
 /// Where a package can be had: at a page of the server's own, whose name nobody guesses who does not know the package.
 fn location(db: Read, name: &str, at: &Configuration) -> String {
-    let hex: String = at.sha256.bytes().map(|byte| format!("{byte:02x}")).collect();
     let cx = db.cx;
-    format!("{}/_ombra/functions/{}/{}/{name}/{hex}", cx.settings.api, cx.scope.account, cx.scope.region)
+    let page = format!("{}/_ombra/functions/{}/{}/{name}/", cx.settings.api, cx.scope.account, cx.scope.region);
+    // As digits, because base64 has slashes.
+    at.sha256.bytes().fold(page, |mut page, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(page, "{byte:02x}");
+        page
+    })
 }
 
 fn get_function_configuration(db: Read, input: &GetFunctionConfigurationRequest) -> Answer<FunctionConfiguration> {

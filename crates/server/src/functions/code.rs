@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use cloud::{Entry, Package};
 use tokio::sync::Mutex;
 
 /// How long a package that nobody uses stays unpacked.
-const UNUSED: Duration = Duration::from_secs(60 * 60);
+const UNUSED: Duration = Duration::from_hours(1);
 
 /// The packages that are unpacked.
 pub(super) struct Packages {
@@ -60,10 +59,9 @@ impl Packages {
     }
 }
 
-/// A directory's name for a package: the hash of its hash, which is free of slashes.
+/// A directory's name for a package: its hash without slashes.
 fn name(sha256: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, sha256.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256.replace('/', "_")
 }
 
 /// Unpacks into a directory that is there whole or not at all.

@@ -8,8 +8,11 @@ use cloud::{Function, Keys};
 
 use super::log::Log;
 
-/// Where a function's own programs and libraries may be, and those of the system.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/opt/bin";
+/// Where the programs of the system are.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Where AWS has layers.
+const LAYERS: &str = "/opt";
 
 /// What a child is told of where it is.
 pub(super) struct Place<'a> {
@@ -33,12 +36,12 @@ pub(super) fn variables(function: &Function, log: &Log, place: Place<'_>) -> BTr
     let task = place.task.display().to_string();
     let region = function.scope.region.to_string();
     let given = [
-        ("PATH", PATH.to_owned()),
+        ("PATH", format!("{PATH}:{LAYERS}/bin")),
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("HOME", place.tmp.display().to_string()),
         ("TMPDIR", place.tmp.display().to_string()),
-        ("LD_LIBRARY_PATH", format!("{task}:{task}/lib:/opt/lib")),
+        ("LD_LIBRARY_PATH", format!("{task}:{task}/lib:{LAYERS}/lib")),
         ("LAMBDA_TASK_ROOT", task),
         ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
         ("_HANDLER", place.handler.to_owned()),

@@ -52,7 +52,9 @@ pub(super) struct Limits {
     /// Bytes of memory of its own that a process may ask for, used or not.
     pub(super) data: u64,
     /// Processes and threads of the function's user.
-    pub(super) processes: Option<u64>,
+    pub(super) processes: u64,
+    /// Whether that user is the function's alone; otherwise those it has already come on top.
+    pub(super) alone: bool,
     /// Bytes of one file.
     pub(super) file: u64,
     /// Open files of one process.
@@ -166,8 +168,7 @@ fn limit(limits: &Limits) -> io::Result<()> {
     set(Resource::Data, limits.data)?;
     set(Resource::Fsize, limits.file)?;
     set(Resource::Nofile, limits.descriptors)?;
-    if let Some(processes) = limits.processes {
-        set(Resource::Nproc, processes)?;
-    }
+    let others = if limits.alone { 0 } else { tree::tasks_of(rustix::process::getuid().as_raw()) };
+    set(Resource::Nproc, limits.processes + others)?;
     Ok(())
 }

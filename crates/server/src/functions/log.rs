@@ -1,6 +1,7 @@
 //! What a function's log group gets: the platform's own lines as AWS writes them, and the function's, within bounds. Lines are
 //! gathered and brought to the log groups together; where those are kept is unknown here.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cloud::Scope;
@@ -139,11 +140,11 @@ impl Log {
         if events.is_empty() {
             return;
         }
+        let count = events.len();
         if state.lost > 0 {
             events
                 .push((now_ms(), format!("ombra: {} lines are missing here: the log could not keep up\n", state.lost)));
         }
-        let count = events.len();
         let (scope, group, stream) = (self.scope.clone(), self.group.clone(), self.stream.clone());
         match self.writer.try_send(Batch { scope, group, stream, events }) {
             Ok(()) => state.lost = 0,
@@ -192,11 +193,12 @@ impl Report<'_> {
             "REPORT RequestId: {id}\tDuration: {duration:.2} ms\tBilled Duration: {billed:.0} ms\t\
              Memory Size: {size} MB\tMax Memory Used: {used} MB\t"
         );
+        // Writing to a string cannot fail.
         if let Some(init) = init {
-            line += &format!("Init Duration: {init:.2} ms\t");
+            let _ = write!(line, "Init Duration: {init:.2} ms\t");
         }
         if let Some(status) = status {
-            line += &format!("Status: {status}");
+            let _ = write!(line, "Status: {status}");
         }
         line
     }

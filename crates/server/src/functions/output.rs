@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::log::{LINE, Log};
 
 /// Bytes that are read at a time.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// How long is waited between two reads of what nobody keeps any more.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -79,8 +79,11 @@ impl Reader {
 
     /// Takes what is there, unless there is too much of it; whether more may come.
     fn take_all(&mut self) -> bool {
+        let mut chunk = [0; CHUNK];
         loop {
-            match self.take() {
+            // Asked of the system itself: the runtime may not have heard yet that there is something.
+            let read = rustix::io::read(&self.pipe, &mut chunk[..]);
+            match self.taken(read.map_err(io::Error::from), &chunk) {
                 Some(0) => return true,
                 Some(_) if self.log.is_full() => return true,
                 Some(_) => {}
@@ -89,14 +92,16 @@ impl Reader {
         }
     }
 
+    /// Takes at most a chunk; whether more may come.
     fn take_some(&mut self) -> bool {
-        self.take().is_some()
+        let mut chunk = [0; CHUNK];
+        let read = self.pipe.try_read(&mut chunk);
+        self.taken(read, &chunk).is_some()
     }
 
-    /// Takes at most a chunk: how much it was, or nothing if the pipe is closed.
-    fn take(&mut self) -> Option<usize> {
-        let mut chunk = [0; CHUNK];
-        match self.pipe.try_read(&mut chunk) {
+    /// How much was taken, or nothing if the pipe is closed.
+    fn taken(&mut self, read: io::Result<usize>, chunk: &[u8]) -> Option<usize> {
+        match read {
             Ok(0) => None,
             Ok(read) => {
                 self.lines(&chunk[..read]);

@@ -2,16 +2,20 @@
 //! function and for all; who waits too long for another function's sake is ended. What children do is unknown here.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cloud::{Function, Scope};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::child::Child;
 
 /// How long a child may wait for something to do.
-const IDLE: Duration = Duration::from_secs(5 * 60);
+const IDLE: Duration = Duration::from_mins(5);
+
+/// How long a child may take that has answered and is on its way back.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// How old a child becomes: its keys must not run out while it does something.
 const AGE: Duration = Duration::from_secs(cloud::KEYS_LAST.unsigned_abs() / 2);
@@ -36,7 +40,7 @@ pub(super) type Turn = OwnedSemaphorePermit;
 
 /// All children.
 pub(super) struct Pools {
-    pools: Mutex<HashMap<Key, Pool>>,
+    of_functions: Mutex<HashMap<Key, Pool>>,
     seats: Arc<Semaphore>,
     /// Children of one function that may do something at a time, unless it has a number of its own.
     most: usize,
@@ -52,12 +56,30 @@ struct Pool {
     /// How many turns there are.
     most: usize,
     idle: Vec<(Seated, Instant)>,
+    returning: Arc<Returning>,
+}
+
+/// Children that have answered and will soon wait for the next invocation.
+#[derive(Default)]
+struct Returning {
+    children: AtomicUsize,
+    one_is_back: Notify,
+}
+
+/// One of them, until it is back or known not to come.
+pub(super) struct OnItsWay(Arc<Returning>);
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.children.fetch_sub(1, Ordering::Relaxed);
+        self.0.one_is_back.notify_one();
+    }
 }
 
 impl Pools {
     /// Room for so many children.
     pub(super) fn new(seats: usize) -> Self {
-        Self { pools: Mutex::default(), seats: Arc::new(Semaphore::new(seats)), most: seats }
+        Self { of_functions: Mutex::default(), seats: Arc::new(Semaphore::new(seats)), most: seats }
     }
 
     /// Waits for a turn; none if it takes too long.
@@ -82,6 +104,22 @@ impl Pools {
         (None, gone)
     }
 
+    /// A child has answered and is on its way back.
+    pub(super) fn returns(&self, function: &Function) -> Option<OnItsWay> {
+        let returning = Arc::clone(&self.pools().get(&key(function))?.returning);
+        returning.children.fetch_add(1, Ordering::Relaxed);
+        Some(OnItsWay(returning))
+    }
+
+    /// Waits a moment for a child that is on its way back, which is sooner there than a new one; whether it was worth it.
+    pub(super) async fn one_is_back(&self, function: &Function) -> bool {
+        let Some(returning) = self.pools().get(&key(function)).map(|pool| Arc::clone(&pool.returning)) else {
+            return false;
+        };
+        let is_back = returning.one_is_back.notified();
+        returning.children.load(Ordering::Relaxed) > 0 && tokio::time::timeout(MOMENT, is_back).await.is_ok()
+    }
+
     /// Has a child wait for the next invocation, unless its function has changed meanwhile.
     pub(super) fn rest(&self, function: &Function, seated: Seated) -> Option<Seated> {
         if seated.child.age() > AGE {
@@ -101,14 +139,12 @@ impl Pools {
         if let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() {
             return (Some(seat), None);
         }
-        match self.longest_idle() {
+        if let Some(mut seated) = self.longest_idle() {
             // Its place passes on before it is quite gone, so that nobody else takes it meanwhile.
-            Some(mut seated) => (seated.seat.take(), Some(seated)),
-            None => {
-                let waited = tokio::time::timeout(patience, Arc::clone(&self.seats).acquire_owned()).await;
-                (waited.ok().and_then(Result::ok), None)
-            }
+            return (seated.seat.take(), Some(seated));
         }
+        let waited = tokio::time::timeout(patience, Arc::clone(&self.seats).acquire_owned()).await;
+        (waited.ok().and_then(Result::ok), None)
     }
 
     fn longest_idle(&self) -> Option<Seated> {
@@ -147,6 +183,7 @@ impl Pools {
             turns: Arc::new(Semaphore::new(most)),
             most,
             idle: Vec::new(),
+            returning: Arc::default(),
         });
         let mut stale = Vec::new();
         if pool.revision != function.revision {
@@ -160,7 +197,7 @@ impl Pools {
     }
 
     fn pools(&self) -> MutexGuard<'_, HashMap<Key, Pool>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+        self.of_functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -77,7 +77,7 @@ async fn probe(directory: &Path) -> Result<(), String> {
         environment: BTreeMap::new(),
         directory: "/".into(),
         sandbox: Some(Sandbox { root, task, tmp, visible: Vec::new(), user: user(MANY - 1) }),
-        limits: Limits { data: 1 << 30, processes: None, file: 1 << 20, descriptors: 64 },
+        limits: Limits { data: 1 << 30, processes: 64, alone: true, file: 1 << 20, descriptors: 64 },
     };
     let outcome = tokio::time::timeout(PATIENCE, start(&order)).await;
     // What is left of it is in the way of nothing.

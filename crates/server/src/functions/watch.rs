@@ -98,6 +98,7 @@ async fn watch(
     peak: Arc<AtomicU64>,
     breach: watch::Sender<Option<Breach>>,
 ) {
+    let breach = Arc::new(breach);
     let mut measured = Instant::now();
     loop {
         let looked = Instant::now();
@@ -105,27 +106,44 @@ async fn watch(
             measured = looked;
             tmp.clone()
         });
-        let look = tokio::task::spawn_blocking(move || look(root, storage.as_deref(), bounds));
-        let Ok((usage, found)) = look.await else { return };
-        peak.fetch_max(usage.memory, Ordering::Relaxed);
-        if let Some(found) = found {
-            breach.send_replace(Some(found));
+        let (tell, peak) = (Arc::clone(&breach), Arc::clone(&peak));
+        let look = tokio::task::spawn_blocking(move || {
+            let (usage, found) = look(root, storage.as_deref(), bounds);
+            peak.fetch_max(usage.memory, Ordering::Relaxed);
+            if found.is_some() {
+                // Told first, so that its end is known to be this.
+                tell.send_replace(found);
+                tree::end_descendants(root);
+            }
+            found.is_some()
+        });
+        if look.await.unwrap_or(true) {
             return;
         }
+        until_next_look(&mut phase, looked).await;
+    }
+}
+
+/// Waits until it is time to look again: soon while the child does something, and when it has come further.
+async fn until_next_look(phase: &mut watch::Receiver<Phase>, looked: Instant) {
+    let pause = looked.elapsed() * SPARING;
+    loop {
         let is_waiting = matches!(*phase.borrow_and_update(), Phase::Asking);
-        let pause = (if is_waiting { WAITING } else { BUSY }).max(looked.elapsed() * SPARING);
+        let next = looked + (if is_waiting { WAITING } else { BUSY }).max(pause);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            changed = phase.changed(), if is_waiting => {
-                if changed.is_err() {
-                    return;
-                }
+            () = tokio::time::sleep_until(next.into()) => return,
+            changed = phase.changed() => if changed.is_err() {
+                // The conversation is over, and so will be the child.
+                return tokio::time::sleep(BUSY).await;
             }
+        }
+        if looked.elapsed() >= BUSY.max(pause) {
+            return;
         }
     }
 }
 
-/// What is taken, and if it is too much then everything is ended here and now.
+/// What is taken, and whether it is too much.
 fn look(root: u32, storage: Option<&Path>, bounds: Bounds) -> (Usage, Option<Breach>) {
     let usage = tree::usage(&tree::descendants(root), bounds.memory);
     let breach = if usage.memory > bounds.memory {
@@ -135,9 +153,6 @@ fn look(root: u32, storage: Option<&Path>, bounds: Bounds) -> (Usage, Option<Bre
     } else {
         storage.filter(|tmp| takes(tmp) > bounds.storage).map(|_| Breach::Storage)
     };
-    if breach.is_some() {
-        tree::end_descendants(root);
-    }
     (usage, breach)
 }
 
@@ -178,8 +193,8 @@ mod tests {
         let phase = watch::Sender::new(Phase::Busy("x".to_owned()));
         let mut watch = Watch::over(shell.id(), tmp.to_owned(), bounds, phase.subscribe());
         let breach = tokio::time::timeout(Duration::from_secs(20), watch.breached()).await.unwrap();
-        assert!(tree::descendants(shell.id()).is_empty());
         shell.wait().unwrap();
+        assert!(tree::descendants(shell.id()).is_empty());
         (breach, watch.peak())
     }
 
@@ -202,7 +217,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let before = takes(tmp.path());
         fs::create_dir(tmp.path().join("a")).unwrap();
-        fs::write(tmp.path().join("a/b"), [1; 100_000]).unwrap();
+        fs::write(tmp.path().join("a/b"), vec![1; 100_000]).unwrap();
         assert!(takes(tmp.path()) >= before + 100_000);
         assert_eq!(takes(Path::new("/nowhere")), 0);
     }

@@ -206,7 +206,8 @@ pub(super) struct Wanted {
     memory: Option<u64>,
     storage: Option<u64>,
     environment: Option<BTreeMap<String, String>>,
-    log_group: Option<Option<String>>,
+    /// The name that is wanted for its log group; an empty one stands for AWS's own.
+    log_group: Option<String>,
     architecture: Option<String>,
 }
 
@@ -236,7 +237,7 @@ impl Wanted {
             memory: input.memory_size().map(memory).transpose()?,
             storage: input.ephemeral_storage().and_then(|storage| storage.size()).map(i64::unsigned_abs),
             environment: input.environment().map(|given| environment(given.variables())).transpose()?,
-            log_group: input.logging_config().map(logging).transpose()?,
+            log_group: input.logging_config().as_ref().map(logging).transpose()?,
             // Taken as it is: what runs is what this machine is.
             architecture: architectures.first().map(|architecture| (*architecture).to_owned()),
         })
@@ -257,7 +258,7 @@ impl Wanted {
             memory: input.memory_size().map(memory).transpose()?,
             storage: input.ephemeral_storage().and_then(|storage| storage.size()).map(i64::unsigned_abs),
             environment: input.environment().map(|given| environment(given.variables())).transpose()?,
-            log_group: input.logging_config().map(logging).transpose()?,
+            log_group: input.logging_config().as_ref().map(logging).transpose()?,
             architecture: None,
         })
     }
@@ -287,7 +288,9 @@ impl Wanted {
         set(&mut configuration.memory, self.memory.as_ref());
         set(&mut configuration.storage, self.storage.as_ref());
         set(&mut configuration.environment, self.environment.as_ref());
-        set(&mut configuration.log_group, self.log_group.as_ref());
+        if let Some(group) = &self.log_group {
+            configuration.log_group = Some(group.clone()).filter(|group| !group.is_empty());
+        }
         set(&mut configuration.architecture, self.architecture.as_ref());
     }
 }
@@ -366,11 +369,11 @@ pub(super) fn url(uri: &str) -> Result<String, Refusal> {
     ))
 }
 
-fn logging(config: LoggingConfig) -> Result<Option<String>, Refusal> {
+fn logging(config: &LoggingConfig) -> Result<String, Refusal> {
     if config.log_format().is_some_and(|format| format != "Text") {
         return Err(unbuilt("LogFormat JSON", "lines are kept as they are written"));
     }
-    Ok(config.log_group().map(str::to_owned))
+    Ok(config.log_group().unwrap_or_default().to_owned())
 }
 
 /// What a request mentions and this house does not have.

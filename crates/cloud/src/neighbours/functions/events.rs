@@ -194,19 +194,15 @@ fn settle(db: &mut Write, due: &Due, outcome: &Outcome) -> Answer<()> {
             (again, why.as_str())
         }
     };
-    match again.filter(|again| *again - about.came <= AGE) {
-        Some(again) => {
-            about.due = again;
-            db.put(&EVENTS, [&due.function, &due.number], &waiting)?;
-            db.tell(News::Due(Due { at: again, ..due.clone() }));
-            Ok(())
-        }
-        None => {
-            let (function, request_id) = (due.function.clone(), about.id.clone());
-            db.tell(News::Event(Kind::EventDropped { function, request_id, why: why.to_owned() }));
-            take(db, due, waiting.payload.len())
-        }
-    }
+    let Some(again) = again.filter(|again| *again - about.came <= AGE) else {
+        let (function, request_id) = (due.function.clone(), about.id.clone());
+        db.tell(News::Event(Kind::EventDropped { function, request_id, why: why.to_owned() }));
+        return take(db, due, waiting.payload.len());
+    };
+    about.due = again;
+    db.put(&EVENTS, [&due.function, &due.number], &waiting)?;
+    db.tell(News::Due(Due { at: again, ..due.clone() }));
+    Ok(())
 }
 
 fn take(db: &mut Write, due: &Due, bytes: usize) -> Answer<()> {

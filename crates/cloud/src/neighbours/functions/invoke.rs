@@ -54,7 +54,7 @@ fn invoke(house: &House, cx: &Context, input: &InvocationRequest) -> Answer<Plan
         Some("DryRun") => Ok(answered(204)),
         Some("Event") => Ok(Plan::Desk(Job::answering(cx.again(), move |db| {
             events::put(db, &named, &payload, &id)?;
-            Ok(InvocationResponse::new().with_status_code(202).into())
+            Ok(InvocationResponse::new().with_status_code(202).with_payload(Bytes::new()).into())
         }))),
         _ => {
             let client_context = input.client_context().map(said_of_itself).transpose()?;

@@ -62,7 +62,7 @@ impl<'a> Package<'a> {
             if entry.encrypted()
                 || !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated)
             {
-                return Err(format!("{BROKEN} The entry {} is neither stored nor deflated.", name));
+                return Err(format!("{BROKEN} The entry {name} is neither stored nor deflated."));
             }
             size = size.saturating_add(entry.size());
         }
@@ -97,10 +97,10 @@ impl<'a> Package<'a> {
             self.left.checked_sub(read as u64).ok_or(format!("Unzipped size must be smaller than {UNPACKED} bytes"))?;
         if mode.is_some_and(|mode| mode & 0o17_0000 == 0o12_0000) {
             let target = String::from_utf8(content).map_err(|_| BROKEN.to_owned())?;
-            return match stays_inside(&path, &target) {
-                true => Ok((path, Entry::Link(target))),
-                false => Err(format!("{BROKEN} The link {} leads out of the package.", path.join("/"))),
-            };
+            if stays_inside(&path, &target) {
+                return Ok((path, Entry::Link(target)));
+            }
+            return Err(format!("{BROKEN} The link {} leads out of the package.", path.join("/")));
         }
         Ok((path, Entry::File { content, is_executable: mode.is_some_and(|mode| mode & 0o111 != 0) }))
     }

@@ -58,10 +58,10 @@ pub(super) fn number(db: Read, name: &str, qualifier: &str) -> Answer<String> {
             None => return Err(nothing(db, name, qualifier).into()),
         }
     };
-    match db.contains(&VERSIONS, [name, number.as_str()])? {
-        true => Ok(number),
-        false => Err(nothing(db, name, qualifier).into()),
+    if db.contains(&VERSIONS, [name, number.as_str()])? {
+        return Ok(number);
     }
+    Err(nothing(db, name, qualifier).into())
 }
 
 fn nothing(db: Read, name: &str, qualifier: &str) -> Refusal {
