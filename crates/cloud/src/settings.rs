@@ -50,9 +50,10 @@ pub struct LogBounds {
     pub all_bytes: u64,
 }
 
-impl Default for LogBounds {
-    fn default() -> Self {
-        Self { group_bytes: 256 << 20, all_bytes: 1 << 30 }
+impl LogBounds {
+    /// So many bytes of all groups, and a quarter of that of one; a few batches are kept in any case.
+    pub fn of(all_bytes: u64) -> Self {
+        Self { group_bytes: (all_bytes / 4).max(4 << 20), all_bytes: all_bytes.max(4 << 20) }
     }
 }
 

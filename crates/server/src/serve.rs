@@ -245,7 +245,7 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> c
         api: api(endpoints),
         targets,
         broker: broker::Settings::default(),
-        logs: cloud::LogBounds::default(),
+        logs: cloud::LogBounds::of((settings.log_megabytes as u64) << 20),
         vault,
         functions: settings.functions.on,
     }

@@ -27,6 +27,8 @@ const FUNCTIONS: usize = 16;
 
 /// Seconds until an event whose function failed is tried again, as AWS has it.
 const FUNCTIONS_RETRY: i64 = 60;
+/// Megabytes of log events that are kept, unless somebody says otherwise.
+const LOG_MEGABYTES: usize = 1024;
 
 /// The flags of `ombra dev`, as typed.
 #[derive(Args, Clone, Debug, Default)]
@@ -58,6 +60,9 @@ pub(crate) struct Flags {
     /// Whether an acknowledgement waits for the disk [default: durable] [env: OMBRA_DURABILITY]
     #[arg(long, value_name = "durable|relaxed")]
     pub(crate) durability: Option<String>,
+    /// Megabytes of log events that are kept, of which one log group may take a quarter [default: 1024] [env: OMBRA_LOG_MEGABYTES]
+    #[arg(long, value_name = "N")]
+    pub(crate) log_megabytes: Option<String>,
     /// A further name or address for the server certificate, may be repeated [env: OMBRA_TLS_NAMES, by commas]
     #[arg(long = "tls-name", value_name = "NAME")]
     pub(crate) tls_names: Vec<String>,
@@ -110,6 +115,8 @@ pub(crate) struct Settings {
     pub(crate) quotas: Quotas,
     /// What an acknowledgement promises.
     pub(crate) durability: Durability,
+    /// Megabytes of log events that are kept.
+    pub(crate) log_megabytes: usize,
     /// Names and addresses for the server certificate, beyond those of this machine.
     pub(crate) tls_names: Vec<String>,
     /// Where rule actions find the services that are not to be found here.
@@ -209,6 +216,7 @@ impl Flags {
             max_connections: self.max_connections.or(others.max_connections),
             quotas: self.quotas.or(others.quotas),
             durability: self.durability.or(others.durability),
+            log_megabytes: self.log_megabytes.or(others.log_megabytes),
             tls_names: [self.tls_names, others.tls_names].concat(),
             aws_endpoints: [self.aws_endpoints, others.aws_endpoints].concat(),
             aws_credentials: self.aws_credentials.or(others.aws_credentials),
@@ -249,6 +257,8 @@ impl Settings {
                 .map_or(MAX_CONNECTIONS, NonZeroUsize::get),
             quotas: choice(ask("quotas", flags.quotas)?, Quotas::Warn)?,
             durability: choice(ask("durability", flags.durability)?, Durability::Durable)?,
+            log_megabytes: number(ask("log-megabytes", flags.log_megabytes)?, 1 << 20)?
+                .map_or(LOG_MEGABYTES, NonZeroUsize::get),
             tls_names,
             aws_endpoints: aws_endpoints(&list("aws-endpoints", flags.aws_endpoints, env)?)?,
             aws_credentials: Credentials::settle(
@@ -412,6 +422,7 @@ mod tests {
         assert_eq!(settings.tls, "127.0.0.1:8443".parse().unwrap());
         assert_eq!((settings.quotas, settings.durability), (Quotas::Warn, Durability::Durable));
         assert_eq!((settings.workers, settings.max_connections), (None, 100_000));
+        assert_eq!(settings.log_megabytes, 1024);
         assert_eq!(settings.on_free_ports().mqtts.port(), 0);
     }
 
