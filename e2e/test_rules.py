@@ -2,9 +2,11 @@
 a crash. What single actions do is in test_actions.py; what a sink does to a rule that is down is in test_sinks.py.
 """
 
+import io
 import json
 import threading
 import urllib.request
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -172,3 +174,22 @@ def test_a_rule_is_replaced_disabled_and_enabled(iot, workshop):
     iot.replace_topic_rule(ruleName="switched", topicRulePayload=payload)
     device.publish("switch", "{}", qos=1)
     assert json.loads(device.message().payload) == {"v": 2}
+
+
+def test_a_function_is_invoked_only_by_rules_that_its_own_policy_names(iot, workshop, ombra):
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("f.py", "def handler(event, context):\n    return event\n")
+    role = "arn:aws:iam::000000000000:role/unwelcome"
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    ombra.client("iam").create_role(RoleName="unwelcome", AssumeRolePolicyDocument=json.dumps(trust))
+    function = ombra.client("lambda").create_function(
+        FunctionName="unwelcome", Runtime="python3.11", Role=role, Handler="f.handler",
+        Code={"ZipFile": package.getvalue()})["FunctionArn"]
+    make(iot, "intruder", "SELECT * FROM 'intrude'", {"lambda": {"functionArn": function}})
+    make(iot, "asker", f"SELECT aws_lambda('{function}', {{}}) AS x FROM 'intrude'", republish("never"))
+    device = workshop.device("intruding").connect()
+    device.publish("intrude", "{}", qos=1)
+    for rule, action in (("intruder", "LambdaAction"), ("asker", "")):
+        assert "lambda:InvokeFunction" in ombra.event("rule_failed", rule=rule, action=action)["reason"]

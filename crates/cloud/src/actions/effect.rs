@@ -429,7 +429,12 @@ impl FromIterator<Service> for Targets {
 impl Targets {
     /// Whether somebody answers for the service.
     pub(crate) fn answers(&self, service: Service) -> bool {
-        service.is_neighbour() || self.0.contains(&service)
+        service.is_neighbour() || self.is_elsewhere(service)
+    }
+
+    /// Whether the operator has said that somebody else answers for it.
+    pub(crate) fn is_elsewhere(&self, service: Service) -> bool {
+        self.0.contains(&service)
     }
 }
 

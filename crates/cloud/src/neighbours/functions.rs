@@ -33,7 +33,7 @@ mod events;
 mod invoke;
 mod names;
 mod package;
-mod permissions;
+pub(crate) mod permissions;
 mod running;
 mod versions;
 

@@ -13,8 +13,10 @@ use sql::{Call, Message, Properties, Reply, Selected};
 use super::Ready;
 use super::engine::{Deed, Ticket, Turn};
 use super::heard::Heard;
-use super::world::RuleWorld;
-use crate::actions::{Action, Cause, ERROR_ACTION, Effect, Failure, Lane, Outcome, Prepared, Unprepared, Work};
+use super::world::{self, RuleWorld};
+use crate::actions::{
+    Action, Cause, ERROR_ACTION, Effect, Failure, Lane, Outcome, Prepared, Service, Unprepared, Work,
+};
 use crate::destinations;
 use crate::house::{House, Job};
 use crate::message;
@@ -123,11 +125,20 @@ impl Run {
                 influx: &|arn| destinations::influx(db, arn),
             });
             match prepared {
-                Ok(effect) => Ok(Ok(effect)),
+                Ok(effect) => Ok(permitted(db, &self.rule.name, effect)),
                 Err(Unprepared::Failed(failure)) => Ok(Err(failure)),
                 Err(Unprepared::Suspended) => Err(()),
             }
         })
+    }
+}
+
+/// An effect that its target lets this rule have: a function is invoked by whom its own policy names.
+fn permitted(db: Read, rule: &str, effect: Effect) -> Result<Effect, Failure> {
+    let is_function = matches!(&effect.work, Work::Aws(request) if request.service == Service::Lambda);
+    match is_function.then(|| world::may_invoke(db, rule, &effect.resource)) {
+        Some(Err(failure)) => Err(Failure::new(Cause::Refused, world::in_words(failure))),
+        Some(Ok(())) | None => Ok(effect),
     }
 }
 
@@ -137,7 +148,7 @@ impl House {
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
-        let mut world = RuleWorld::new(db, &run.answers);
+        let mut world = RuleWorld::new(db, &run.rule.name, &run.answers);
         if run.answers.is_empty() {
             self.tell_match(&run, now);
         }
@@ -301,7 +312,7 @@ impl House {
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
-        let mut world = RuleWorld::new(db, &run.answers);
+        let mut world = RuleWorld::new(db, &run.rule.name, &run.answers);
         let prepared = run.prepare((ERROR_ACTION, action), &selected, db, &mut world);
         Some(prepared.unwrap_or_else(|()| {
             let reason = "the templates of an error action cannot wait for a function";

@@ -11,6 +11,8 @@ use store::Fault;
 use wire::iot::DescribeThingRequest;
 use wire::{Input, Output, Refusal, Request as _};
 
+use crate::actions::Service;
+use crate::neighbours::functions::permissions;
 use crate::neighbours::secrets;
 use crate::operation::{Answer, Failure};
 use crate::scope::Read;
@@ -19,6 +21,8 @@ use crate::{shadows, things};
 /// The world of one evaluation.
 pub(super) struct RuleWorld<'a> {
     db: Read<'a>,
+    /// The rule that asks.
+    rule: &'a str,
     /// What others have answered.
     answers: &'a HashMap<Call, Reply>,
     /// What is to be asked before the evaluation can go on.
@@ -26,8 +30,8 @@ pub(super) struct RuleWorld<'a> {
 }
 
 impl<'a> RuleWorld<'a> {
-    pub(super) fn new(db: Read<'a>, answers: &'a HashMap<Call, Reply>) -> Self {
-        Self { db, answers, asked: None }
+    pub(super) fn new(db: Read<'a>, rule: &'a str, answers: &'a HashMap<Call, Reply>) -> Self {
+        Self { db, rule, answers, asked: None }
     }
 
     /// The question that stopped an evaluation.
@@ -57,9 +61,21 @@ impl<'a> RuleWorld<'a> {
                 }
                 (_, kind) => Err(Refusal::resource_not_found(format!("the secret has no {}", name_of(*kind))).into()),
             },
-            Call::Lambda { .. } | Call::Object { .. } => Ok(None),
+            Call::Lambda { arn, .. } => may_invoke(self.db, self.rule, arn).map(|()| None),
+            Call::Object { .. } => Ok(None),
         }
     }
+}
+
+/// Whether a rule may invoke a function. One that lives elsewhere is asked there.
+pub(super) fn may_invoke(db: Read, rule: &str, function: &str) -> Answer<()> {
+    let rule = super::arn(db, rule);
+    if db.cx.settings.targets.is_elsewhere(Service::Lambda) || permissions::may_be_invoked_by_rule(db, function, &rule)?
+    {
+        return Ok(());
+    }
+    let message = format!("{rule} is not authorized to perform: lambda:InvokeFunction on resource: {function}");
+    Err(Refusal::new("AccessDeniedException", message).into())
 }
 
 fn name_of(kind: SecretKind) -> &'static str {
@@ -73,6 +89,15 @@ fn not_built(what: &str) -> Refusal {
     Refusal::new("NotImplementedException", format!("{what} is not implemented yet"))
 }
 
+/// A failure as rules tell it.
+pub(super) fn in_words(failure: Failure) -> String {
+    match failure {
+        Failure::Refusal(refusal) => refusal.to_string(),
+        Failure::Told(told) => told.0.to_string(),
+        Failure::Fault(fault) => format!("internal failure: {fault}"),
+    }
+}
+
 impl World for RuleWorld<'_> {
     fn call(&mut self, call: &Call) -> Reply {
         if let Some(reply) = self.answers.get(call) {
@@ -84,9 +109,7 @@ impl World for RuleWorld<'_> {
                 self.asked.get_or_insert_with(|| call.clone());
                 Reply::Later
             }
-            Err(Failure::Refusal(refusal)) => Reply::Failed(refusal.to_string()),
-            Err(Failure::Told(told)) => Reply::Failed(told.0.to_string()),
-            Err(Failure::Fault(fault)) => Reply::Failed(format!("internal failure: {fault}")),
+            Err(failure) => Reply::Failed(in_words(failure)),
         }
     }
 }

@@ -110,7 +110,6 @@ fn is_like(pattern: &str, arn: &str) -> bool {
 }
 
 /// Whether a rule may invoke a function, which it names as its action does. AWS asks the function's policy, and so do we.
-#[expect(dead_code, reason = "the actions of rules ask it once they act")]
 pub(crate) fn may_be_invoked_by_rule(db: Read, function: &str, rule_arn: &str) -> Answer<bool> {
     let named = named(db, function, None)?;
     let known = known(db, &named)?;
