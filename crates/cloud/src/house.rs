@@ -27,7 +27,7 @@ use crate::neighbours::metrics::Watched;
 use crate::news::News;
 use crate::operation::{self, Answer, Failure, Run, Writing};
 use crate::origin::Origin;
-use crate::rules::{self, Engine, Heard, Rules};
+use crate::rules::{self, Engine, Heard, Recent, Rules};
 use crate::scope::{Context, Read, Scope, Write};
 use crate::sessions;
 use crate::settings::Settings;
@@ -64,6 +64,8 @@ pub(crate) struct Space {
     pub(crate) connections: Connections,
     pub(crate) clients: Clients,
     pub(crate) rules: Rules,
+    /// What was published last, for who tries statements.
+    pub(crate) recent: Recent,
     /// Rules that fail or are flooded: each message beyond is no event of its own.
     pub(crate) overheard: Told,
     /// Queues of who is away that have no more room: each message beyond is no event of its own.
@@ -422,6 +424,7 @@ impl House {
 
     pub(crate) fn tell_published(&self, cx: &Context, message: &Publish, delivered: usize) {
         if self.witness.follows_publications() {
+            self.space(&cx.scope).recent.keep(message.compact(), &cx.origin, cx.now);
             let topic = message.topic.as_ref().map_or("", Topic::as_str).to_owned();
             let text = std::str::from_utf8(&message.payload).ok().filter(|text| text.len() <= 4096);
             let payload = text.map(str::to_owned);
@@ -446,9 +449,10 @@ impl House {
         known.unwrap_or_else(|| {
             let broker = Broker::new(self.settings.of_brokers());
             let (connections, clients) = (Connections::default(), Clients::default());
-            let (rules, overheard, full) = (Rules::default(), Told::default(), Told::default());
+            let (rules, recent) = (Rules::default(), Recent::default());
+            let (overheard, full) = (Told::default(), Told::default());
             let books = self.books_of(scope);
-            let space = Space { broker, connections, clients, rules, overheard, full, books };
+            let space = Space { broker, connections, clients, rules, recent, overheard, full, books };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })

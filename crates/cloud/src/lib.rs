@@ -56,7 +56,7 @@ pub use neighbours::functions::{Code, Due, Entry, Function, Invocation, Invoked,
 pub use neighbours::objects;
 pub use neighbours::sts::session::{NotASession, RoleSession};
 pub use operation::Failure;
-pub use rules::{Ask, Deed, Errand, Ticket, Turn};
+pub use rules::{Ask, Deed, Errand, Published, Ticket, Turn};
 pub use scope::Scope;
 pub use settings::{LogBounds, Quotas, Settings};
 pub use vault::{KEY_BYTES, Vault};

@@ -28,11 +28,14 @@ mod engine;
 mod execution;
 mod heard;
 mod told;
+mod trial;
 mod world;
 
 pub use engine::{Ask, Deed, Errand, Ticket, Turn};
 pub(crate) use engine::{Engine, Rules, must_not_be_lost};
 pub(crate) use heard::Heard;
+pub use trial::Published;
+pub(crate) use trial::Recent;
 
 pub(crate) const OPS: &[Op] = ops! {
     write create_topic_rule on rule(rule_name);

@@ -386,6 +386,7 @@ impl House {
         };
         let ready: Vec<Arc<Ready>> =
             heard.rules.iter().filter_map(|name| space.rules.get(name)).filter(takes).collect();
+        space.recent.keep(heard.message.clone(), &heard.origin, heard.at);
         let heard = Arc::new(heard);
         if ready.is_empty() {
             self.nobody_heard(&heard, ingested.is_some(), now);

@@ -58,6 +58,7 @@ impl Authority for Drawer {
 struct Listener {
     faults: AtomicUsize,
     heard: Mutex<Vec<Kind>>,
+    follows: AtomicBool,
 }
 
 impl Witness for Listener {
@@ -70,7 +71,7 @@ impl Witness for Listener {
     }
 
     fn follows_publications(&self) -> bool {
-        false
+        self.follows.load(Ordering::Relaxed)
     }
 }
 
@@ -274,6 +275,28 @@ impl Lab {
     }
 
     /// One turn of the rules, for a test that does the rest.
+    /// Somebody begins to follow all that is published, or ends it.
+    pub(crate) fn follow(&self, follows: bool) {
+        self.listener.follows.store(follows, Ordering::Relaxed);
+    }
+
+    /// The message that was published last to a topic that matches, as `payload by client`.
+    pub(crate) fn last_published(&self, filter: Option<&str>) -> Option<String> {
+        let filter = filter.map(|filter| mqtt::Filter::try_from(filter).unwrap());
+        let published = self.house.last_published(&self.scope, filter.as_ref())?;
+        let payload = String::from_utf8_lossy(&published.message.payload).into_owned();
+        Some(format!("{payload} by {}", published.client_id().unwrap_or("nobody")))
+    }
+
+    /// What the rules here would be told, where these calls have been answered; and what they would have to ask.
+    pub(crate) fn show_world<T>(
+        &self,
+        answers: &HashMap<sql::Call, sql::Reply>,
+        see: impl FnOnce(&mut dyn sql::World) -> T,
+    ) -> (T, Option<sql::Call>) {
+        self.house.show_rules_world(&self.scope, self.now(), self.entropy(), answers, see)
+    }
+
     pub(crate) fn rules_turn(&self) -> cloud::Turn {
         self.house.rules_turn(self.now(), self.entropy())
     }

@@ -34,3 +34,4 @@ mod shadows;
 mod sts;
 mod thing_types;
 mod things;
+mod trials;
