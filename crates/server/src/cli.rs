@@ -20,6 +20,7 @@ mod dev;
 mod device;
 mod env;
 mod mqtt_client;
+mod rule;
 mod runtime;
 mod simulator;
 mod tail;
@@ -66,6 +67,9 @@ enum Command {
     /// What runs Lambda functions
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Try the statements of rules, and run tests of them
+    #[command(subcommand)]
+    Rule(rule::Rule),
     /// The first minute, unattended: a server, a device, a shadow, a refusal
     Demo,
     /// Run for a network (not built yet)
@@ -160,6 +164,7 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Runtime(Runtime::Install { runtime, interpreter })) => {
             runtime::install(&data, runtime, interpreter.as_deref())
         }
+        Some(Command::Rule(rule)) => runtime.block_on(rule::run(rule, &data, arguments.output)),
         Some(Command::Demo) => runtime.block_on(demo::run(typed, &lookup)),
         Some(Command::Serve { .. }) => Err(Failure::Usage(
             "`ombra serve` is not built yet: this version cannot verify signatures and will not pretend to. \

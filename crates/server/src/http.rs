@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cloud::Scope;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HeaderMap;
@@ -21,6 +22,8 @@ use wire::Refusal;
 use crate::api;
 use crate::objects;
 use crate::server::Server;
+use crate::settings::{ACCOUNT, REGION};
+use crate::trial::page;
 use crate::websocket::{self, Granted};
 
 /// How long the head of a request may take, and how long its body.
@@ -84,8 +87,10 @@ async fn answer(
         preflight(&request)
     } else if request.uri().path() == websocket::PATH {
         open_websocket(&server, &entry, &mut request, &granted)
-    } else if let Some(response) = page(&server, &entry, &request) {
+    } else if let Some(response) = own_page(&server, &entry, &request) {
         response
+    } else if entry.pages && request.uri().path() == "/_ombra/rules/test" && request.method() == Method::POST {
+        trial(&server, &entry, request).await
     } else {
         operation(&server, &entry, request).await
     };
@@ -110,7 +115,7 @@ fn preflight(request: &Request<Incoming>) -> Response<Answer> {
 }
 
 /// The server's own pages.
-fn page(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Option<Response<Answer>> {
+fn own_page(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Option<Response<Answer>> {
     if !entry.pages {
         return None;
     }
@@ -135,9 +140,7 @@ fn code(server: &Server, path: &str) -> Response<Answer> {
                 let pair = std::str::from_utf8(pair).ok()?;
                 u8::from_str_radix(pair, 16).ok().map(char::from)
             });
-            letters
-                .collect::<Option<String>>()
-                .map(|sha256| (cloud::Scope::new(account, region), (*name).to_owned(), sha256))
+            letters.collect::<Option<String>>().map(|sha256| (Scope::new(account, region), (*name).to_owned(), sha256))
         }
         _ => None,
     };
@@ -148,6 +151,28 @@ fn code(server: &Server, path: &str) -> Response<Answer> {
             whole(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", Bytes::new())
         }
         _ => whole(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "no such package\n".into()),
+    }
+}
+
+/// A statement that is tried: for whoever signed the request, or else for the scope of `ombra env`.
+async fn trial(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
+    let (head, body) = request.into_parts();
+    let tried = async {
+        let mut signed = api::Request::of_head(&head)?;
+        signed.body = read(body, page::MAX_BODY).await?;
+        let scope = if head.headers.contains_key("authorization") {
+            api::identify(server, entry, &signed)?.scope
+        } else {
+            Scope::new(ACCOUNT, REGION)
+        };
+        Ok::<_, Refusal>(page::answer(server, scope, &head.headers, &signed.body).await)
+    };
+    match tried.await {
+        Ok((status, told)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            whole(status, "application/json", told.to_string().into())
+        }
+        Err(refusal) => replied(wire::reply(None, Err(refusal), &server.request_id())),
     }
 }
 

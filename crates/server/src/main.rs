@@ -22,6 +22,7 @@ mod serve;
 mod server;
 mod settings;
 mod tls;
+mod trial;
 mod vault;
 mod websocket;
 mod workers;

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloud::actions::{AwsRequest, Outcome};
-use cloud::{Ask, Deed, Errand, Turn};
+use cloud::{Ask, Deed, Errand, Scope, Turn};
+use sql::Call;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::server::Server;
 
 /// How long a statement waits for a function (rules.md §3).
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Statements that may wait at a time; those beyond fail, so that a slow function does not pile up all that is published.
 const WAITING: usize = 256;
@@ -96,13 +97,17 @@ fn hand_out(server: &Arc<Server>, turn: Turn, outside: &Handle, waiting: &Arc<Se
     }
 }
 
-/// Asks a service: the neighbour, or wherever the operator says that it is.
-async fn answer(server: Weak<Server>, ask: &Ask) -> Result<Bytes, String> {
+async fn answer(server: Weak<Server>, waiting: &Ask) -> Result<Bytes, String> {
     let Some(server) = server.upgrade() else { return Err("the server stops".to_owned()) };
-    let request = AwsRequest::of_call(&ask.call, ask.scope());
-    let request = request.ok_or_else(|| format!("{} cannot be asked outside", ask.call.function()))?;
+    ask(&server, waiting.scope(), &waiting.call).await
+}
+
+/// Asks a service: the neighbour, or wherever the operator says that it is.
+pub(crate) async fn ask(server: &Server, scope: &Scope, call: &Call) -> Result<Bytes, String> {
+    let request = AwsRequest::of_call(call, scope);
+    let request = request.ok_or_else(|| format!("{} cannot be asked outside", call.function()))?;
     // unconfirmed: a rule acts as its account; the permission of the function's policy is its own affair.
-    server.effects.ask(ask.scope(), &request).await.map_err(|failure| failure.message)
+    server.effects.ask(scope, &request).await.map_err(|failure| failure.message)
 }
 
 #[cfg(test)]
