@@ -148,7 +148,7 @@ impl House {
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
-        let mut world = RuleWorld::new(db, &run.rule.name, &run.answers);
+        let mut world = RuleWorld::new(db, Some(&run.rule.name), &run.answers);
         if run.answers.is_empty() {
             self.tell_match(&run, now);
         }
@@ -312,7 +312,7 @@ impl House {
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
-        let mut world = RuleWorld::new(db, &run.rule.name, &run.answers);
+        let mut world = RuleWorld::new(db, Some(&run.rule.name), &run.answers);
         let prepared = run.prepare((ERROR_ACTION, action), &selected, db, &mut world);
         Some(prepared.unwrap_or_else(|()| {
             let reason = "the templates of an error action cannot wait for a function";

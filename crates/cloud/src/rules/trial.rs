@@ -110,7 +110,7 @@ impl House {
     ) -> (T, Option<Call>) {
         let view = self.store.read();
         let cx: Context = self.context(scope, now, entropy);
-        let mut world = RuleWorld::new(Read::new(&view, &cx), answers);
+        let mut world = RuleWorld::new(Read::new(&view, &cx), None, answers);
         let seen = see(&mut world);
         (seen, world.into_asked())
     }

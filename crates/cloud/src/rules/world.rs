@@ -21,8 +21,8 @@ use crate::{shadows, things};
 /// The world of one evaluation.
 pub(super) struct RuleWorld<'a> {
     db: Read<'a>,
-    /// The rule that asks.
-    rule: &'a str,
+    /// The rule that asks; none while a statement is only tried, by somebody who may invoke any function.
+    rule: Option<&'a str>,
     /// What others have answered.
     answers: &'a HashMap<Call, Reply>,
     /// What is to be asked before the evaluation can go on.
@@ -30,7 +30,7 @@ pub(super) struct RuleWorld<'a> {
 }
 
 impl<'a> RuleWorld<'a> {
-    pub(super) fn new(db: Read<'a>, rule: &'a str, answers: &'a HashMap<Call, Reply>) -> Self {
+    pub(super) fn new(db: Read<'a>, rule: Option<&'a str>, answers: &'a HashMap<Call, Reply>) -> Self {
         Self { db, rule, answers, asked: None }
     }
 
@@ -61,7 +61,10 @@ impl<'a> RuleWorld<'a> {
                 }
                 (_, kind) => Err(Refusal::resource_not_found(format!("the secret has no {}", name_of(*kind))).into()),
             },
-            Call::Lambda { arn, .. } => may_invoke(self.db, self.rule, arn).map(|()| None),
+            Call::Lambda { arn, .. } => match self.rule {
+                Some(rule) => may_invoke(self.db, rule, arn).map(|()| None),
+                None => Ok(None),
+            },
             Call::Object { .. } => Ok(None),
         }
     }
