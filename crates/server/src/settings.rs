@@ -27,6 +27,7 @@ const FUNCTIONS: usize = 16;
 
 /// Seconds until an event whose function failed is tried again, as AWS has it.
 const FUNCTIONS_RETRY: i64 = 60;
+
 /// Megabytes of log events that are kept, unless somebody says otherwise.
 const LOG_MEGABYTES: usize = 1024;
 

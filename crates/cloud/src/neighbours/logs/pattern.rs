@@ -124,6 +124,9 @@ fn term(scanner: &mut Scanner<'_>) -> Result<Term, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     /// Patterns, and the messages each finds among those given.
@@ -270,5 +273,52 @@ mod tests {
     fn nesting_is_bounded() {
         let deep = format!("{{ {}$.a = 1{} }}", "(".repeat(100), ")".repeat(100));
         assert!(Pattern::parse(&deep).unwrap_err().contains("nested"));
+    }
+
+    proptest! {
+        /// Whatever is sent is a pattern or refused, and a pattern can be held against anything.
+        #[test]
+        fn no_text_is_too_odd(
+            pattern in r#"[{\[]?( ?[-?%"$.a1=!<>&|()\[\]{},*\\é'_]| EXISTS| IS| NOT| NULL){0,24}"#,
+            message in r#"[{\[]?[a1 "\[\]{}:,é]{0,16}"#,
+        ) {
+            if let Ok(pattern) = Pattern::parse(&pattern) {
+                pattern.matches(&message);
+            }
+        }
+
+        /// Words mean what three plain loops say.
+        #[test]
+        fn words_are_looked_for_one_by_one(
+            message in "[abc ]{0,10}",
+            words in prop::collection::vec(("[-?]?", "[abc]{1,2}"), 0..5),
+        ) {
+            let pattern: Vec<String> = words.iter().map(|(sign, word)| format!("{sign}{word}")).collect();
+            let of = |sign: &str| words.iter().filter(move |(own, _)| own == sign).map(|(_, word)| word.as_str()).collect::<Vec<_>>();
+            let (required, excluded, optional) = (of(""), of("-"), of("?"));
+            let mut expected = required.iter().all(|word| message.contains(word));
+            expected &= !excluded.iter().any(|word| message.contains(word));
+            if required.is_empty() && excluded.is_empty() && !optional.is_empty() {
+                expected = optional.iter().any(|word| message.contains(word));
+            }
+            prop_assert_eq!(Pattern::parse(&pattern.join(" ")).unwrap().matches(&message), expected);
+        }
+
+        /// Every member of a message is found by its own name and value, and by no other value.
+        #[test]
+        fn a_member_is_found_by_what_it_is(name in "[a-z]{1,4}", inner in "[a-z_]{1,4}", value in -1000_i64..1000, text in "[a-z \"\\\\é]{0,6}") {
+            let message = json!({&name: {&inner: value, "text": [text.clone()]}}).to_string();
+            let matches = |pattern: String| Pattern::parse(&pattern).unwrap().matches(&message);
+            let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+            prop_assume!(inner != "text");
+            let at_value = format!("$.{name}.{inner}");
+            let at_text = format!("$.{name}.text[0]");
+            let found = matches(format!("{{ {at_value} = {value} && {at_text} = \"{quoted}\" }}"));
+            prop_assert!(found);
+            let compared = matches(format!("{{ {at_value} < {} && {at_value} > {} }}", value + 1, value - 1));
+            prop_assert!(compared);
+            let other = matches(format!("{{ {at_value} != {value} || {at_value} = {} }}", value + 1));
+            prop_assert!(!other);
+        }
     }
 }
