@@ -8,6 +8,7 @@ import datetime
 import json
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -179,6 +180,17 @@ def test_older_clients_speak_in_forms(ombra):
     }
     told = by_form(ombra, "GetMetricData", **query)
     assert "<Values><member>4.5</member></Values>" in told and "Z</member></Timestamps>" in told, told
+
+
+def test_a_protocol_that_is_not_spoken_is_refused_by_name(ombra):
+    path = "/service/GraniteServiceVersion20100801/operation/ListMetrics"
+    headers = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
+    request = AWSRequest("POST", ombra.url + path, headers=headers, data=b"\xa0")
+    SigV4Auth(Credentials("test", "test"), "monitoring", REGION).add_auth(request)
+    sent = urllib.request.Request(ombra.url + path, data=b"\xa0", headers=dict(request.headers))
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(sent, timeout=PATIENCE)
+    assert caught.value.code == 501 and b"rpc-v2-cbor is not implemented" in caught.value.read()
 
 
 def test_the_platforms_figures_are_in_both_places(own_ombra):

@@ -95,6 +95,11 @@ async fn perform(server: &Server, caller: &Caller, request: &Request) -> Perform
         let message = format!("The service {service} is not implemented yet; docs/operations.md lists what is.");
         return (None, Err(Refusal::new("NotImplementedException", message)));
     }
+    // Younger SDKs of other languages speak it to CloudWatch; taken for a form, it would be refused in words that mislead.
+    if request.headers.iter().any(|(name, value)| name == "smithy-protocol" && value == "rpc-v2-cbor") {
+        let message = "The protocol rpc-v2-cbor is not implemented yet; JSON and forms are.";
+        return (None, Err(Refusal::new("NotImplementedException", message)));
+    }
     let form = request.form();
     let body = match form {
         // On the data plane a payload is what it is, whatever it is called.
