@@ -8,3 +8,4 @@ pub(crate) mod metrics;
 pub mod objects;
 pub(crate) mod secrets;
 pub(crate) mod sts;
+pub(crate) mod tables;
