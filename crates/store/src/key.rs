@@ -101,6 +101,15 @@ impl Key {
     }
 }
 
+/// Where a stretch of keys begins or ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Before this key and all that continue it.
+    Before(Key),
+    /// Past this key and all that continue it.
+    Past(Key),
+}
+
 /// The parts between slashes, for logs.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,7 @@ pub use desk::{Options, Outcome, Store, Work};
 pub use engine::faulty::{Disk, FaultPlan};
 pub use engine::{Direction, Durability};
 pub use fault::Fault;
-pub use key::Key;
+pub use key::{Edge, Key};
 pub use table::{Record, Table};
 pub use view::{Read, Write};
 

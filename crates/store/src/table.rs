@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::engine::{Bounds, MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use crate::{Fault, Key};
+use crate::{Edge, Fault, Key};
 
 /// A stored type: how it is written now, and how it is read back from every version ever written.
 pub trait Record: Sized {
@@ -144,6 +144,14 @@ impl<R: Record> Table<R> {
         let mut to = from.clone();
         to.push(0xFF);
         Ok(Bounds { from, to })
+    }
+
+    /// Where an edge lies in the engine.
+    pub(crate) fn edge(&self, edge: &Edge) -> Result<Vec<u8>, Fault> {
+        match edge {
+            Edge::Before(key) => self.place(key),
+            Edge::Past(key) => self.under(key).map(|bounds| bounds.to),
+        }
     }
 
     pub(crate) fn encode(&self, key: &Key, record: &R) -> Result<Vec<u8>, Fault> {

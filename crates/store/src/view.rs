@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use std::ops::{ControlFlow, Deref};
 
 use crate::engine::{Bounds, Change, Changes, Direction, Snapshot, Visit};
-use crate::{Fault, Key, Record, Table};
+use crate::{Edge, Fault, Key, Record, Table};
 
 /// A consistent view: the store as it was when the view was taken, and in a [`Write`] its own changes too.
 pub struct Read {
@@ -52,19 +52,51 @@ impl Read {
             bounds.resume(table.place(after)?, direction);
         }
         let mut records = Vec::new();
-        if limit == 0 || bounds.is_empty() {
+        if limit == 0 {
             return Ok(records);
         }
+        self.each(table, &bounds, direction, &mut |key, record| {
+            records.push((key, record));
+            if records.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(records)
+    }
+
+    /// Shows the records between two edges one by one, in order of their keys, until `seen` breaks: for whoever stops at
+    /// something else than a number of records.
+    pub fn visit<R: Record>(
+        &self,
+        table: &Table<R>,
+        (from, to): (&Edge, &Edge),
+        direction: Direction,
+        seen: &mut dyn FnMut(Key, R) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let bounds = Bounds { from: table.edge(from)?, to: table.edge(to)? };
+        self.each(table, &bounds, direction, seen)
+    }
+
+    fn each<R: Record>(
+        &self,
+        table: &Table<R>,
+        bounds: &Bounds,
+        direction: Direction,
+        seen: &mut dyn FnMut(Key, R) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        if bounds.is_empty() {
+            return Ok(());
+        }
         let mut outcome = Ok(());
-        self.scan(&bounds, direction, &mut |place, bytes| {
+        self.scan(bounds, direction, &mut |place, bytes| {
             let key = table.key(place);
             match table.decode(&key, bytes) {
-                Ok(record) => records.push((key, record)),
-                Err(fault) => outcome = Err(fault),
+                Ok(record) => seen(key, record),
+                Err(fault) => {
+                    outcome = Err(fault);
+                    ControlFlow::Break(())
+                }
             }
-            if outcome.is_err() || records.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        outcome.map(|()| records)
+        outcome
     }
 
     fn find(&self, place: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {

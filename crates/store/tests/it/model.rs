@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use store::{Direction, Disk, Durability, FaultPlan, Key, Options, Outcome, Read, Store, Table, Work, Write};
+use store::{Direction, Disk, Durability, Edge, FaultPlan, Key, Options, Outcome, Read, Store, Table, Work, Write};
 
 const TABLES: [Table<Vec<u8>>; 2] = [Table::new("t"), Table::new("t1")];
 
@@ -26,7 +26,11 @@ enum Op {
     Delete(usize, Path),
     Get(usize, Path),
     Range { table: usize, prefix: Path, after: Option<Path>, direction: Direction, limit: usize },
+    Visit { table: usize, from: End, to: End, direction: Direction, limit: usize },
 }
+
+/// An edge: whether it is past its path.
+type End = (bool, Path);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -53,7 +57,9 @@ fn an_op() -> impl Strategy<Value = Op> {
     let table = 0..TABLES.len();
     let direction = prop::sample::select(vec![Direction::Ascending, Direction::Descending]);
     let bytes = prop::collection::vec(any::<u8>(), 0..4);
-    let range = (table.clone(), a_path(0..2), prop::option::of(a_path(0..3)), direction, 0..6_usize);
+    let range = (table.clone(), a_path(0..2), prop::option::of(a_path(0..3)), direction.clone(), 0..6_usize);
+    let end = || (any::<bool>(), a_path(0..3));
+    let visit = (table.clone(), end(), end(), direction.clone(), 1..6_usize);
     prop_oneof![
         6 => (table.clone(), a_path(0..3), bytes).prop_map(|(table, path, bytes)| Op::Put(table, path, bytes)),
         3 => (table.clone(), a_path(0..3)).prop_map(|(table, path)| Op::Delete(table, path)),
@@ -61,6 +67,7 @@ fn an_op() -> impl Strategy<Value = Op> {
         3 => range.prop_map(|(table, prefix, after, direction, limit)| {
             Op::Range { table, prefix, after, direction, limit }
         }),
+        3 => visit.prop_map(|(table, from, to, direction, limit)| Op::Visit { table, from, to, direction, limit }),
     ]
 }
 
@@ -98,6 +105,29 @@ fn range_of_model(
     found.into_iter().take(limit).map(|((_, path), bytes)| (key(path), bytes.clone())).collect()
 }
 
+fn edge((past, path): &End) -> Edge {
+    if *past { Edge::Past(key(path)) } else { Edge::Before(key(path)) }
+}
+
+/// Whether a path lies beyond an edge.
+fn is_beyond((past, end): &End, path: &Path) -> bool {
+    if *past { path > end && !path.starts_with(end) } else { path >= end }
+}
+
+fn visit_of_model(
+    model: &Model,
+    (table, from, to): (usize, &End, &End),
+    direction: Direction,
+    limit: usize,
+) -> Vec<(Key, Vec<u8>)> {
+    let all = model.iter().filter(|((its_table, _), _)| *its_table == table);
+    let mut found: Vec<_> = all.filter(|((_, path), _)| is_beyond(from, path) && !is_beyond(to, path)).collect();
+    if direction == Direction::Descending {
+        found.reverse();
+    }
+    found.into_iter().take(limit).map(|((_, path), bytes)| (key(path), bytes.clone())).collect()
+}
+
 /// Does `op` to both, and compares what they say.
 fn apply(op: &Op, tx: &mut Write, model: &mut Model) {
     match op {
@@ -119,6 +149,15 @@ fn apply(op: &Op, tx: &mut Write, model: &mut Model) {
             let found = tx.range(&TABLES[*table], &key(prefix), after_key.as_ref(), *direction, *limit);
             let expected = range_of_model(model, (*table, prefix), after.as_ref(), *direction, *limit);
             assert_eq!(found.unwrap(), expected);
+        }
+        Op::Visit { table, from, to, direction, limit } => {
+            let mut found = Vec::new();
+            tx.visit(&TABLES[*table], (&edge(from), &edge(to)), *direction, &mut |key, record| {
+                found.push((key, record));
+                if found.len() == *limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .unwrap();
+            assert_eq!(found, visit_of_model(model, (*table, from, to), *direction, *limit));
         }
     }
 }
