@@ -337,13 +337,14 @@ impl House {
         jobs
     }
 
-    /// What time brings: wills that waited, sessions whose time is over. To be asked every second or so.
+    /// What time brings: wills that waited, sessions and items of tables whose time is over. To be asked every second or so.
     pub fn tick(&self, now: i64, entropy: u128) -> Vec<Job> {
         let mut jobs = self.write_down_figures(now, entropy);
         jobs.extend(self.sweep_logs(now, entropy));
         jobs.extend(self.write_down_logs(now, entropy));
         jobs.extend(self.erase_secrets(now, entropy));
         jobs.extend(self.watch_metrics(now, entropy));
+        jobs.extend(self.work_on_tables(now, entropy));
         for (scope, space) in self.scopes() {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));

@@ -3,9 +3,10 @@
 //! Knows no noun.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use store::{Direction, Fault, Key, Record, Table};
+use store::{Direction, Edge, Fault, Key, Record, Table};
 use wire::Refusal;
 
 use crate::entropy::Entropy;
@@ -242,6 +243,22 @@ impl<'a> Read<'a> {
         let under = table.key(&self.cx.scope, parts);
         let from = from.into_iter().fold(under.clone(), Key::and);
         self.view.range(table.table(), &under, Some(&from), direction, limit)
+    }
+
+    /// The key of `parts` in this scope, for edges.
+    pub(crate) fn key<P: AsRef<[u8]>>(self, parts: impl IntoIterator<Item = P>) -> Key {
+        self.cx.scope.key(parts)
+    }
+
+    /// Shows the records between two edges one by one until `seen` breaks.
+    pub(crate) fn visit<R: Record>(
+        self,
+        table: &Table<R>,
+        edges: (&Edge, &Edge),
+        direction: Direction,
+        seen: &mut dyn FnMut(Key, R) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        self.view.visit(table, edges, direction, seen)
     }
 
     /// The first record under `parts`, if any: the cheap question whether there are any.

@@ -357,6 +357,21 @@ pub(crate) fn plain_item(item: &Item) -> Value {
     Value::Object(item.iter().map(|(name, attribute)| (name.clone(), plain(attribute))).collect())
 }
 
+/// The attribute of this type that a plain value stands for: a number may be written as text, and text as a number.
+pub(crate) fn of_plain(value: &Value, kind: Type) -> Option<Attribute> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    match kind {
+        Type::S => Some(Attribute::S(text)),
+        Type::N => text.parse().ok().map(Attribute::N),
+        Type::B => STANDARD.decode(text).ok().map(|bytes| Attribute::B(Binary(bytes))),
+        _ => None,
+    }
+}
+
 fn plain_number(number: &Number) -> Value {
     serde_json::from_str(&number.to_string()).unwrap_or_default()
 }

@@ -219,14 +219,21 @@ pub(crate) fn contains(value: &Attribute, part: &Attribute) -> bool {
 pub(crate) fn read(name: &str, text: &str, placeholders: &Placeholders) -> Result<Condition, String> {
     parse(name, text, placeholders, |parser| {
         let node = parser.disjunction()?;
-        parser.truth(node)
+        parser.truth(node).map(|condition| *condition)
     })
 }
 
-/// What was read so far: a condition, or an operand whose condition may follow.
+/// What was read so far: a condition, or an operand whose condition may follow. Both lie elsewhere, to keep small what each level
+/// of nesting takes of the stack.
 enum Node {
-    Condition(Condition),
-    Term(Term),
+    Condition(Box<Condition>),
+    Term(Box<Term>),
+}
+
+impl Node {
+    fn of(condition: Condition) -> Self {
+        Self::Condition(Box::new(condition))
+    }
 }
 
 impl Parser<'_, '_> {
@@ -251,13 +258,13 @@ impl Parser<'_, '_> {
         if !self.peek().is(keyword) {
             return Ok(first);
         }
-        let mut all = vec![self.truth(first)?];
+        let mut all = vec![*self.truth(first)?];
         while self.take(keyword) {
             self.operator();
             let next = rule(self)?;
-            all.push(self.truth(next)?);
+            all.push(*self.truth(next)?);
         }
-        Ok(Node::Condition(join(all)))
+        Ok(Node::of(join(all)))
     }
 
     fn negation(&mut self) -> Result<Node, Syntax> {
@@ -266,51 +273,57 @@ impl Parser<'_, '_> {
         }
         self.operator();
         let node = self.nested(Self::negation)?;
-        self.truth(node).map(|condition| Node::Condition(Condition::Not(Box::new(condition))))
+        self.truth(node).map(|condition| Node::of(Condition::Not(condition)))
     }
 
     /// A condition must be true or false: a function that is may stand alone.
-    fn truth(&mut self, node: Node) -> Result<Condition, Syntax> {
+    fn truth(&mut self, node: Node) -> Result<Box<Condition>, Syntax> {
         match node {
             Node::Condition(condition) => Ok(condition),
-            Node::Term(Term::Call(name, arguments)) => Ok(self.function(&name, arguments)),
-            Node::Term(_) => Err(self.unexpected()),
+            Node::Term(term) => match *term {
+                Term::Call(name, arguments) => Ok(Box::new(self.function(&name, arguments))),
+                _ => Err(self.unexpected()),
+            },
         }
     }
 
     fn comparison(&mut self) -> Result<Node, Syntax> {
-        let term = match self.primary()? {
-            Node::Term(term) => term,
-            condition @ Node::Condition(_) => return Ok(condition),
-        };
+        match self.primary()? {
+            Node::Term(term) => self.comparison_of(term),
+            condition @ Node::Condition(_) => Ok(condition),
+        }
+    }
+
+    /// The condition that follows an operand, if one does.
+    fn comparison_of(&mut self, term: Box<Term>) -> Result<Node, Syntax> {
         let token = self.peek();
         if let Some(comparator) = Comparator::ALL.into_iter().find(|it| token.kind == Kind::Sign && token.is(it.sign()))
         {
             self.step();
             self.operator();
             let other = self.operand()?;
-            return Ok(Node::Condition(self.compare(comparator, term, other)));
+            return Ok(Node::of(self.compare(comparator, *term, other)));
         }
         if self.take("BETWEEN") {
             self.operator();
             let low = self.operand()?;
             self.expect("AND")?;
             let high = self.operand()?;
-            return Ok(Node::Condition(self.between(term, low, high)));
+            return Ok(Node::of(self.between(*term, low, high)));
         }
         if self.take("IN") {
             self.operator();
             self.expect("(")?;
             let alternatives = self.list(Self::operand)?;
             self.expect(")")?;
-            return Ok(Node::Condition(self.alternatives(term, alternatives)));
+            return Ok(Node::of(self.alternatives(*term, alternatives)));
         }
         Ok(Node::Term(term))
     }
 
     /// What stands in parentheses may be either: `(a) = :b` as well as `(a = :b)`.
     fn primary(&mut self) -> Result<Node, Syntax> {
-        let Some(opened) = self.open() else { return self.term().map(Node::Term) };
+        let Some(opened) = self.open() else { return self.term().map(|term| Node::Term(Box::new(term))) };
         let node = self.nested(Self::disjunction)?;
         self.close(opened)?;
         Ok(node)

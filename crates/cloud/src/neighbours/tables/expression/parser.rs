@@ -10,8 +10,8 @@ use crate::neighbours::tables::path::{Clash, Path, Step};
 /// The longest expression, in bytes.
 const MAX_BYTES: usize = 4096;
 
-/// How deep parentheses, functions and NOTs may be nested: more than operators are allowed.
-const MAX_DEPTH: usize = 320;
+/// How deep parentheses, functions and NOTs may be nested: as deep as the most operators can be, each in its own pair of parentheses.
+const MAX_DEPTH: usize = 160;
 
 /// The most operators and functions that expressions may hold.
 const MAX_OPERATORS: usize = 300;

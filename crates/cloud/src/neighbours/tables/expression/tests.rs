@@ -196,6 +196,17 @@ fn expressions_have_bounds() {
     assert_eq!(asked(&format!("n IN ({})", vec![":one"; 100].join(","))), Ok(false));
 }
 
+#[test]
+fn the_deepest_expression_leaves_room_on_the_stack() {
+    let deepest = format!("n=:one{}{}", " OR (n=:one".repeat(149), ")".repeat(149));
+    // Half of what threads have.
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    let asked = thread.spawn(move || (asked(&deepest), asked(&"(".repeat(4000)), asked(&"NOT ".repeat(1000))));
+    let (deepest, unclosed, not) = asked.unwrap().join().unwrap();
+    assert_eq!(deepest, Ok(false));
+    assert!(unclosed.is_err() && not.is_err());
+}
+
 /// The attributes that an update changes, with what they become.
 fn changes(text: &str) -> Value {
     let (before, after) = (item(), updated(text).unwrap());

@@ -13,6 +13,8 @@ pub(crate) struct Update {
     pub(crate) remove: Vec<Path>,
     pub(crate) add: Vec<(Path, Attribute)>,
     pub(crate) delete: Vec<(Path, Attribute)>,
+    /// Whether it was told by `AttributeUpdates`, whose mistakes have other words.
+    pub(crate) is_older: bool,
 }
 
 /// Where a value to be SET comes from.
@@ -43,6 +45,15 @@ impl Update {
         set.chain(&self.remove).chain(changed).collect()
     }
 
+    /// Whether it only takes away, so that it makes no item where there is none.
+    pub(crate) fn only_takes(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && !(self.remove.is_empty() && self.delete.is_empty())
+    }
+
+    fn wrong(&self, wrong: String) -> String {
+        if self.is_older && wrong == WRONG_TYPE { "Type mismatch for attribute to update".to_owned() } else { wrong }
+    }
+
     /// The item that it makes of `before`.
     pub(crate) fn apply(&self, before: &Item) -> Result<Item, String> {
         let mut after = before.clone();
@@ -56,10 +67,12 @@ impl Update {
             path.set(&mut after, value)?;
         }
         for (path, value) in &self.add {
-            path.set(&mut after, added(path.get(before), value)?)?;
+            let sum = added(path.get(before), value).map_err(|wrong| self.wrong(wrong))?;
+            path.set(&mut after, sum)?;
         }
         for (path, value) in &self.delete {
-            match path.get(before).map(|known| without(known, value)).transpose()? {
+            let rest = path.get(before).map(|known| without(known, value)).transpose();
+            match rest.map_err(|wrong| self.wrong(wrong))? {
                 Some(Some(rest)) => path.set(&mut after, rest)?,
                 Some(None) => path.remove(&mut after)?,
                 None => {}
@@ -115,13 +128,14 @@ impl Source {
     }
 }
 
-/// What ADD makes of what is there, if anything is: a sum or a union.
-pub(crate) fn added(known: Option<&Attribute>, value: &Attribute) -> Result<Attribute, String> {
+/// What ADD makes of what is there, if anything is: a sum or a union; of lists, which only the older way of telling has, both.
+fn added(known: Option<&Attribute>, value: &Attribute) -> Result<Attribute, String> {
     match (known, value) {
         (None, value) => Ok(value.clone()),
         (Some(Attribute::N(known)), Attribute::N(value)) => {
             known.plus(*value).map(Attribute::N).map_err(|not| not.message(""))
         }
+        (Some(Attribute::L(known)), Attribute::L(value)) => Ok(Attribute::L([known.as_slice(), value].concat())),
         (Some(Attribute::SS(known)), Attribute::SS(value)) => Ok(Attribute::SS(known.union(value).cloned().collect())),
         (Some(Attribute::NS(known)), Attribute::NS(value)) => Ok(Attribute::NS(known.union(value).copied().collect())),
         (Some(Attribute::BS(known)), Attribute::BS(value)) => Ok(Attribute::BS(known.union(value).cloned().collect())),
@@ -130,7 +144,7 @@ pub(crate) fn added(known: Option<&Attribute>, value: &Attribute) -> Result<Attr
 }
 
 /// What DELETE leaves of a set; nothing if it would be empty.
-pub(crate) fn without(known: &Attribute, value: &Attribute) -> Result<Option<Attribute>, String> {
+fn without(known: &Attribute, value: &Attribute) -> Result<Option<Attribute>, String> {
     let rest = match (known, value) {
         (Attribute::SS(known), Attribute::SS(value)) => {
             let rest: std::collections::BTreeSet<_> = known.difference(value).cloned().collect();
