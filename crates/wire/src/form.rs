@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(outcome("dynamodb", Some("DynamoDB_20120810.DescribeTable"), table), expected);
         assert_eq!(
             outcome("dynamodb", Some("DynamoDB_20120810.Nothing"), "{}"),
-            "400 {\"__type\":\"com.amazonaws.dynamodb.v20120810#UnknownOperationException\",\
+            "400 {\"__type\":\"com.amazon.coral.service#UnknownOperationException\",\
              \"message\":\"dynamodb has no operation Nothing.\"}"
         );
         let refused = outcome("logs", Some("Logs_20140328.CreateLogGroup"), "{}");

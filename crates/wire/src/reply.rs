@@ -103,8 +103,16 @@ fn failure(operation: Option<&'static Operation>, refusal: &Refusal, request_id:
     reply
 }
 
-/// The name space of a service's errors, where its older clients look for one.
-const ERROR_SPACES: [(&str, &str); 1] = [("dynamodb", "com.amazonaws.dynamodb.v20120810#")];
+/// The name space of an error, where a service's older clients look for one: of the service itself, or of the front end that
+/// it stands behind.
+fn error_space(service: &Service, error: &str) -> &'static str {
+    match (service.name, error) {
+        ("dynamodb", "ValidationException") => "com.amazon.coral.validate#",
+        ("dynamodb", "SerializationException" | "UnknownOperationException") => "com.amazon.coral.service#",
+        ("dynamodb", _) => "com.amazonaws.dynamodb.v20120810#",
+        _ => "",
+    }
+}
 
 /// The same for services whose operations a header names: the error stands in the body.
 pub(crate) fn json(
@@ -126,7 +134,7 @@ pub(crate) fn json(
             (200, document)
         }
         Err(refusal) => {
-            let space = ERROR_SPACES.iter().find(|(name, _)| *name == service.name).map_or("", |(_, space)| space);
+            let space = error_space(service, refusal.error());
             let mut document = Map::new();
             document.insert("__type".to_owned(), Value::from(format!("{space}{}", refusal.error())));
             document.insert("message".to_owned(), Value::from(refusal.message()));

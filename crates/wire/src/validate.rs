@@ -22,7 +22,7 @@ const LONGEST_ECHO: usize = 256;
 
 /// Refuses an input that is not what the model of its operation asks for.
 pub(crate) fn validate(operation: &'static Operation, input: &Input) -> Result<(), Refusal> {
-    let mut check = Check::default();
+    let mut check = Check { is_lowered: operation.service == "dynamodb", ..Check::default() };
     check.members(operation.input, &input.fields);
     if check.errors.is_empty() {
         return Ok(());
@@ -43,6 +43,9 @@ pub(crate) fn validate(operation: &'static Operation, input: &Input) -> Result<(
 struct Check {
     /// Where the walk is, as AWS writes it: `tags.1.member.Key`.
     path: String,
+    /// Whether members are told with a small letter first, as DynamoDB does though they have a great one.
+    /// unconfirmed: that no other service does.
+    is_lowered: bool,
     errors: Vec<String>,
 }
 
@@ -50,10 +53,10 @@ impl Check {
     fn members(&mut self, members: &'static [Member], fields: &Map<String, Value>) {
         for member in members {
             match fields.get(member.key) {
-                Some(value) => self.under(member.key, |check| check.value(member.shape, value)),
+                Some(value) => self.at(member, |check| check.value(member.shape, value)),
                 // The body as it is may be empty, and is no field.
                 None if matches!((member.place, member.shape), (Place::Payload, Shape::Blob(_))) => {}
-                None if member.required => self.under(member.key, Self::null),
+                None if member.required => self.at(member, Self::null),
                 None => {}
             }
         }
@@ -64,7 +67,8 @@ impl Check {
             (_, Value::Null) => self.null(),
             (Shape::Structure(members), Value::Object(fields)) => self.members(members, fields),
             (Shape::List(of, bounds), Value::Array(list)) => {
-                self.refuse("", length(list.len(), *bounds));
+                let echo = if self.is_lowered && list.is_empty() { " '[]'" } else { "" };
+                self.refuse(echo, length(list.len(), *bounds));
                 for (index, value) in list.iter().enumerate() {
                     if self.errors.len() >= MOST_ERRORS {
                         break;
@@ -117,6 +121,17 @@ impl Check {
 
     fn null(&mut self) {
         self.refuse(" null", vec!["Member must not be null".to_owned()]);
+    }
+
+    fn at(&mut self, member: &'static Member, then: impl FnOnce(&mut Self)) {
+        let mut letters = member.key.chars();
+        match letters.next().filter(|_| self.is_lowered) {
+            Some(first) => {
+                let name: String = first.to_lowercase().chain(letters).collect();
+                self.under(&name, then);
+            }
+            None => self.under(member.key, then),
+        }
     }
 
     fn under(&mut self, name: &str, then: impl FnOnce(&mut Self)) {

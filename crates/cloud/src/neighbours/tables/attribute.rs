@@ -182,11 +182,6 @@ pub(crate) fn item_json(item: &Item) -> Value {
     serde_json::to_value(item).unwrap_or_default()
 }
 
-/// An attribute in DynamoDB's JSON.
-pub(crate) fn json(attribute: &Attribute) -> Value {
-    serde_json::to_value(attribute).unwrap_or_default()
-}
-
 fn read(value: &Value, depth: usize) -> Result<Attribute, String> {
     let empty = Map::new();
     let members = value.as_object().unwrap_or(&empty);
@@ -254,10 +249,10 @@ fn read_set(kind: Type, inner: &Value) -> Result<Attribute, String> {
         _ if members.is_empty() => Err(format!("{INVALID}Binary sets should not be empty")),
         Type::SS => {
             let set: BTreeSet<String> = members.iter().map(|text| (*text).to_owned()).collect();
-            match set.len() == members.len() {
-                _ if set.contains("") => Err(format!("{INVALID}An string set may not have a empty string as a member")),
-                true => Ok(Attribute::SS(set)),
-                false => Err(format!("{INVALID}Input collection [{}] contains duplicates.", members.join(", "))),
+            if set.len() == members.len() {
+                Ok(Attribute::SS(set))
+            } else {
+                Err(format!("{INVALID}Input collection [{}] contains duplicates.", members.join(", ")))
             }
         }
         Type::NS => {
@@ -270,15 +265,11 @@ fn read_set(kind: Type, inner: &Value) -> Result<Attribute, String> {
         }
         _ => {
             let set = members.iter().map(|text| binary(text)).collect::<Result<BTreeSet<_>, _>>()?;
-            match set.len() == members.len() {
-                _ if set.contains(&Binary(Vec::new())) => {
-                    Err(format!("{INVALID}Binary sets may not contain empty values"))
-                }
-                true => Ok(Attribute::BS(set)),
-                false => {
-                    let all = members.join(", ");
-                    Err(format!("{INVALID}Input collection [{all}]of type BS contains duplicates."))
-                }
+            if set.len() == members.len() {
+                Ok(Attribute::BS(set))
+            } else {
+                let all = members.join(", ");
+                Err(format!("{INVALID}Input collection [{all}]of type BS contains duplicates."))
             }
         }
     }
@@ -381,6 +372,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn json(attribute: &Attribute) -> Value {
+        serde_json::to_value(attribute).unwrap()
+    }
 
     fn nested(levels: usize) -> Value {
         (0..levels).fold(json!({"S": "x"}), |inner, _| json!({"L": [inner]}))

@@ -15,7 +15,7 @@ use super::items::check_size;
 use super::path::project;
 use super::record::{TableRecord, item_at, table, write_item};
 use super::refusal::invalid;
-use super::request::{Together, attributes, check_table, collection, paths};
+use super::request::{Together, attributes, check_scalars, check_table, collection, listed, paths};
 use super::schema::Place;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Read, Write};
@@ -86,10 +86,13 @@ fn read_table(db: Read, reads: &Reads, wanted: Option<&str>, answer: &mut Answer
         names: asked.expression_attribute_names(),
         values: None,
     };
-    let placeholders = together.read()?;
-    let paths = paths(asked.projection_expression(), asked.attributes_to_get(), &placeholders)?;
+    together.check()?;
+    let listed = listed(asked.attributes_to_get())?;
+    let placeholders = together.placeholders()?;
+    let paths = paths(asked.projection_expression(), listed, &placeholders)?;
     placeholders.check_used().map_err(invalid)?;
     let table = table(db, reads.name)?;
+    check_scalars(&table, paths.iter().flatten())?;
     let places = reads.keys.iter().map(|key| table.schema.place_of_key(key).map_err(invalid));
     let places = places.collect::<Answer<Vec<Place>>>()?;
     if places.iter().collect::<HashSet<_>>().len() < places.len() {
@@ -197,8 +200,9 @@ fn read_writes<'r>(db: Read, requests: Option<&'r Value>) -> Answer<Vec<(&'r str
 
 /// Where the items of these writes are, each once.
 fn places(table: &TableRecord, changes: &[Change]) -> Answer<Vec<Place>> {
+    // An item without its table's key is told of as a key would be.
     let place = |change: &Change| match change {
-        Change::Put(item) => table.schema.place_of_item(item),
+        Change::Put(item) => table.schema.place_of_key(&table.schema.key_of(item)),
         Change::Delete(key) => table.schema.place_of_key(key),
     };
     let places = changes.iter().map(|change| place(change).map_err(invalid)).collect::<Answer<Vec<_>>>()?;

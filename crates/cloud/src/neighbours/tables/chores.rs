@@ -48,7 +48,7 @@ pub(crate) fn begin(db: &mut Write, table: &TableRecord, index: Option<u32>, cho
     // Filling looks the table up, whose record may not be written yet.
     let rest = match chore {
         Chore::Sweep => sweep(db, &table.id, index)?,
-        Chore::Fill { table: name, index, after } => fill_stretch(db, table, name, index, after)?,
+        Chore::Fill { table: name, index, after } => fill_stretch(db, table, name, index, after.as_deref())?,
     };
     remember(db, &table.id, index, rest.as_ref())
 }
@@ -81,7 +81,7 @@ fn go_on(db: &mut Write, id: &str, index: Option<u32>) -> Answer<()> {
     let rest = match chore {
         Chore::Sweep => sweep(db, id, index)?,
         Chore::Fill { table: name, index, after } => match db.view().get(&TABLES, [&name])? {
-            Some(table) if table.id == id => fill_stretch(db, &table, name, index, after)?,
+            Some(table) if table.id == id => fill_stretch(db, &table, name, index, after.as_deref())?,
             _ => None,
         },
     };
@@ -120,10 +120,10 @@ fn fill_stretch(
     table: &TableRecord,
     name: String,
     index: Option<u32>,
-    after: Option<String>,
+    after: Option<&str>,
 ) -> Answer<Option<Chore>> {
     let all = db.view().key([table.id.as_bytes()]);
-    let from = match after.as_deref().map(wire::page::decode).transpose()? {
+    let from = match after.map(wire::page::decode).transpose()? {
         Some(bytes) => Edge::Past(Key::from_bytes(&bytes).ok_or_else(|| Fault::new("a chore without a place"))?),
         None => Edge::Before(all.clone()),
     };

@@ -34,16 +34,19 @@ fn wrong(message: impl std::fmt::Display) -> Failure {
 pub(crate) struct Definitions(BTreeMap<String, Scalar>);
 
 impl Definitions {
-    /// As the request has them; `known` are those that the table has already.
-    pub(crate) fn read(definitions: &[AttributeDefinition], known: BTreeMap<String, Scalar>) -> Answer<Self> {
-        let mut kinds = known;
+    /// As the request has them, each once. What the table `known` has already may not become something else.
+    pub(crate) fn read(definitions: &[AttributeDefinition], known: &BTreeMap<String, Scalar>) -> Answer<Self> {
+        let mut kinds = BTreeMap::new();
         for definition in definitions {
             let (name, kind) = (definition.attribute_name(), definition.attribute_type());
             check_key_name(name)?;
             let kind = Scalar::named(kind).ok_or_else(|| wrong(format!("Unknown attribute type: {kind}")))?;
-            if kinds.insert(name.to_owned(), kind).is_some_and(|known| known != kind) {
-                // unconfirmed: the words.
-                return Err(wrong(format!("Conflicting attribute definitions for attribute: {name}")));
+            // unconfirmed: the words of both.
+            if kinds.insert(name.to_owned(), kind).is_some() {
+                return Err(wrong(format!("Duplicate AttributeName in AttributeDefinitions: {name}")));
+            }
+            if known.get(name).is_some_and(|known| *known != kind) {
+                return Err(wrong(format!("Attribute {name} is redefined with another type in AttributeDefinitions")));
             }
         }
         Ok(Self(kinds))
@@ -53,7 +56,7 @@ impl Definitions {
     pub(crate) fn schema(&self, elements: &[KeySchemaElement]) -> Answer<Schema> {
         let names: Vec<&str> = elements.iter().map(KeySchemaElement::attribute_name).collect();
         names.iter().try_for_each(|name| check_key_name(name))?;
-        if elements.len() > self.0.len() {
+        if elements.len() > self.0.len() && !self.0.is_empty() {
             return Err(invalid("Invalid KeySchema: Some index key attribute have no definition"));
         }
         if names.iter().any(|name| !self.0.contains_key(*name)) {
@@ -73,7 +76,10 @@ impl Definitions {
             return Err(invalid("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"));
         }
         if elements.len() > 2 {
-            return Err(not_built("A key of more than one partition key and one sort key"));
+            return Err(invalid(
+                "1 validation error detected: Value at 'keySchema' failed to satisfy constraint: Member must have length \
+                 less than or equal to 2",
+            ));
         }
         let field = |name: &&str| self.0.get(*name).map(|kind| Field { name: (*name).to_owned(), kind: *kind });
         let hash = names.first().and_then(field);
@@ -120,7 +126,7 @@ pub(crate) fn of(input: &CreateTableInput) -> Answer<Definition> {
     refuse_unbuilt(input)?;
     let billing = billing(input.billing_mode(), input.provisioned_throughput().as_ref())?;
     let definitions = input.attribute_definitions().unwrap_or_default();
-    let definitions = Definitions::read(&definitions, BTreeMap::new())?;
+    let definitions = Definitions::read(&definitions, &BTreeMap::new())?;
     let schema = definitions.schema(&input.key_schema().unwrap_or_default())?;
     let mut indexes = Vec::new();
     if let Some(local) = input.local_secondary_indexes() {
@@ -233,7 +239,11 @@ fn local_indexes(
 /// A global index, as a table or an update of one asks for it.
 pub(crate) fn global_index(definitions: &Definitions, asked: &GlobalSecondaryIndex, billing: Billing) -> Answer<Index> {
     let name = asked.index_name();
-    let schema = definitions.schema(&asked.key_schema().unwrap_or_default())?;
+    let keys = asked.key_schema().unwrap_or_default();
+    if keys.len() > 2 {
+        return Err(not_built("A global index with more than one partition key and one sort key"));
+    }
+    let schema = definitions.schema(&keys)?;
     let projection = projection(asked.projection().as_ref())?;
     let throughput = match (billing, asked.provisioned_throughput()) {
         (Billing::OnDemand { .. }, Some(_)) => {

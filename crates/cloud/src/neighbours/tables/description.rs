@@ -39,13 +39,8 @@ pub(crate) fn of(db: Read, name: &str, table: &TableRecord) -> Answer<TableDescr
         .with_table_id(table.id.as_str())
         .with_deletion_protection_enabled(table.deletion_protection)
         .with_warm_throughput(warm(table));
-    if let Billing::OnDemand { since } = table.billing {
-        let since = since.unwrap_or(table.created);
-        described = described.with_billing_mode_summary(
-            BillingModeSummary::new()
-                .with_billing_mode("PAY_PER_REQUEST")
-                .with_last_update_to_pay_per_request_date_time(since),
-        );
+    if let Some(summary) = billing_mode(table) {
+        described = described.with_billing_mode_summary(summary);
     }
     if let Some(class) = table.settings.get("TableClass").and_then(Value::as_str) {
         described = described.with_table_class_summary(TableClassSummary::new().with_table_class(class));
@@ -61,6 +56,30 @@ pub(crate) fn of(db: Read, name: &str, table: &TableRecord) -> Answer<TableDescr
     let global = table.indexes_that(false).map(|index| global_index(db, table, &table_arn, index));
     let global = global.collect::<Answer<Vec<_>>>()?;
     Ok(if global.is_empty() { described } else { described.with_global_secondary_indexes(global) })
+}
+
+/// The description of a table that is gone, which is shorter.
+pub(crate) fn of_deleted(db: Read, name: &str, table: &TableRecord) -> Answer<TableDescription> {
+    let counted = count(db, table, None)?;
+    let described = TableDescription::new()
+        .with_table_name(name)
+        .with_table_status("DELETING")
+        .with_provisioned_throughput(throughput(table.billing, None))
+        .with_table_size_bytes(counted.bytes)
+        .with_item_count(counted.items)
+        .with_table_arn(arn(db, name))
+        .with_table_id(table.id.as_str())
+        .with_deletion_protection_enabled(table.deletion_protection);
+    Ok(match billing_mode(table) {
+        Some(summary) => described.with_billing_mode_summary(summary),
+        None => described,
+    })
+}
+
+fn billing_mode(table: &TableRecord) -> Option<BillingModeSummary> {
+    let Billing::OnDemand { since } = table.billing else { return None };
+    let summary = BillingModeSummary::new().with_billing_mode("PAY_PER_REQUEST");
+    Some(summary.with_last_update_to_pay_per_request_date_time(since.unwrap_or(table.created)))
 }
 
 fn key_schema(schema: &Schema) -> Vec<KeySchemaElement> {

@@ -56,12 +56,12 @@ impl Placeholders {
 
     /// Refuses what no expression asked for.
     pub(crate) fn check_used(&self) -> Result<(), String> {
-        let unused = |what: &str, keys: Vec<&str>| match keys.is_empty() {
-            true => Ok(()),
-            false => {
-                let keys = keys.join(", ");
-                Err(format!("Value provided in {what} unused in expressions: keys: {{{keys}}}"))
+        let unused = |what: &str, keys: Vec<&str>| {
+            if keys.is_empty() {
+                return Ok(());
             }
+            let keys = keys.join(", ");
+            Err(format!("Value provided in {what} unused in expressions: keys: {{{keys}}}"))
         };
         unused("ExpressionAttributeNames", unused_keys(&self.names))?;
         unused("ExpressionAttributeValues", unused_keys(&self.values))

@@ -8,13 +8,13 @@ use wire::dynamodb::{
 
 use super::attribute::{Item, MAX_ITEM_BYTES, item_json, item_size};
 use super::capacity::{self, Units};
-use super::expression::update::{self, Update};
+use super::expression::update::{self, Source, Update};
 use super::legacy;
 use super::path::{Path, project};
 use super::record::{TableRecord, item_at, table, write_item};
 use super::refusal::invalid;
-use super::request::{Guard, Together, attributes, check_table, collection, paths};
-use super::schema::Place;
+use super::request::{Guard, Together, attributes, check_scalars, check_table, collection, listed, paths};
+use super::schema::{Field, Place};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Read, Write};
 
@@ -33,18 +33,20 @@ fn put_item(db: &mut Write, input: &PutItemInput) -> Answer<PutItemOutput> {
         names: input.expression_attribute_names(),
         values: input.expression_attribute_values(),
     };
-    let placeholders = together.read()?;
+    together.check()?;
     let item = attributes(input.item())?;
     let return_values = input.return_values().unwrap_or("NONE");
     if !["NONE", "ALL_OLD"].contains(&return_values) {
         return Err(invalid("ReturnValues can only be ALL_OLD or NONE"));
     }
-    let on_failure = input.return_values_on_condition_check_failure();
-    let mut guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?;
-    expect(&mut guard, input.expected(), input.conditional_operator())?;
-    placeholders.check_used().map_err(invalid)?;
     check_size(&item)?;
+    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
+    let placeholders = together.placeholders()?;
+    let on_failure = input.return_values_on_condition_check_failure();
+    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
+    placeholders.check_used().map_err(invalid)?;
     let table = table(db.view(), input.table_name())?;
+    check_scalars(&table, guard.paths())?;
     let place = table.schema.place_of_item(&item).map_err(invalid)?;
     let before = item_at(db.view(), &table, &place)?;
     guard.check(before.as_ref())?;
@@ -67,14 +69,6 @@ fn older(expected: Option<&Value>, operator: Option<&str>) -> [(&'static str, bo
     [("Expected", expected.is_some()), ("ConditionalOperator", operator.is_some())]
 }
 
-/// Puts the condition of the older parameters into a guard that has none.
-fn expect(guard: &mut Guard, expected: Option<&Value>, operator: Option<&str>) -> Answer<()> {
-    if guard.condition.is_none() {
-        guard.condition = legacy::expected(expected, operator).map_err(invalid)?;
-    }
-    Ok(())
-}
-
 /// Refuses an item that is larger than any may be.
 pub(crate) fn check_size(item: &Item) -> Answer<()> {
     if item_size(item) > MAX_ITEM_BYTES {
@@ -91,11 +85,14 @@ fn get_item(db: Read, input: &GetItemInput) -> Answer<GetItemOutput> {
         names: input.expression_attribute_names(),
         values: None,
     };
-    let placeholders = together.read()?;
+    together.check()?;
     let key = attributes(input.key())?;
-    let paths = paths(input.projection_expression(), input.attributes_to_get(), &placeholders)?;
+    let listed = listed(input.attributes_to_get())?;
+    let placeholders = together.placeholders()?;
+    let paths = paths(input.projection_expression(), listed, &placeholders)?;
     placeholders.check_used().map_err(invalid)?;
     let table = table(db, input.table_name())?;
+    check_scalars(&table, paths.iter().flatten())?;
     let place = table.schema.place_of_key(&key).map_err(invalid)?;
     let item = item_at(db, &table, &place)?;
     let size = item.as_ref().map_or(0, item_size);
@@ -125,24 +122,27 @@ fn update_item(db: &mut Write, input: &UpdateItemInput) -> Answer<UpdateItemOutp
         names: input.expression_attribute_names(),
         values: input.expression_attribute_values(),
     };
-    let placeholders = together.read()?;
+    together.check()?;
     let key = attributes(input.key())?;
-    let update = match (input.update_expression(), input.attribute_updates()) {
-        (Some(text), _) => Some(update::read(text, &placeholders).map_err(invalid)?),
-        (None, Some(updates)) => Some(legacy::attribute_updates(updates).map_err(invalid)?),
-        (None, None) => None,
+    let older = input.attribute_updates().map(legacy::attribute_updates).transpose().map_err(invalid)?;
+    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
+    let placeholders = together.placeholders()?;
+    let update = match input.update_expression() {
+        Some(text) => update::read(text, &placeholders).map_err(invalid)?,
+        None => older.unwrap_or_default(),
     };
     let on_failure = input.return_values_on_condition_check_failure();
-    let mut guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?;
-    expect(&mut guard, input.expected(), input.conditional_operator())?;
+    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
     placeholders.check_used().map_err(invalid)?;
     let table = table(db.view(), input.table_name())?;
+    check_scalars(&table, guard.paths())?;
     let place = table.schema.place_of_key(&key).map_err(invalid)?;
-    let update = update.unwrap_or_default();
     check_keys(&table, &update)?;
+    check_scalars(&table, update.paths())?;
     let before = item_at(db.view(), &table, &place)?;
     guard.check(before.as_ref())?;
     let after = updated(&update, &key, before.as_ref())?;
+    check_index_keys(&table, &update, after.as_ref())?;
     let cost = write_item(db, &table, &place, before.as_ref(), after.as_ref())?;
     let mut answer = UpdateItemOutput::new();
     let shown = shown(input.return_values(), &update, before.as_ref(), after.as_ref());
@@ -166,6 +166,20 @@ pub(crate) fn check_keys(table: &TableRecord, update: &Update) -> Answer<()> {
         ))),
         None => Ok(()),
     }
+}
+
+/// Refuses an update that makes of an index key what it cannot be. What the request itself gives for one is told of as a put is.
+pub(crate) fn check_index_keys(table: &TableRecord, update: &Update, after: Option<&Item>) -> Answer<()> {
+    let Some(after) = after else { return Ok(()) };
+    let is_given = |name: &str| {
+        let set = update.set.iter().find(|(path, _)| path.root == name);
+        matches!(set, Some((_, Source::Value(_)))) || update.is_older
+    };
+    let fits = |field: &Field| after.get(&field.name).is_none_or(|value| value.kind() == field.kind.kind());
+    if table.key_attributes().into_values().all(|field| fits(field) || is_given(&field.name)) {
+        return Ok(());
+    }
+    Err(invalid("The update expression attempted to update the secondary index key to unsupported type"))
 }
 
 /// The item after an update; none where there was none and nothing is added.
@@ -204,17 +218,19 @@ fn delete_item(db: &mut Write, input: &DeleteItemInput) -> Answer<DeleteItemOutp
         names: input.expression_attribute_names(),
         values: input.expression_attribute_values(),
     };
-    let placeholders = together.read()?;
+    together.check()?;
     let key = attributes(input.key())?;
     let return_values = input.return_values().unwrap_or("NONE");
     if !["NONE", "ALL_OLD"].contains(&return_values) {
         return Err(invalid("ReturnValues can only be ALL_OLD or NONE"));
     }
+    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
+    let placeholders = together.placeholders()?;
     let on_failure = input.return_values_on_condition_check_failure();
-    let mut guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?;
-    expect(&mut guard, input.expected(), input.conditional_operator())?;
+    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
     placeholders.check_used().map_err(invalid)?;
     let table = table(db.view(), input.table_name())?;
+    check_scalars(&table, guard.paths())?;
     let place = table.schema.place_of_key(&key).map_err(invalid)?;
     let (before, units) = deleted(db, &table, &place, &guard)?;
     let mut answer = DeleteItemOutput::new();

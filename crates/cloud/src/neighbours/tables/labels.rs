@@ -34,9 +34,15 @@ pub(crate) fn read(tags: Vec<Tag>) -> Answer<BTreeMap<String, String>> {
     let mut read = BTreeMap::new();
     for tag in tags {
         let (key, value) = (tag.key(), tag.value());
+        // unconfirmed: the words of both.
         if key.starts_with("aws:") {
             return Err(invalid(format!(
                 "One or more parameter values were invalid: Tag keys must not begin with aws:. Key: {key}"
+            )));
+        }
+        if !key.chars().chain(value.chars()).all(is_of_tags) {
+            return Err(invalid(format!(
+                "One or more parameter values were invalid: A tag holds a character that none may hold. Key: {key}"
             )));
         }
         if read.insert(key.to_owned(), value.to_owned()).is_some() {
@@ -45,6 +51,10 @@ pub(crate) fn read(tags: Vec<Tag>) -> Answer<BTreeMap<String, String>> {
     }
     check_count(&read)?;
     Ok(read)
+}
+
+fn is_of_tags(character: char) -> bool {
+    character.is_alphanumeric() || character.is_whitespace() || "+-=._:/@".contains(character)
 }
 
 fn check_count(tags: &BTreeMap<String, String>) -> Answer<()> {
@@ -58,10 +68,13 @@ fn check_count(tags: &BTreeMap<String, String>) -> Answer<()> {
 
 /// The table whose ARN this is.
 fn of_arn(db: Read, given: &str) -> Answer<(String, TableRecord)> {
-    let Some(name) = given.strip_prefix("arn:aws:dynamodb:").and_then(|rest| rest.split_once(":table/")) else {
+    if !given.starts_with("arn:") {
+        return Err(invalid("Invalid TableArn: ARNs must start with 'arn:'"));
+    }
+    let name = given.strip_prefix("arn:aws:dynamodb:").and_then(|rest| rest.split_once(":table/"));
+    let Some((_, name)) = name.filter(|(_, name)| !name.contains('/')) else {
         return Err(invalid(format!("Invalid TableArn: Invalid ResourceArn provided as input {given}")));
     };
-    let name = name.1;
     let table = if arn(db, name) == given { db.get(&TABLES, [name])? } else { None };
     let table = table
         .ok_or_else(|| no_such_resource(format!("Requested resource not found: ResourcArn: {given} not found")))?;

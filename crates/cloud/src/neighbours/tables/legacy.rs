@@ -183,20 +183,15 @@ pub(crate) fn key_conditions(conditions: &Value) -> Result<Vec<(String, Asked)>,
         check(operator, &values)?;
         let mut values = values.into_iter();
         let asked = match (operator, comparator(operator), values.next(), values.next()) {
-            ("NE", ..) => None,
-            (_, Some(comparator), Some(value), None) => Some(Asked::Compare(comparator, value)),
-            ("BEGINS_WITH", _, Some(prefix), _) => Some(Asked::BeginsWith(prefix)),
-            ("BETWEEN", _, Some(low), Some(high)) => Some(Asked::Between(low, high)),
-            _ => None,
+            ("NE", ..) => Asked::Unindexable,
+            (_, Some(comparator), Some(value), None) => Asked::Compare(comparator, value),
+            ("BEGINS_WITH", _, Some(prefix), _) => Asked::BeginsWith(prefix),
+            ("BETWEEN", _, Some(low), Some(high)) => Asked::Between(low, high),
+            _ => Asked::Unindexable,
         };
-        let asked = asked.ok_or("Attempted conditional constraint is not an indexable operation")?;
         Ok((name.clone(), asked))
     });
-    let asked = asked.collect::<Result<Vec<_>, String>>()?;
-    if asked.is_empty() || asked.len() > 2 {
-        return Err("Conditions can be of length 1 or 2 only".to_owned());
-    }
-    Ok(asked)
+    asked.collect()
 }
 
 /// What becomes of the attributes of an item.

@@ -218,7 +218,9 @@ impl Number {
             digits %= unit;
         }
         if self.is_negative {
-            bytes.iter_mut().for_each(|byte| *byte = !*byte);
+            for byte in &mut bytes {
+                *byte = !*byte;
+            }
             bytes.push(PAST_NEGATIVE);
         }
         bytes
@@ -248,15 +250,13 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.digits.to_string();
         f.write_str(if self.is_negative { "-" } else { "" })?;
-        match usize::try_from(self.power) {
-            Ok(zeros) => write!(f, "{digits}{:0<zeros$}", ""),
-            Err(_) => {
-                let fraction = usize::try_from(self.power.unsigned_abs()).unwrap_or_default();
-                match digits.len().checked_sub(fraction).filter(|whole| *whole > 0) {
-                    Some(whole) => write!(f, "{}.{}", &digits[..whole], &digits[whole..]),
-                    None => write!(f, "0.{digits:0>fraction$}"),
-                }
-            }
+        if let Ok(zeros) = usize::try_from(self.power) {
+            return write!(f, "{digits}{:0<zeros$}", "");
+        }
+        let fraction = usize::try_from(self.power.unsigned_abs()).unwrap_or_default();
+        match digits.len().checked_sub(fraction).filter(|whole| *whole > 0) {
+            Some(whole) => write!(f, "{}.{}", &digits[..whole], &digits[whole..]),
+            None => write!(f, "0.{digits:0>fraction$}"),
         }
     }
 }

@@ -59,9 +59,9 @@ impl Path {
             (Step::Field(name), Some(Attribute::M(map))) => {
                 map.insert(name.clone(), value);
             }
-            (Step::Index(index), Some(Attribute::L(list))) => match list.get_mut(*index) {
+            (Step::Index(index), Some(Attribute::L(elements))) => match elements.get_mut(*index) {
                 Some(place) => *place = value,
-                None => list.push(value),
+                None => elements.push(value),
             },
             _ => return Err(NoSuchPlace),
         }
@@ -78,9 +78,9 @@ impl Path {
             (Step::Field(name), Some(Attribute::M(map))) => {
                 map.remove(name);
             }
-            (Step::Index(index), Some(Attribute::L(list))) => {
-                if *index < list.len() {
-                    list.remove(*index);
+            (Step::Index(index), Some(Attribute::L(elements))) => {
+                if *index < elements.len() {
+                    elements.remove(*index);
                 }
             }
             _ => return Err(NoSuchPlace),
@@ -188,7 +188,7 @@ impl Twig {
 mod tests {
     use serde_json::json;
 
-    use super::super::attribute::{item_json, json as attribute_json, read_item};
+    use super::super::attribute::{item_json, read_item};
     use super::*;
 
     /// `a.b[0]` as a path.
@@ -227,7 +227,7 @@ mod tests {
             ("s.t", None),
             ("x", None),
         ] {
-            assert_eq!(path(text).get(&item()).map(attribute_json), found, "{text}");
+            assert_eq!(path(text).get(&item()).map(|found| serde_json::to_value(found).unwrap()), found, "{text}");
         }
     }
 

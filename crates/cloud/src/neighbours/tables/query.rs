@@ -5,11 +5,12 @@ use wire::dynamodb::{QueryInput, QueryOutput};
 
 use super::attribute::{Attribute, Item, item_json, read_item};
 use super::expression::condition::{self, Comparator, Condition};
-use super::expression::key_condition::{self, Asked};
+use super::expression::key_condition::{self, Asked as KeyAsked};
 use super::legacy;
-use super::record::table;
+use super::path::Path;
+use super::record::{TableRecord, table};
 use super::refusal::invalid;
-use super::request::{Together, check_table, paths};
+use super::request::{Together, check_scalars, check_table, listed, paths, projecting};
 use super::schema::{Schema, sort_bytes, spread};
 use super::stretch::{Source, Stretch};
 use crate::operation::{Answer, Op, ops};
@@ -36,54 +37,82 @@ fn query(db: Read, input: &QueryInput) -> Answer<QueryOutput> {
         names: input.expression_attribute_names(),
         values: input.expression_attribute_values(),
     };
-    let placeholders = together.read()?;
-    let asked = match (input.key_condition_expression(), input.key_conditions()) {
-        (Some(text), _) => key_condition::read(text, &placeholders).map_err(invalid)?,
-        (None, Some(conditions)) => legacy::key_conditions(conditions).map_err(invalid)?,
-        (None, None) => {
-            return Err(invalid(
-                "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-            ));
-        }
-    };
-    let filter = match input.filter_expression() {
-        Some(text) => Some(condition::read("FilterExpression", text, &placeholders).map_err(invalid)?),
-        None => legacy::filter(input.query_filter(), input.conditional_operator()).map_err(invalid)?,
-    };
-    let paths = paths(input.projection_expression(), input.attributes_to_get(), &placeholders)?;
-    placeholders.check_used().map_err(invalid)?;
+    together.check()?;
+    let older_filter = legacy::filter(input.query_filter(), input.conditional_operator()).map_err(invalid)?;
+    let listed = listed(input.attributes_to_get())?;
     let start = input.exclusive_start_key().map(read_start).transpose()?;
-    let table = table(db, input.table_name())?;
-    let is_consistent = input.consistent_read().unwrap_or_default();
-    let source = Source::of(db, &table, input.index_name(), is_consistent)?;
-    let wanted = source.wanted(input.select(), paths, true)?;
-    let (hash, range) = conditions(source.schema(), asked)?;
-    let is_older = input.query_filter().is_some();
-    check_filter(source, filter.as_ref(), is_older)?;
-    let mut stretch = Stretch {
-        table: &table,
-        index: source.index,
-        from: Edge::Before(db.key(source.parts())),
-        to: Edge::Past(db.key(source.parts())),
-        direction: if input.scan_index_forward() == Some(false) { Direction::Descending } else { Direction::Ascending },
-        limit: input.limit().and_then(|limit| usize::try_from(limit).ok()),
-        filter,
-        wanted,
-    };
-    (stretch.from, stretch.to) = edges(db, source, &hash, range.as_ref());
-    if let Some(start) = &start {
-        check_start(source, start, &hash, range.as_ref())?;
-        match stretch.direction {
-            Direction::Ascending => stretch.from = Edge::Past(source.key(db, start)),
-            Direction::Descending => stretch.to = Edge::Before(source.key(db, start)),
-        }
+    let older_keys = input.key_conditions().filter(|_| input.key_condition_expression().is_none());
+    if input.key_condition_expression().is_none() && older_keys.is_none() {
+        return Err(invalid(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+        ));
     }
-    answer(db, input, &stretch, is_consistent)
+    let placeholders = together.placeholders()?;
+    let keys = input.key_condition_expression().map(|text| key_condition::read(text, &placeholders));
+    let keys = keys.transpose().map_err(invalid)?;
+    let filter = input.filter_expression().map(|text| condition::read("FilterExpression", text, &placeholders));
+    let filter = filter.transpose().map_err(invalid)?.or(older_filter);
+    let paths = paths(input.projection_expression(), listed, &placeholders)?;
+    placeholders.check_used().map_err(invalid)?;
+    let keys = match keys {
+        Some(condition) => key_condition::asked(condition),
+        None => older_keys.map_or_else(|| Ok(Vec::new()), legacy::key_conditions),
+    };
+    let keys = keys.map_err(invalid)?;
+    if !(1..=2).contains(&keys.len()) {
+        return Err(invalid("Conditions can be of length 1 or 2 only"));
+    }
+    let table = table(db, input.table_name())?;
+    answer(db, input, &table, Asked { keys, filter, paths, start })
 }
 
-fn answer(db: Read, input: &QueryInput, stretch: &Stretch, is_consistent: bool) -> Answer<QueryOutput> {
+/// What a query asks for, as far as that is sound without its table.
+struct Asked {
+    keys: Vec<(String, KeyAsked)>,
+    filter: Option<Condition>,
+    paths: Option<Vec<Path>>,
+    start: Option<Item>,
+}
+
+fn answer(db: Read, input: &QueryInput, table: &TableRecord, asked: Asked) -> Answer<QueryOutput> {
+    let is_consistent = input.consistent_read().unwrap_or_default();
+    let source = Source::of(db, table, input.index_name(), is_consistent)?;
+    if let Some(start) = &asked.start {
+        source.check_names(start).map_err(invalid)?;
+    }
+    let (hash, range) = conditions(source.schema(), asked.keys)?;
+    if let Some(start) = &asked.start {
+        source.check_start(start).map_err(invalid)?;
+        check_start(source, start, &hash, range.as_ref())?;
+    }
+    check_scalars(table, asked.paths.iter().flatten())?;
+    check_filter(source, asked.filter.as_ref(), input.query_filter().is_some())?;
+    let projecting = projecting(input.projection_expression());
+    let wanted = source.wanted(input.select(), asked.paths, (projecting, "Querying"))?;
+    let (mut from, mut to) = edges(db, source, &hash, range.as_ref());
+    let is_backward = input.scan_index_forward() == Some(false);
+    match asked.start.map(|start| source.key(db, &start)) {
+        Some(start) if is_backward => to = Edge::Before(start),
+        Some(start) => from = Edge::Past(start),
+        None => {}
+    }
+    let stretch = Stretch {
+        table,
+        index: source.index,
+        from,
+        to,
+        direction: if is_backward { Direction::Descending } else { Direction::Ascending },
+        limit: input.limit().and_then(|limit| usize::try_from(limit).ok()),
+        filter: asked.filter,
+        wanted,
+        is_consistent,
+    };
+    told(db, input, &stretch)
+}
+
+fn told(db: Read, input: &QueryInput, stretch: &Stretch) -> Answer<QueryOutput> {
     let page = stretch.read(db)?;
-    let told = page.capacity(stretch, is_consistent, input.return_consumed_capacity(), input.table_name());
+    let told = page.capacity(stretch, input.return_consumed_capacity(), input.table_name());
     let mut answer = QueryOutput::new().with_count(page.count).with_scanned_count(page.scanned);
     if !matches!(stretch.wanted, super::stretch::Wanted::Count) {
         answer = answer.with_items(page.items);
@@ -108,7 +137,7 @@ pub(crate) fn read_start(start: &serde_json::Value) -> Answer<Item> {
 }
 
 /// The partition key, and what is asked of the sort key.
-fn conditions(schema: &Schema, asked: Vec<(String, Asked)>) -> Answer<(Attribute, Option<Asked>)> {
+fn conditions(schema: &Schema, asked: Vec<(String, KeyAsked)>) -> Answer<(Attribute, Option<KeyAsked>)> {
     let (mut hash, mut range) = (None, None);
     let count = asked.len();
     for (name, asked) in asked {
@@ -119,22 +148,22 @@ fn conditions(schema: &Schema, asked: Vec<(String, Asked)>) -> Answer<(Attribute
         }
     }
     let missed = |name: &str| invalid(format!("Query condition missed key schema element: {name}"));
-    if schema.range.is_none() && count > 1 && hash.is_some() {
+    if schema.range.is_none() && count > 1 {
         return Err(invalid("Query key condition not supported"));
     }
     let hash = hash.ok_or_else(|| missed(&schema.hash.name))?;
     if let Some(field) = schema.range.as_ref().filter(|_| count > 1 && range.is_none()) {
         return Err(missed(&field.name));
     }
-    let fits = |asked: &Asked, kind| asked.values().iter().all(|value| value.kind() == kind);
+    if [Some(&hash), range.as_ref()].into_iter().flatten().any(|asked| *asked == KeyAsked::Unindexable) {
+        return Err(invalid("Attempted conditional constraint is not an indexable operation"));
+    }
+    let fits = |asked: &KeyAsked, kind| asked.values().iter().all(|value| value.kind() == kind);
     let range_kind = schema.range.as_ref().map_or(schema.hash.kind, |field| field.kind).kind();
     if !fits(&hash, schema.hash.kind.kind()) || range.as_ref().is_some_and(|range| !fits(range, range_kind)) {
         return Err(invalid(
             "One or more parameter values were invalid: Condition parameter type does not match schema type",
         ));
-    }
-    if matches!(range, Some(Asked::Compare(Comparator::Unequal, _))) {
-        return Err(invalid("Query key condition not supported"));
     }
     let hash = hash.equal().cloned().ok_or_else(|| invalid("Query key condition not supported"))?;
     let key = Item::from([(schema.hash.name.clone(), hash.clone())]);
@@ -154,12 +183,12 @@ fn check_filter(source: Source, filter: Option<&Condition>, is_older: bool) -> A
                 path.root
             )))
         }
-        None => Ok(()),
+        None => check_scalars(source.table, paths),
     }
 }
 
 /// The edges of what is asked for.
-fn edges(db: Read, source: Source, hash: &Attribute, range: Option<&Asked>) -> (Edge, Edge) {
+fn edges(db: Read, source: Source, hash: &Attribute, range: Option<&KeyAsked>) -> (Edge, Edge) {
     let hash = sort_bytes(hash);
     let mut parts = source.parts();
     parts.extend([spread(&hash).to_vec(), hash]);
@@ -167,13 +196,13 @@ fn edges(db: Read, source: Source, hash: &Attribute, range: Option<&Asked>) -> (
     let at = |value: &Attribute| all.clone().and(sort_bytes(value));
     let (first, last) = (Edge::Before(all.clone()), Edge::Past(all.clone()));
     match range {
-        None => (first, last),
-        Some(Asked::Between(low, high)) => (Edge::Before(at(low)), Edge::Past(at(high))),
-        Some(Asked::BeginsWith(prefix)) => {
+        None | Some(KeyAsked::Unindexable) => (first, last),
+        Some(KeyAsked::Between(low, high)) => (Edge::Before(at(low)), Edge::Past(at(high))),
+        Some(KeyAsked::BeginsWith(prefix)) => {
             let to = after_prefix(sort_bytes(prefix)).map_or(last, |next| Edge::Before(all.clone().and(next)));
             (Edge::Before(at(prefix)), to)
         }
-        Some(Asked::Compare(comparator, value)) => match comparator {
+        Some(KeyAsked::Compare(comparator, value)) => match comparator {
             Comparator::Equal | Comparator::Unequal => (Edge::Before(at(value)), Edge::Past(at(value))),
             Comparator::Less => (first, Edge::Before(at(value))),
             Comparator::LessOrEqual => (first, Edge::Past(at(value))),
@@ -195,8 +224,7 @@ fn after_prefix(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
 }
 
 /// Whether a starting key lies within what is asked for.
-fn check_start(source: Source, start: &Item, hash: &Attribute, range: Option<&Asked>) -> Answer<()> {
-    source.check_start(start).map_err(invalid)?;
+fn check_start(source: Source, start: &Item, hash: &Attribute, range: Option<&KeyAsked>) -> Answer<()> {
     let schema = source.schema();
     let is_hash = start.get(&schema.hash.name) == Some(hash);
     let key = schema.range.as_ref().and_then(|field| start.get(&field.name));

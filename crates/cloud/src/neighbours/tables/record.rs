@@ -167,6 +167,16 @@ impl Index {
         }
     }
 
+    /// Whether it holds an attribute of items that have it.
+    pub(crate) fn holds(&self, table: &TableRecord, name: &str) -> bool {
+        let is_named = match &self.projection {
+            Projection::All => true,
+            Projection::KeysOnly => false,
+            Projection::Include(names) => names.iter().any(|held| held == name),
+        };
+        is_named || table.schema.has(name) || self.schema.has(name)
+    }
+
     /// Where in the key of an entry the key in the table begins.
     pub(crate) fn place_in_entry(&self, table: &TableRecord, entry: &Key) -> Result<Place, Fault> {
         // Account, region, table, index, spread, and the key in the index.
@@ -200,17 +210,22 @@ pub(crate) fn name_of<'n>(db: Read, given: &'n str) -> Answer<&'n str> {
 
 /// Whether a table may have this name.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    if !(3..=255).contains(&name.len()) {
-        return Err("TableName must be at least 3 characters long and at most 255 characters long".to_owned());
-    }
     let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if !name.bytes().all(is_sound) {
-        return Err(format!(
-            "1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: Member must satisfy \
-             regular expression pattern: [a-zA-Z0-9_.-]+"
-        ));
+    let broken = [
+        (!name.bytes().all(is_sound), "satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+        (name.len() < 3, "have length greater than or equal to 3"),
+        (name.len() > 255, "have length less than or equal to 255"),
+    ];
+    let broken: Vec<String> = broken
+        .iter()
+        .filter(|(is_broken, _)| *is_broken)
+        .map(|(_, must)| format!("Value '{name}' at 'tableName' failed to satisfy constraint: Member must {must}"))
+        .collect();
+    match broken.len() {
+        0 => Ok(()),
+        1 => Err(format!("1 validation error detected: {}", broken.join("; "))),
+        count => Err(format!("{count} validation errors detected: {}", broken.join("; "))),
     }
-    Ok(())
 }
 
 /// The ARN of the table of this name.

@@ -34,13 +34,17 @@ pub(crate) struct Together<'r> {
 }
 
 impl Together<'_> {
-    /// The names and values, if all goes together.
-    pub(crate) fn read(&self) -> Answer<Placeholders> {
-        self.check().map_err(invalid)?;
+    /// The names and values. They are looked at after most else, so this comes apart from the check.
+    pub(crate) fn placeholders(&self) -> Answer<Placeholders> {
         Placeholders::read(self.names, self.values).map_err(invalid)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Refuses what does not go together.
+    pub(crate) fn check(&self) -> Answer<()> {
+        self.try_check().map_err(invalid)
+    }
+
+    fn try_check(&self) -> Result<(), String> {
         let given = |of: &[(&'static str, bool)]| -> Vec<&'static str> {
             of.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect()
         };
@@ -69,17 +73,37 @@ impl Together<'_> {
     }
 }
 
-/// The paths of a projection or of the older list of attributes.
+/// The paths of the older list of attributes.
+pub(crate) fn listed(attributes: Option<Vec<&str>>) -> Answer<Option<Vec<Path>>> {
+    attributes.map(|names| super::legacy::attributes_to_get(&names)).transpose().map_err(invalid)
+}
+
+/// The paths of a projection, or those that were listed.
 pub(crate) fn paths(
     expression: Option<&str>,
-    attributes: Option<Vec<&str>>,
+    listed: Option<Vec<Path>>,
     placeholders: &Placeholders,
 ) -> Answer<Option<Vec<Path>>> {
-    match (expression, attributes) {
-        (Some(text), _) => projection::read(text, placeholders).map(Some).map_err(invalid),
-        (None, Some(names)) => super::legacy::attributes_to_get(&names).map(Some).map_err(invalid),
-        (None, None) => Ok(None),
+    match expression {
+        Some(text) => projection::read(text, placeholders).map(Some).map_err(invalid),
+        None => Ok(listed),
     }
+}
+
+/// Refuses paths that lead into a key, of the table or of an index: there is nothing in it.
+pub(crate) fn check_scalars<'p>(table: &TableRecord, paths: impl IntoIterator<Item = &'p Path>) -> Answer<()> {
+    let keys = table.key_attributes();
+    let into_key = paths.into_iter().find(|path| !path.steps.is_empty() && keys.contains_key(path.root.as_str()));
+    let Some(Path { root, .. }) = into_key else { return Ok(()) };
+    let what = if table.schema.has(root) { "Key" } else { "IndexKey" };
+    Err(invalid(format!(
+        "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: {what}: {root}"
+    )))
+}
+
+/// The parameter that says which attributes are wanted.
+pub(crate) fn projecting(expression: Option<&str>) -> &'static str {
+    if expression.is_some() { "ProjectionExpression" } else { "AttributesToGet" }
 }
 
 /// What must hold of an item before it is changed.
@@ -95,6 +119,17 @@ impl Guard {
         let read = |text| condition::read("ConditionExpression", text, placeholders);
         let condition = text.map(read).transpose().map_err(invalid)?;
         Ok(Self { condition, is_told: on_failure == Some("ALL_OLD") })
+    }
+
+    /// The same, or this if it asks nothing.
+    pub(crate) fn or(mut self, condition: Option<Condition>) -> Self {
+        self.condition = self.condition.or(condition);
+        self
+    }
+
+    /// The paths that it asks about.
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        self.condition.as_ref().map(Condition::paths).unwrap_or_default()
     }
 
     /// Whether it holds of what is there, if anything is.

@@ -5,12 +5,12 @@ use store::{Direction, Edge};
 use wire::dynamodb::{ScanInput, ScanOutput};
 
 use super::attribute::{Item, item_json};
-use super::expression::condition;
+use super::expression::condition::{self, Condition};
 use super::legacy;
 use super::query::read_start;
 use super::record::table;
 use super::refusal::invalid;
-use super::request::{Together, check_table, paths};
+use super::request::{Together, check_scalars, check_table, listed, paths, projecting};
 use super::schema::{sort_bytes, spread};
 use super::stretch::{Source, Stretch, Wanted};
 use crate::operation::{Answer, Op, ops};
@@ -35,24 +35,28 @@ fn scan(db: Read, input: &ScanInput) -> Answer<ScanOutput> {
         names: input.expression_attribute_names(),
         values: input.expression_attribute_values(),
     };
-    let placeholders = together.read()?;
-    let filter = match input.filter_expression() {
-        Some(text) => Some(condition::read("FilterExpression", text, &placeholders).map_err(invalid)?),
-        None => legacy::filter(input.scan_filter(), input.conditional_operator()).map_err(invalid)?,
-    };
-    let paths = paths(input.projection_expression(), input.attributes_to_get(), &placeholders)?;
-    placeholders.check_used().map_err(invalid)?;
-    let segment = segment(input)?;
+    together.check()?;
+    let listed = listed(input.attributes_to_get())?;
+    let older_filter = legacy::filter(input.scan_filter(), input.conditional_operator()).map_err(invalid)?;
     let start = input.exclusive_start_key().map(read_start).transpose()?;
+    let segment = segment(input)?;
+    let placeholders = together.placeholders()?;
+    let filter = input.filter_expression().map(|text| condition::read("FilterExpression", text, &placeholders));
+    let filter = filter.transpose().map_err(invalid)?.or(older_filter);
+    let paths = paths(input.projection_expression(), listed, &placeholders)?;
+    placeholders.check_used().map_err(invalid)?;
     let table = table(db, input.table_name())?;
     let is_consistent = input.consistent_read().unwrap_or_default();
     let source = Source::of(db, &table, input.index_name(), is_consistent)?;
-    let wanted = source.wanted(input.select(), paths, false)?;
     let (mut from, to) = edges(db, source, segment);
     if let Some(start) = &start {
         check_start(source, start, segment)?;
         from = Edge::Past(source.key(db, start));
     }
+    check_scalars(&table, paths.iter().flatten())?;
+    check_scalars(&table, filter.iter().flat_map(Condition::paths))?;
+    let projecting = projecting(input.projection_expression());
+    let wanted = source.wanted(input.select(), paths, (projecting, "Scanning"))?;
     let stretch = Stretch {
         table: &table,
         index: source.index,
@@ -62,9 +66,10 @@ fn scan(db: Read, input: &ScanInput) -> Answer<ScanOutput> {
         limit: input.limit().and_then(|limit| usize::try_from(limit).ok()),
         filter,
         wanted,
+        is_consistent,
     };
     let page = stretch.read(db)?;
-    let told = page.capacity(&stretch, is_consistent, input.return_consumed_capacity(), input.table_name());
+    let told = page.capacity(&stretch, input.return_consumed_capacity(), input.table_name());
     let mut answer = ScanOutput::new().with_count(page.count).with_scanned_count(page.scanned);
     if !matches!(stretch.wanted, Wanted::Count) {
         answer = answer.with_items(page.items);
@@ -134,7 +139,13 @@ fn edges(db: Read, source: Source, segment: Option<Segment>) -> (Edge, Edge) {
 
 /// Whether a starting key belongs there, and to the segment.
 fn check_start(source: Source, start: &Item, segment: Option<Segment>) -> Answer<()> {
-    source.check_start(start).map_err(invalid)?;
+    if source.index.is_some() {
+        source.check_names(start).and_then(|()| source.check_start(start)).map_err(invalid)?;
+    } else {
+        let mismatch = "The provided starting key is invalid: The provided key element does not match the schema";
+        source.check_names(start).map_err(|_| invalid(mismatch))?;
+        source.check_key(start).map_err(invalid)?;
+    }
     let Some(segment) = segment else { return Ok(()) };
     let hash = start.get(&source.schema().hash.name).map(sort_bytes).unwrap_or_default();
     let spread = i64::from(u16::from_be_bytes(spread(&hash)));

@@ -1,6 +1,7 @@
 //! A stretch of items in the order of their keys: what a query or a scan reads at a time, filtered and projected, until a limit, a
 //! megabyte or the end. Whence it comes and what it is for is told by whoever asks.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use serde_json::Value;
@@ -11,9 +12,9 @@ use super::attribute::{Item, item_json, item_size};
 use super::capacity::{self, Units};
 use super::expression::condition::Condition;
 use super::path::{Path, project};
-use super::record::{ENTRIES, ITEMS, Index, Kept, TableRecord, index_parts, item_at};
+use super::record::{ENTRIES, ITEMS, Index, Kept, Projection, TableRecord, index_parts, item_at};
 use super::refusal::invalid;
-use super::schema::Place;
+use super::schema::{Field, Place, Schema};
 use crate::operation::Answer;
 use crate::scope::Read;
 
@@ -42,6 +43,7 @@ pub(crate) struct Stretch<'t> {
     pub(crate) limit: Option<usize>,
     pub(crate) filter: Option<Condition>,
     pub(crate) wanted: Wanted,
+    pub(crate) is_consistent: bool,
 }
 
 /// What was read.
@@ -55,20 +57,16 @@ pub(crate) struct Page {
     /// The key of the last, if there may be more.
     pub(crate) last: Option<Item>,
     bytes: usize,
+    /// Units of what a local index did not hold and the table had to give.
+    fetched: f64,
 }
 
 impl Page {
     /// The units that it took, as the request wants to be told.
-    pub(crate) fn capacity(
-        &self,
-        stretch: &Stretch,
-        is_consistent: bool,
-        wanted: Option<&str>,
-        table: &str,
-    ) -> Option<ConsumedCapacity> {
-        let units = capacity::reading(self.bytes, is_consistent);
+    pub(crate) fn capacity(&self, stretch: &Stretch, wanted: Option<&str>, table: &str) -> Option<ConsumedCapacity> {
+        let units = capacity::reading(self.bytes, stretch.is_consistent);
         let units = match stretch.index {
-            Some(index) => Units { table: 0.0, indexes: vec![(index.name.clone(), index.is_local, units)] },
+            Some(index) => Units { table: self.fetched, indexes: vec![(index.name.clone(), index.is_local, units)] },
             None => Units::of_table(units),
         };
         units.told(wanted, table)
@@ -103,19 +101,29 @@ impl Stretch<'_> {
         item_at(db, self.table, &index.place_in_entry(self.table, entry)?)
     }
 
-    fn see(&self, page: &mut Page, whole: Item) -> ControlFlow<()> {
-        // A local index fetches what it does not hold itself.
-        let is_whole = match self.wanted {
+    /// Whether more is wanted than a local index holds; of a global one it is refused before.
+    fn must_fetch(&self) -> bool {
+        let Some(index) = self.index.filter(|index| index.projection != Projection::All) else { return false };
+        match &self.wanted {
             Wanted::All => true,
-            Wanted::Paths(_) => self.index.is_some_and(|index| index.is_local),
+            Wanted::Paths(paths) => paths.iter().any(|path| !index.holds(self.table, &path.root)),
             Wanted::Count | Wanted::Projected => false,
-        };
-        let item = match self.index.filter(|_| !is_whole) {
+        }
+    }
+
+    fn see(&self, page: &mut Page, whole: Item) -> ControlFlow<()> {
+        let held = match self.index {
             Some(index) => index.project(self.table, &whole),
-            None => whole,
+            None => whole.clone(),
         };
         page.scanned += 1;
-        page.bytes += item_size(&item);
+        page.bytes += item_size(&held);
+        let item = if self.must_fetch() {
+            page.fetched += capacity::reading(item_size(&whole), self.is_consistent);
+            whole
+        } else {
+            held
+        };
         let is_full = page.bytes >= PAGE_BYTES
             || self.limit.is_some_and(|limit| page.scanned >= i64::try_from(limit).unwrap_or(i64::MAX));
         if is_full {
@@ -140,6 +148,8 @@ impl Stretch<'_> {
     }
 }
 
+const INVALID: &str = "The provided starting key is invalid";
+
 /// Where what is read is kept: the table itself, or an index.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'t> {
@@ -163,7 +173,7 @@ impl<'t> Source<'t> {
     }
 
     /// The schema by which it is ordered.
-    pub(crate) fn schema(&self) -> &'t super::schema::Schema {
+    pub(crate) fn schema(&self) -> &'t Schema {
         self.index.map_or(&self.table.schema, |index| &index.schema)
     }
 
@@ -184,34 +194,38 @@ impl<'t> Source<'t> {
         })
     }
 
-    /// Whether a key has just the attributes of a key there, of the right types.
-    pub(crate) fn check_start(&self, start: &Item) -> Result<(), String> {
-        let invalid = "The provided starting key is invalid";
-        let of_table: Item = start
-            .iter()
-            .filter(|(name, _)| self.table.schema.has(name))
-            .map(|(name, of)| (name.clone(), of.clone()))
-            .collect();
-        let known = |name: &str| self.table.schema.has(name) || self.schema().has(name);
-        let wrong = |wrong: String| format!("{invalid}: {wrong}");
-        if self.index.is_some() {
-            let is_whole = self.schema().fields().all(|field| start.contains_key(&field.name));
-            if !is_whole || !start.keys().all(|name| known(name)) {
-                return Err(invalid.to_owned());
-            }
-            let fits = |field: &super::schema::Field| {
-                start.get(&field.name).is_some_and(|value| value.kind() == field.kind.kind())
-            };
-            if !self.schema().fields().all(fits) {
-                return Err(wrong("The provided key element does not match the schema".to_owned()));
-            }
-            return self.table.schema.place_of_key(&of_table).map(drop).map_err(wrong);
+    /// Whether a starting key has just the attributes of a key there.
+    pub(crate) fn check_names(&self, start: &Item) -> Result<(), String> {
+        let fields = self.table.schema.fields().chain(self.schema().fields());
+        let names: BTreeSet<&str> = fields.map(|field| field.name.as_str()).collect();
+        if start.len() != names.len() || !names.iter().all(|name| start.contains_key(*name)) {
+            return Err(INVALID.to_owned());
         }
-        self.table.schema.place_of_key(start).map(drop).map_err(wrong)
+        Ok(())
+    }
+
+    /// Whether their types are right.
+    pub(crate) fn check_start(&self, start: &Item) -> Result<(), String> {
+        let fits = |field: &Field| start.get(&field.name).is_some_and(|value| value.kind() == field.kind.kind());
+        if !self.schema().fields().all(fits) {
+            return Err("The provided key element does not match the schema".to_owned());
+        }
+        self.check_key(start)
+    }
+
+    /// Whether the key of the table in it is one.
+    pub(crate) fn check_key(&self, start: &Item) -> Result<(), String> {
+        let own = &self.table.schema;
+        own.place_of_key(&own.key_of(start)).map(drop).map_err(|wrong| format!("{INVALID}: {wrong}"))
     }
 
     /// What of each item is wanted, from the parameters of a query or a scan.
-    pub(crate) fn wanted(&self, select: Option<&str>, paths: Option<Vec<Path>>, is_query: bool) -> Answer<Wanted> {
+    pub(crate) fn wanted(
+        &self,
+        select: Option<&str>,
+        paths: Option<Vec<Path>>,
+        (projecting, verb): (&str, &str),
+    ) -> Answer<Wanted> {
         let has_paths = paths.is_some();
         if has_paths && !matches!(select, None | Some("SPECIFIC_ATTRIBUTES")) {
             let target = match select {
@@ -219,7 +233,7 @@ impl<'t> Source<'t> {
                 Some("ALL_ATTRIBUTES") => "ALL_ATTRIBUTES",
                 _ => "ALL_PROJECTED_ATTRIBUTES",
             };
-            return Err(invalid(format!("Cannot specify the ProjectionExpression when choosing to get {target}")));
+            return Err(invalid(format!("Cannot specify the {projecting} when choosing to get {target}")));
         }
         match (select, paths) {
             (_, Some(paths)) => self.reach(paths),
@@ -228,17 +242,14 @@ impl<'t> Source<'t> {
                 "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
             )),
             (Some("ALL_PROJECTED_ATTRIBUTES"), None) if self.index.is_none() => {
-                let verb = if is_query { "Querying" } else { "Scanning" };
                 Err(invalid(format!("ALL_PROJECTED_ATTRIBUTES can be used only when {verb} using an IndexName")))
             }
             (Some("ALL_ATTRIBUTES"), None) => match self.index {
-                Some(index) if !index.is_local && index.projection != super::record::Projection::All => {
-                    Err(invalid(format!(
-                        "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global \
+                Some(index) if !index.is_local && index.projection != Projection::All => Err(invalid(format!(
+                    "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global \
                          secondary index {} because its projection type is not ALL",
-                        index.name
-                    )))
-                }
+                    index.name
+                ))),
                 _ => Ok(Wanted::All),
             },
             _ if self.index.is_some() => Ok(Wanted::Projected),
@@ -249,16 +260,8 @@ impl<'t> Source<'t> {
     /// Paths that an index does not hold are fetched for a local one and refused for a global one.
     fn reach(&self, paths: Vec<Path>) -> Answer<Wanted> {
         let Some(index) = self.index.filter(|index| !index.is_local) else { return Ok(Wanted::Paths(paths)) };
-        let held = |name: &str| match &index.projection {
-            super::record::Projection::All => true,
-            super::record::Projection::KeysOnly => false,
-            super::record::Projection::Include(names) => names.iter().any(|held| held == name),
-        };
-        let lacking: Vec<&str> = paths
-            .iter()
-            .map(|path| path.root.as_str())
-            .filter(|name| !held(name) && !self.table.schema.has(name) && !index.schema.has(name))
-            .collect();
+        let roots = paths.iter().map(|path| path.root.as_str());
+        let lacking: Vec<&str> = roots.filter(|name| !index.holds(self.table, name)).collect();
         if lacking.is_empty() {
             return Ok(Wanted::Paths(paths));
         }

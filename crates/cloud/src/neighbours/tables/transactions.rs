@@ -9,14 +9,15 @@ use serde_json::{Map, Value, json};
 use store::{Table, json_record};
 use wire::Refusal;
 use wire::dynamodb::{
-    ConditionCheck, ConsumedCapacity, Delete, Get, ItemResponse, Put, TransactGetItemsInput, TransactGetItemsOutput,
-    TransactWriteItem, TransactWriteItemsInput, TransactWriteItemsOutput, Update as UpdateAction,
+    ConditionCheck, ConsumedCapacity, Delete, Get, ItemResponse, Put, TransactGetItem, TransactGetItemsInput,
+    TransactGetItemsOutput, TransactWriteItem, TransactWriteItemsInput, TransactWriteItemsOutput,
+    Update as UpdateAction,
 };
 
 use super::attribute::{Item, item_json, item_size};
 use super::capacity::{self, Purpose, Units};
 use super::expression::update::{self, Update};
-use super::items::{check_keys, check_size, updated};
+use super::items::{check_index_keys, check_keys, check_size, updated};
 use super::path::project;
 use super::record::{TableRecord, item_at, table, write_item};
 use super::refusal::invalid;
@@ -121,7 +122,8 @@ fn guarded<T>(
         names,
         values,
     };
-    let placeholders = together.read()?;
+    together.check()?;
+    let placeholders = together.placeholders()?;
     let update = update.map(|text| update::read(text, &placeholders)).transpose().map_err(invalid)?;
     let guard = Guard::read(condition, &placeholders, on_failure)?;
     placeholders.check_used().map_err(invalid)?;
@@ -186,7 +188,7 @@ fn plan<'a>(db: Read, actions: &'a [Action]) -> Answer<Vec<Planned<'a>>> {
         }
     }
     if wrong.iter().any(Option::is_some) {
-        return Err(cancelled(wrong));
+        return Err(cancelled(&wrong));
     }
     let all: HashSet<_> = planned.iter().map(|one| (&one.table.id, &one.place)).collect();
     if all.len() < planned.len() {
@@ -218,7 +220,7 @@ impl Reason {
 }
 
 /// The refusal of a transaction, with a reason for each action or none.
-fn cancelled(reasons: Vec<Option<Reason>>) -> Failure {
+fn cancelled(reasons: &[Option<Reason>]) -> Failure {
     let codes: Vec<&str> = reasons.iter().map(|reason| reason.as_ref().map_or("None", |reason| reason.code)).collect();
     let message =
         format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{}]", codes.join(", "));
@@ -231,7 +233,7 @@ fn cancelled_by(failure: Failure, index: usize, count: usize) -> Failure {
     match failure {
         Failure::Refusal(refusal) => {
             let reason = |at| (at == index).then(|| Reason::invalid(refusal.message()));
-            cancelled((0..count).map(reason).collect())
+            cancelled(&(0..count).map(reason).collect::<Vec<_>>())
         }
         other => other,
     }
@@ -248,7 +250,7 @@ fn check_conditions(planned: &[Planned]) -> Answer<()> {
         })
     };
     let reasons: Vec<Option<Reason>> = planned.iter().map(reason).collect();
-    if reasons.iter().any(Option::is_some) { Err(cancelled(reasons)) } else { Ok(()) }
+    if reasons.iter().any(Option::is_some) { Err(cancelled(&reasons)) } else { Ok(()) }
 }
 
 /// What has been done so far: bytes, and by table units and what is told of collections.
@@ -284,7 +286,9 @@ fn carry_out(db: &mut Write, one: &Planned, done: &mut Done, input: &TransactWri
         }
         Deed::Update(key, update) => {
             check_keys(table, update)?;
-            (updated(update, key, before)?, key)
+            let after = updated(update, key, before)?;
+            check_index_keys(table, update, after.as_ref())?;
+            (after, key)
         }
         Deed::Delete(key) => (None, key),
     };
@@ -328,7 +332,7 @@ fn again(
 }
 
 fn transact_get_items(db: Read, input: &TransactGetItemsInput) -> Answer<TransactGetItemsOutput> {
-    let gets: Vec<Get> = input.transact_items().unwrap_or_default().iter().filter_map(|item| item.get()).collect();
+    let gets: Vec<Get> = input.transact_items().unwrap_or_default().iter().filter_map(TransactGetItem::get).collect();
     let mut done = Done::default();
     let (mut responses, mut seen, mut wrong) = (Vec::new(), HashSet::new(), Vec::new());
     for get in &gets {
@@ -339,7 +343,8 @@ fn transact_get_items(db: Read, input: &TransactGetItemsInput) -> Answer<Transac
             names: get.expression_attribute_names(),
             values: None,
         };
-        let placeholders = together.read()?;
+        together.check()?;
+        let placeholders = together.placeholders()?;
         let key = attributes(get.key())?;
         let paths = paths(get.projection_expression(), None, &placeholders)?;
         placeholders.check_used().map_err(invalid)?;
@@ -363,7 +368,7 @@ fn transact_get_items(db: Read, input: &TransactGetItemsInput) -> Answer<Transac
         responses.push(item.map_or_else(ItemResponse::new, |item| ItemResponse::new().with_item(item_json(&item))));
     }
     if wrong.iter().any(Option::is_some) {
-        return Err(cancelled(wrong));
+        return Err(cancelled(&wrong));
     }
     if done.bytes > MAX_BYTES {
         return Err(invalid(

@@ -281,7 +281,11 @@ impl Parser<'_, '_> {
         match node {
             Node::Condition(condition) => Ok(condition),
             Node::Term(term) => match *term {
-                Term::Call(name, arguments) => Ok(Box::new(self.function(&name, arguments))),
+                Term::Call(name, arguments) => {
+                    let condition = self.function(&name, arguments);
+                    self.settle();
+                    Ok(Box::new(condition))
+                }
                 _ => Err(self.unexpected()),
             },
         }
@@ -302,23 +306,31 @@ impl Parser<'_, '_> {
             self.step();
             self.operator();
             let other = self.operand()?;
-            return Ok(Node::of(self.compare(comparator, *term, other)));
+            let condition = self.compare(comparator, *term, other);
+            return Ok(self.settled(condition));
         }
         if self.take("BETWEEN") {
             self.operator();
             let low = self.operand()?;
             self.expect("AND")?;
             let high = self.operand()?;
-            return Ok(Node::of(self.between(*term, low, high)));
+            let condition = self.between(*term, low, high);
+            return Ok(self.settled(condition));
         }
         if self.take("IN") {
             self.operator();
             self.expect("(")?;
             let alternatives = self.list(Self::operand)?;
             self.expect(")")?;
-            return Ok(Node::of(self.alternatives(*term, alternatives)));
+            let condition = self.alternatives(*term, alternatives);
+            return Ok(self.settled(condition));
         }
         Ok(Node::Term(term))
+    }
+
+    fn settled(&mut self, condition: Condition) -> Node {
+        self.settle();
+        Node::of(condition)
     }
 
     /// What stands in parentheses may be either: `(a) = :b` as well as `(a = :b)`.
@@ -326,22 +338,30 @@ impl Parser<'_, '_> {
         let Some(opened) = self.open() else { return self.term().map(|term| Node::Term(Box::new(term))) };
         let node = self.nested(Self::disjunction)?;
         self.close(opened)?;
-        Ok(node)
+        match node {
+            Node::Term(term) => self.beyond(*term).map(|term| Node::Term(Box::new(term))),
+            condition @ Node::Condition(_) => Ok(condition),
+        }
     }
 
     fn compare(&mut self, comparator: Comparator, one: Term, two: Term) -> Condition {
         if comparator.is_order() {
-            let kinds = [one.kind(), two.kind()];
-            let wrong = kinds.into_iter().flatten().find(|kind| !matches!(kind, Type::S | Type::N | Type::B));
-            if let Some(kind) = wrong {
-                self.wrong_type(comparator.sign(), kind.name());
-            }
+            self.check_order(comparator.sign(), &[&one, &two]);
         }
         self.check_distinct(comparator.sign(), &one, &two);
         Condition::Compare(comparator, self.use_as_operand(one), self.use_as_operand(two))
     }
 
+    /// Refuses operands of types that have no order.
+    fn check_order(&mut self, name: &str, operands: &[&Term]) {
+        let mut kinds = operands.iter().filter_map(|operand| operand.kind());
+        if let Some(kind) = kinds.find(|kind| !matches!(kind, Type::S | Type::N | Type::B)) {
+            self.wrong_type(name, kind.name());
+        }
+    }
+
     fn between(&mut self, value: Term, low: Term, high: Term) -> Condition {
+        self.check_order("BETWEEN", &[&value, &low, &high]);
         if let (Term::Value(low), Term::Value(high)) = (&low, &high) {
             let bounds = || {
                 let tell = |it: &Attribute| format!("AttributeValue: {{{}:{}}}", it.kind().name(), bare(it));
@@ -395,7 +415,7 @@ impl Parser<'_, '_> {
                 if FUNCTIONS.contains(&name.as_str()) {
                     self.problem(Problem::MisusedFunction, || misused(&name));
                 } else {
-                    self.unknown_function(&name);
+                    self.unknown_function(&name, WHERE);
                 }
                 Operand::Value(Attribute::NULL(true))
             }
@@ -414,7 +434,7 @@ impl Parser<'_, '_> {
                 return nothing;
             }
             _ => {
-                self.unknown_function(name);
+                self.unknown_function(name, WHERE);
                 return nothing;
             }
         };
@@ -440,6 +460,7 @@ impl Parser<'_, '_> {
     }
 
     fn attribute_type(&mut self, value: Term, kind: &Term) -> Condition {
+        self.check_distinct("attribute_type", &value, kind);
         let value = self.use_as_operand(value);
         match kind {
             Term::Value(Attribute::S(named)) => {
@@ -480,6 +501,9 @@ impl Parser<'_, '_> {
         }
     }
 }
+
+/// Where other functions are not allowed.
+const WHERE: &str = "a condition expression";
 
 /// The functions that are conditions.
 const FUNCTIONS: [&str; 5] = ["attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains"];

@@ -15,6 +15,8 @@ pub(crate) enum Asked {
     Between(Attribute, Attribute),
     /// Begins so.
     BeginsWith(Attribute),
+    /// What the older way of asking can say, and no key answers.
+    Unindexable,
 }
 
 impl Asked {
@@ -23,6 +25,7 @@ impl Asked {
         match self {
             Self::Compare(_, value) | Self::BeginsWith(value) => vec![value],
             Self::Between(low, high) => vec![low, high],
+            Self::Unindexable => Vec::new(),
         }
     }
 
@@ -50,15 +53,20 @@ impl Asked {
                 order(low).is_some_and(std::cmp::Ordering::is_ge) && order(high).is_some_and(std::cmp::Ordering::is_le)
             }
             Self::BeginsWith(prefix) => condition::begins_with(key, prefix),
+            Self::Unindexable => false,
         }
     }
 }
 
 const NAME: &str = "KeyConditionExpression";
 
-/// Reads what is asked of each attribute.
-pub(crate) fn read(text: &str, placeholders: &Placeholders) -> Result<Vec<(String, Asked)>, String> {
-    let condition = condition::read(NAME, text, placeholders)?;
+/// Reads the condition, which may still be none that keys answer.
+pub(crate) fn read(text: &str, placeholders: &Placeholders) -> Result<Condition, String> {
+    condition::read(NAME, text, placeholders)
+}
+
+/// What it asks of each attribute.
+pub(crate) fn asked(condition: Condition) -> Result<Vec<(String, Asked)>, String> {
     let mut asked = Vec::new();
     collect(condition, &mut asked)?;
     Ok(asked)

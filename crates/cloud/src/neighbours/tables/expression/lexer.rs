@@ -67,7 +67,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 fn measure(first: char, rest: &str) -> (Kind, usize) {
     let run = |from: usize, part: fn(u8) -> bool| rest.bytes().skip(from).take_while(|byte| part(*byte)).count() + from;
     match first {
-        'a'..='z' | 'A'..='Z' | '_' => (Kind::Word, run(1, is_part)),
+        'a'..='z' | 'A'..='Z' => (Kind::Word, run(1, is_part)),
         '#' | ':' => match run(1, is_part) {
             1 => (Kind::Stray, 1),
             length if first == '#' => (Kind::Name, length),
@@ -97,7 +97,8 @@ mod tests {
             ("SET a=:b+1", "SET a = :b + 1 "),
             ("#a.b[0]<>:c", "#a . b [ 0 ] <> :c "),
             ("a<=b>=c<d>e", "a <= b >= c < d > e "),
-            ("size(a),\t(_1x)\n", "size ( a ) , ( _1x ) "),
+            ("size(a),\t(x_1)\n", "size ( a ) , ( x_1 ) "),
+            ("_1x", "_ 1 x "),
             ("a-b ä # :", "a - b ä # : "),
         ] {
             assert_eq!(cut(text), expected, "{text}");

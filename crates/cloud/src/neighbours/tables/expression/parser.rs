@@ -13,8 +13,26 @@ const MAX_BYTES: usize = 4096;
 /// How deep parentheses, functions and NOTs may be nested: as deep as the most operators can be, each in its own pair of parentheses.
 const MAX_DEPTH: usize = 160;
 
+/// How many names and indices a document path may have.
+const MAX_LEVELS: usize = 32;
+
+/// The greatest index of an element of a list.
+const MAX_INDEX: u32 = i32::MAX.unsigned_abs();
+
 /// The most operators and functions that expressions may hold.
 const MAX_OPERATORS: usize = 300;
+
+/// Every function of every kind of expression.
+const FUNCTIONS: [&str; 8] = [
+    "attribute_exists",
+    "attribute_not_exists",
+    "attribute_type",
+    "begins_with",
+    "contains",
+    "if_not_exists",
+    "list_append",
+    "size",
+];
 
 /// What may be wrong with an expression that could be read, the first told first whatever comes first in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +42,7 @@ pub(super) enum Problem {
     MisusedFunction,
     Reserved,
     Section,
+    Path,
     Placeholder,
     Overlap,
     Conflict,
@@ -31,6 +50,13 @@ pub(super) enum Problem {
     Distinct,
     OperandType,
     Operators,
+}
+
+impl Problem {
+    /// Whether it is about one condition alone.
+    fn is_of_one_condition(self) -> bool {
+        matches!(self, Self::Placeholder | Self::OperandCount | Self::Distinct | Self::OperandType)
+    }
 }
 
 /// Why an expression cannot be read.
@@ -49,10 +75,8 @@ impl Term {
     pub(super) fn kind(&self) -> Option<Type> {
         match self {
             Self::Value(value) => Some(value.kind()),
-            Self::Path(_) => None,
             Self::Call(name, _) if name == "size" => Some(Type::N),
-            Self::Call(name, _) if name == "list_append" => Some(Type::L),
-            Self::Call(..) => None,
+            Self::Path(_) | Self::Call(..) => None,
         }
     }
 }
@@ -66,6 +90,10 @@ pub(super) struct Parser<'t, 'p> {
     operators: usize,
     /// The tokens of the last pair of parentheses that was closed.
     group: Option<(usize, usize)>,
+    /// Words that name nothing in this kind of expression.
+    keywords: &'static [&'static str],
+    /// Whether a condition was found wrong by itself, so that the next ones are not looked at as closely.
+    is_settled: bool,
     placeholders: &'p Placeholders,
     /// The first of each sort.
     problems: Vec<(Problem, String)>,
@@ -78,11 +106,17 @@ pub(super) fn parse<'t, T>(
     placeholders: &Placeholders,
     rule: impl FnOnce(&mut Parser<'t, '_>) -> Result<T, Syntax>,
 ) -> Result<T, String> {
-    read(text, placeholders, rule).map_err(|wrong| format!("Invalid {name}: {wrong}"))
+    let keywords: &[&str] = match name {
+        "UpdateExpression" => &["SET", "REMOVE", "ADD", "DELETE"],
+        "ProjectionExpression" => &[],
+        _ => &["AND", "OR", "NOT", "BETWEEN", "IN"],
+    };
+    read(text, keywords, placeholders, rule).map_err(|wrong| format!("Invalid {name}: {wrong}"))
 }
 
 fn read<'t, T>(
     text: &'t str,
+    keywords: &'static [&'static str],
     placeholders: &Placeholders,
     rule: impl FnOnce(&mut Parser<'t, '_>) -> Result<T, Syntax>,
 ) -> Result<T, String> {
@@ -94,7 +128,18 @@ fn read<'t, T>(
         return Err(format!("Expression size has exceeded the maximum allowed size; expression size: {size}"));
     }
     let (tokens, problems) = (tokens(text), Vec::new());
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, operators: 0, group: None, placeholders, problems };
+    let mut parser = Parser {
+        text,
+        tokens,
+        at: 0,
+        depth: 0,
+        operators: 0,
+        group: None,
+        keywords,
+        is_settled: false,
+        placeholders,
+        problems,
+    };
     let parsed = rule(&mut parser).and_then(|parsed| parser.end().map(|()| parsed)).map_err(|Syntax(wrong)| wrong)?;
     match parser.problems.into_iter().min_by_key(|(problem, _)| *problem) {
         Some((_, wrong)) => Err(wrong),
@@ -148,9 +193,16 @@ impl<'t> Parser<'t, '_> {
 
     /// Remembers what is wrong, unless something of the sort is known.
     pub(super) fn problem(&mut self, problem: Problem, wrong: impl FnOnce() -> String) {
-        if !self.problems.iter().any(|(known, _)| *known == problem) {
+        let is_known = self.problems.iter().any(|(known, _)| *known == problem);
+        let is_late = self.is_settled && problem.is_of_one_condition();
+        if !is_known && !is_late {
             self.problems.push((problem, wrong()));
         }
+    }
+
+    /// Ends a condition: the first that is wrong by itself is the one that is told of.
+    pub(super) fn settle(&mut self) {
+        self.is_settled |= self.problems.iter().any(|(problem, _)| problem.is_of_one_condition());
     }
 
     /// Counts an operator or a function.
@@ -187,7 +239,12 @@ impl<'t> Parser<'t, '_> {
 
     /// A document path.
     pub(super) fn path(&mut self) -> Result<Path, Syntax> {
-        let mut path = Path::of(self.name()?);
+        let path = Path::of(self.name()?);
+        self.path_from(path)
+    }
+
+    /// The steps that follow a path, if any do.
+    fn path_from(&mut self, mut path: Path) -> Result<Path, Syntax> {
         loop {
             if self.take(".") {
                 path.steps.push(Step::Field(self.name()?));
@@ -197,19 +254,37 @@ impl<'t> Parser<'t, '_> {
                     return Err(self.unexpected());
                 }
                 self.step();
-                // More than any list holds is as good as any other such number.
-                path.steps.push(Step::Index(digits.text.parse().unwrap_or(usize::MAX)));
+                path.steps.push(Step::Index(self.index(digits.text)));
                 self.expect("]")?;
             } else {
-                return Ok(path);
+                break;
             }
         }
+        let levels = path.steps.len() + 1;
+        if levels > MAX_LEVELS {
+            self.problem(Problem::Path, || {
+                format!("The document path has too many nesting levels; nesting levels: {levels}")
+            });
+        }
+        Ok(path)
+    }
+
+    /// The number of an element of a list, if a list could have so many.
+    fn index(&mut self, digits: &str) -> usize {
+        let index = digits.parse::<u32>().ok().filter(|index| *index <= MAX_INDEX);
+        if index.is_none() {
+            self.problem(Problem::Path, || format!("List index is not within the allowable range; index: [{digits}]"));
+        }
+        index.and_then(|index| usize::try_from(index).ok()).unwrap_or_default()
     }
 
     /// The name of an attribute, or what stands for it.
     fn name(&mut self) -> Result<String, Syntax> {
         let token = self.peek();
         match token.kind {
+            Kind::Word if self.keywords.iter().any(|word| word.eq_ignore_ascii_case(token.text)) => {
+                Err(self.unexpected())
+            }
             Kind::Word => {
                 if is_reserved(token.text) {
                     self.problem(Problem::Reserved, || {
@@ -265,7 +340,15 @@ impl<'t> Parser<'t, '_> {
         let Some(opened) = self.open() else { return self.term() };
         let operand = self.nested(Self::operand)?;
         self.close(opened)?;
-        Ok(operand)
+        self.beyond(operand)
+    }
+
+    /// A path in parentheses may go on behind them.
+    pub(super) fn beyond(&mut self, operand: Term) -> Result<Term, Syntax> {
+        match operand {
+            Term::Path(path) => self.path_from(path).map(Term::Path),
+            other => Ok(other),
+        }
     }
 
     /// Takes an opening parenthesis, if one comes next: where it stands.
@@ -303,9 +386,15 @@ impl<'t> Parser<'t, '_> {
         count == takes
     }
 
-    /// What is said of a function that there is not.
-    pub(super) fn unknown_function(&mut self, name: &str) {
-        self.problem(Problem::UnknownFunction, || format!("Invalid function name; function: {name}"));
+    /// What is said of a function that there is not, or not in this kind of expression.
+    pub(super) fn unknown_function(&mut self, name: &str, expression: &str) {
+        self.problem(Problem::UnknownFunction, || {
+            if FUNCTIONS.contains(&name) {
+                format!("The function is not allowed in {expression}; function: {name}")
+            } else {
+                format!("Invalid function name; function: {name}")
+            }
+        });
     }
 
     /// What is said of an operand whose type an operator or a function does not take.

@@ -76,6 +76,7 @@ fn conditions_that_hold() {
         "(n = :five)",
         "((n = :five) AND (t = :t))",
         "m.#in > n",
+        "(m).#in > n",
         "yes = :true and nil = :null",
     ] {
         assert_eq!(asked(text), Ok(true), "{text}");
@@ -125,6 +126,7 @@ fn conditions_that_are_none() {
         ("(n = :five", "Syntax error; token: \"<EOF>\", near: \":five\""),
         ("n = :five)", "Syntax error; token: \")\", near: \":five)\""),
         ("n ä :five", "Syntax error; token: \"ä\", near: \"n ä :five\""),
+        ("between = :five", "Syntax error; token: \"between\", near: \"between =\""),
         ("n[x] = :five", "Syntax error; token: \"x\", near: \"[x]\""),
         ("status = :five", "Attribute name is a reserved keyword; reserved keyword: status"),
         ("m.Status = :five", "Attribute name is a reserved keyword; reserved keyword: Status"),
@@ -132,6 +134,10 @@ fn conditions_that_are_none() {
         ("n = :x", "An expression attribute value used in expression is not defined; attribute value: :x"),
         ("foo(n)", "Invalid function name; function: foo"),
         ("n = foo(n)", "Invalid function name; function: foo"),
+        (
+            "n = if_not_exists(n, :one)",
+            "The function is not allowed in a condition expression; function: if_not_exists",
+        ),
         (
             "n = attribute_exists(n)",
             "The function is not allowed to be used this way in an expression; function: attribute_exists",
@@ -153,6 +159,10 @@ fn conditions_that_are_none() {
             "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N",
         ),
         ("n < :ss", "Incorrect operand type for operator or function; operator or function: <, operand type: SS"),
+        (
+            "n BETWEEN :l AND :l",
+            "Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: L",
+        ),
         (
             "size(:five) = n",
             "Incorrect operand type for operator or function; operator or function: size, operand type: N",
@@ -194,6 +204,8 @@ fn expressions_have_bounds() {
     assert!(asked(&format!("{} n = :five", "NOT ".repeat(1000))).is_err());
     assert!(asked(&format!("n IN ({})", vec![":one"; 101].join(","))).is_err());
     assert_eq!(asked(&format!("n IN ({})", vec![":one"; 100].join(","))), Ok(false));
+    assert_eq!(asked(&format!("attribute_exists(n{})", ".x".repeat(31))), Ok(false));
+    assert!(asked(&format!("attribute_exists(n{})", ".x".repeat(32))).unwrap_err().ends_with("nesting levels: 33"));
 }
 
 #[test]
@@ -237,6 +249,10 @@ fn updates_read_the_item_as_it_was() {
         (
             "SET l[9] = :five, l[7] = :one",
             json!({"l": {"L": [{"N": "0"}, {"N": "1"}, {"N": "2"}, {"M": {"x": {"S": "y"}}}, {"N": "1"}, {"N": "5"}]}}),
+        ),
+        (
+            "ADD l[9] :ss, l[7] :one",
+            json!({"l": {"L": [{"N": "0"}, {"N": "1"}, {"N": "2"}, {"M": {"x": {"S": "y"}}}, {"N": "1"}, {"SS": ["a", "b"]}]}}),
         ),
         ("REMOVE l[0], l[2] SET l[1] = :five", json!({"l": {"L": [{"N": "5"}, {"M": {"x": {"S": "y"}}}]}})),
         (
@@ -289,10 +305,14 @@ fn updates_that_are_none() {
         ("SET n = :one x", "Syntax error; token: \"x\", near: \":one x\""),
         ("SET n :one", "Syntax error; token: \":one\", near: \"n :one\""),
         ("ADD n n", "Syntax error; token: \"n\", near: \"n n\""),
+        ("SET add = :one", "Syntax error; token: \"add\", near: \"SET add =\""),
         ("SET n = n + :one + :one", "Syntax error; token: \"+\", near: \":one + :one\""),
         ("SET n = :one SET t = :t", "The \"SET\" section can only be used once in an update expression;"),
         ("SET data = :one", "Attribute name is a reserved keyword; reserved keyword: data"),
         ("SET n = foo(n)", "Invalid function name; function: foo"),
+        ("SET n = size(t)", "The function is not allowed in an update expression; function: size"),
+        ("SET _n = :one", "Syntax error; token: \"_\", near: \"SET _n\""),
+        ("SET l[99999999999] = :one", "List index is not within the allowable range; index: [99999999999]"),
         (
             "SET n = if_not_exists(n)",
             "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of \
@@ -313,6 +333,11 @@ fn updates_that_are_none() {
             "SET m.x = :one REMOVE m",
             "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [m, x], path \
              two: [m]",
+        ),
+        (
+            "REMOVE m[1] SET m.x = :one",
+            "Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [m, [1]], path \
+             two: [m, x]",
         ),
         (
             "SET m.x = :one, m[1] = :one",
@@ -350,7 +375,7 @@ fn projections_take_what_is_there() {
 
 #[test]
 fn key_conditions_ask_each_key_once() {
-    let read = |text: &str| key_condition::read(text, &placeholders());
+    let read = |text: &str| key_condition::asked(key_condition::read(text, &placeholders())?);
     let both = read("(pk = :t) AND (:one < sk)").unwrap();
     assert_eq!(both.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["pk", "sk"]);
     assert!(both[1].1.holds(&Attribute::N("2".parse().unwrap())));
@@ -453,6 +478,6 @@ proptest! {
         if let Ok(paths) = projection::read(&text, &placeholders) {
             project(&item, &paths);
         }
-        let _ = key_condition::read(&text, &placeholders);
+        let _ = key_condition::read(&text, &placeholders).and_then(key_condition::asked);
     }
 }

@@ -45,6 +45,13 @@ impl Update {
         set.chain(&self.remove).chain(changed).collect()
     }
 
+    fn join(&mut self, other: Self) {
+        self.set.extend(other.set);
+        self.remove.extend(other.remove);
+        self.add.extend(other.add);
+        self.delete.extend(other.delete);
+    }
+
     /// Whether it only takes away, so that it makes no item where there is none.
     pub(crate) fn only_takes(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && !(self.remove.is_empty() && self.delete.is_empty())
@@ -61,14 +68,13 @@ impl Update {
         for (path, source) in &self.set {
             values.push((path, source.of(before)?));
         }
+        for (path, value) in &self.add {
+            values.push((path, added(path.get(before), value).map_err(|wrong| self.wrong(wrong))?));
+        }
         // What is put beyond the end of a list is appended in the order of the indices.
         values.sort_by_key(|(path, _)| last_index(path));
         for (path, value) in values {
             path.set(&mut after, value)?;
-        }
-        for (path, value) in &self.add {
-            let sum = added(path.get(before), value).map_err(|wrong| self.wrong(wrong))?;
-            path.set(&mut after, sum)?;
         }
         for (path, value) in &self.delete {
             let rest = path.get(before).map(|known| without(known, value)).transpose();
@@ -167,7 +173,7 @@ fn without(known: &Attribute, value: &Attribute) -> Result<Option<Attribute>, St
 pub(crate) fn read(text: &str, placeholders: &Placeholders) -> Result<Update, String> {
     parse("UpdateExpression", text, placeholders, |parser| {
         let mut update = Update::default();
-        let mut seen = Vec::new();
+        let (mut seen, mut paths) = (Vec::new(), Vec::new());
         loop {
             let Some(section) = SECTIONS.into_iter().find(|section| parser.take(section)) else {
                 if seen.is_empty() || parser.peek().kind != super::lexer::Kind::End {
@@ -181,9 +187,11 @@ pub(crate) fn read(text: &str, placeholders: &Placeholders) -> Result<Update, St
                 });
             }
             seen.push(section);
-            parser.section(section, &mut update)?;
+            let part = parser.section(section)?;
+            paths.extend(part.paths().into_iter().cloned());
+            update.join(part);
         }
-        parser.check_clashes(&update.paths());
+        parser.check_clashes(&paths.iter().collect::<Vec<_>>());
         Ok(update)
     })
 }
@@ -191,14 +199,15 @@ pub(crate) fn read(text: &str, placeholders: &Placeholders) -> Result<Update, St
 const SECTIONS: [&str; 4] = ["SET", "REMOVE", "ADD", "DELETE"];
 
 impl Parser<'_, '_> {
-    fn section(&mut self, section: &str, update: &mut Update) -> Result<(), Syntax> {
+    fn section(&mut self, section: &str) -> Result<Update, Syntax> {
+        let mut update = Update::default();
         match section {
             "SET" => update.set.extend(self.list(Self::assignment)?),
             "REMOVE" => update.remove.extend(self.list(Self::path)?),
             "ADD" => update.add.extend(self.list(|parser| parser.change("ADD", |it| it == Type::N || it.is_set()))?),
             _ => update.delete.extend(self.list(|parser| parser.change("DELETE", Type::is_set))?),
         }
-        Ok(())
+        Ok(update)
     }
 
     fn assignment(&mut self) -> Result<(Path, Source), Syntax> {
@@ -223,11 +232,10 @@ impl Parser<'_, '_> {
     }
 
     fn sum_from(&mut self, first: Source) -> Result<Source, Syntax> {
-        let (sign, join): (_, fn(Box<Source>, Box<Source>) -> Source) = match self.peek() {
-            sign if sign.is("+") => ("+", Source::Plus),
-            sign if sign.is("-") => ("-", Source::Minus),
-            _ => return Ok(first),
-        };
+        let sign = self.peek();
+        if !sign.is("+") && !sign.is("-") {
+            return Ok(first);
+        }
         self.step();
         self.operator();
         let second = self.operand()?;
@@ -236,10 +244,11 @@ impl Parser<'_, '_> {
             if let Source::Value(value) = operand
                 && value.kind() != Type::N
             {
-                self.wrong_type(sign, value.kind().name());
+                self.wrong_type(sign.text, value.kind().name());
             }
         }
-        Ok(join(Box::new(first), Box::new(second)))
+        let (first, second) = (Box::new(first), Box::new(second));
+        Ok(if sign.is("+") { Source::Plus(first, second) } else { Source::Minus(first, second) })
     }
 
     /// A path and the value that ADD or DELETE applies to it.
@@ -265,7 +274,7 @@ impl Parser<'_, '_> {
         self.operator();
         let nothing = Source::Value(Attribute::NULL(true));
         if name != "if_not_exists" && name != "list_append" {
-            self.unknown_function(&name);
+            self.unknown_function(&name, "an update expression");
             return nothing;
         }
         if !self.check_count(&name, &arguments, 2) {
