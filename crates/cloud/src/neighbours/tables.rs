@@ -31,10 +31,9 @@ use wire::dynamodb::{
     PointInTimeRecoveryDescription, UpdateTableInput, UpdateTableOutput,
 };
 
-use self::attribute::Item;
 use self::chores::Chore;
 use self::definition::Definitions;
-use self::record::{Billing, Index, TABLES, TableRecord, check_name, name_of};
+use self::record::{Billing, Index, TABLES, TableRecord, name_of};
 use self::refusal::{in_use, invalid, no_such_resource, not_built};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{NO_PARTS, Read, Write};
@@ -355,20 +354,11 @@ fn describe_continuous_backups(
     Ok(DescribeContinuousBackupsOutput::new().with_continuous_backups_description(description))
 }
 
-/// The item whose key attributes have these values, as plain JSON, for whoever else in the house asks: numbers and text may stand
-/// for each other, as they come from rules. Nothing if there is no such table or item.
-#[expect(dead_code, reason = "the rules engine is what asks")]
-pub(crate) fn item(db: Read, name: &str, keys: &[(&str, &Value)]) -> Answer<Option<Value>> {
-    if check_name(name).is_err() {
-        return Ok(None);
-    }
-    let Some(table) = db.get(&TABLES, [name])? else { return Ok(None) };
-    let mut key = Item::new();
-    for (name, value) in keys {
-        let Some(field) = table.schema.fields().find(|field| field.name == *name) else { return Ok(None) };
-        let Some(value) = attribute::of_plain(value, field.kind.kind()) else { return Ok(None) };
-        key.insert((*name).to_owned(), value);
-    }
-    let Ok(place) = table.schema.place_of_key(&key) else { return Ok(None) };
-    Ok(record::item_at(db, &table, &place)?.map(|item| attribute::plain_item(&item)))
+/// The item with this key, in DynamoDB's JSON, as plain JSON text: the door for whoever else in the house asks, from within a
+/// transaction or a view. What is wrong is refused as `GetItem` would.
+pub(crate) fn item(db: Read, name: &str, key: &Value) -> Answer<Option<String>> {
+    let key = request::attributes(Some(key))?;
+    let table = record::table(db, name)?;
+    let place = table.schema.place_of_key(&key).map_err(invalid)?;
+    Ok(record::item_at(db, &table, &place)?.map(|item| attribute::plain(&item)))
 }

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use sql::{Call, RegistryApi, Reply, SecretKind, World};
+use sql::{Call, KeyValue, RegistryApi, Reply, SecretKind, World};
 use store::Fault;
 use wire::iot::DescribeThingRequest;
 use wire::{Input, Output, Refusal, Request as _};
 
 use crate::actions::Service;
 use crate::neighbours::functions::permissions;
-use crate::neighbours::secrets;
+use crate::neighbours::{secrets, tables};
 use crate::operation::{Answer, Failure};
 use crate::scope::Read;
 use crate::{shadows, things};
@@ -52,7 +52,13 @@ impl<'a> RuleWorld<'a> {
             Call::RegistryData { api: RegistryApi::ListThingGroupsForThing, .. } => {
                 Err(not_built("get_registry_data with ListThingGroupsForThing").into())
             }
-            Call::DynamoDb { .. } => Err(not_built("get_dynamodb").into()),
+            Call::DynamoDb { table, partition, sort, .. } => {
+                let key = std::iter::once(partition).chain(sort).map(|key| (key.name.clone(), attribute(&key.value)));
+                let found = tables::item(self.db, table, &serde_json::Value::Object(key.collect()))?;
+                // unconfirmed: that an item that is not there is as good as a failure, so that a default stands for it.
+                let found = found.ok_or_else(|| Refusal::resource_not_found("there is no such item"))?;
+                Ok(Some(found.into()))
+            }
             Call::Secret { id, kind, .. } => match (secrets::value(self.db, id)?, kind) {
                 (secrets::Value::Text(text), SecretKind::Text) => Ok(Some(text.into())),
                 (secrets::Value::Binary(base64), SecretKind::Binary) => {
@@ -79,6 +85,14 @@ pub(super) fn may_invoke(db: Read, rule: &str, function: &str) -> Answer<()> {
     }
     let message = format!("{rule} is not authorized to perform: lambda:InvokeFunction on resource: {function}");
     Err(Refusal::new("AccessDeniedException", message).into())
+}
+
+/// A key's value as DynamoDB writes it.
+fn attribute(value: &KeyValue) -> serde_json::Value {
+    match value {
+        KeyValue::Number(text) => serde_json::json!({ "N": text }),
+        KeyValue::Text(text) => serde_json::json!({ "S": text }),
+    }
 }
 
 fn name_of(kind: SecretKind) -> &'static str {

@@ -355,3 +355,35 @@ fn an_http_action_makes_its_destination_and_waits_for_its_confirmation() {
     lab.work(|_| panic!("nothing is sent to whoever has not asked for it"), |_| Err(String::new()));
     assert!(lab.events().iter().any(|kind| matches!(kind, Kind::RuleFailed { action: "HttpAction", .. })));
 }
+
+#[test]
+fn a_rule_reads_an_item_of_a_table() {
+    let lab = Lab::new();
+    lab.ok(
+        "CreateTable",
+        json!({
+            "TableName": "lamps", "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "name", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "name", "AttributeType": "S"}],
+        }),
+    );
+    let item = json!({"name": {"S": "lamp"}, "watts": {"N": "12345678901234567890.5"}, "rooms": {"SS": ["hall"]}});
+    lab.ok("PutItem", json!({"TableName": "lamps", "Item": item}));
+    let role = "arn:aws:iam::000000000000:role/r";
+    let get = |table: &str| format!("get_dynamodb('{table}', 'name', topic(2), '{role}')");
+    make(&lab, "found", rule(&format!("SELECT VALUE {} FROM 'a/lamp'", get("lamps"))));
+    let otherwise = |table: &str| format!("SELECT get_or_default({}, 'none') AS it FROM 'a/+'", get(table));
+    make(&lab, "none", rule(&otherwise("lamps").replace("a/+", "a/other")));
+    make(&lab, "nowhere", rule(&otherwise("tables").replace("a/+", "a/third")));
+    let device = device(&lab);
+    for topic in ["a/lamp", "a/other", "a/third"] {
+        publish(&device, topic, QoS::AtMostOnce, "{}");
+    }
+    assert_eq!(
+        done(&lab),
+        [
+            r#"found: {"name":"lamp","rooms":["hall"],"watts":12345678901234567890.5}"#,
+            r#"none: {"it":"none"}"#,
+            r#"nowhere: {"it":"none"}"#,
+        ]
+    );
+}

@@ -326,45 +326,60 @@ impl fmt::Display for Binary {
     }
 }
 
-/// An attribute as plain JSON, for whoever has no use for types: sets are lists, bytes base64, numbers numbers.
-/// unconfirmed: that a number beyond a double keeps only what a double holds.
-pub(crate) fn plain(attribute: &Attribute) -> Value {
+/// An item as plain JSON text, for whoever has no use for types: sets are lists, bytes base64, and numbers keep all their digits.
+pub(crate) fn plain(item: &Item) -> String {
+    let mut text = String::new();
+    write_item(&mut text, item);
+    text
+}
+
+/// An attribute as plain JSON text.
+pub(crate) fn write_plain(into: &mut String, attribute: &Attribute) {
     match attribute {
-        Attribute::S(text) => Value::from(text.as_str()),
-        Attribute::N(number) => plain_number(number),
-        Attribute::B(bytes) => Value::from(bytes.to_string()),
-        Attribute::SS(set) => set.iter().map(String::as_str).collect(),
-        Attribute::NS(set) => set.iter().map(plain_number).collect(),
-        Attribute::BS(set) => set.iter().map(Binary::to_string).collect(),
-        Attribute::M(map) => plain_item(map),
-        Attribute::L(list) => list.iter().map(plain).collect(),
-        Attribute::NULL(_) => Value::Null,
-        Attribute::BOOL(it) => Value::Bool(*it),
+        Attribute::S(text) => into.push_str(&quoted(text)),
+        Attribute::N(number) => into.push_str(&number.to_string()),
+        Attribute::B(bytes) => into.push_str(&quoted(&bytes.to_string())),
+        Attribute::SS(set) => write_list(into, set.iter().map(|text| quoted(text))),
+        Attribute::NS(set) => write_list(into, set.iter().map(Number::to_string)),
+        Attribute::BS(set) => write_list(into, set.iter().map(|bytes| quoted(&bytes.to_string()))),
+        Attribute::M(map) => write_item(into, map),
+        Attribute::L(list) => {
+            write_list(
+                into,
+                list.iter().map(|element| {
+                    let mut text = String::new();
+                    write_plain(&mut text, element);
+                    text
+                }),
+            );
+        }
+        Attribute::NULL(_) => into.push_str("null"),
+        Attribute::BOOL(it) => into.push_str(if *it { "true" } else { "false" }),
     }
 }
 
-/// An item as plain JSON.
-pub(crate) fn plain_item(item: &Item) -> Value {
-    Value::Object(item.iter().map(|(name, attribute)| (name.clone(), plain(attribute))).collect())
-}
-
-/// The attribute of this type that a plain value stands for: a number may be written as text, and text as a number.
-pub(crate) fn of_plain(value: &Value, kind: Type) -> Option<Attribute> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    match kind {
-        Type::S => Some(Attribute::S(text)),
-        Type::N => text.parse().ok().map(Attribute::N),
-        Type::B => STANDARD.decode(text).ok().map(|bytes| Attribute::B(Binary(bytes))),
-        _ => None,
+fn write_item(into: &mut String, item: &Item) {
+    into.push('{');
+    for (index, (name, attribute)) in item.iter().enumerate() {
+        into.push_str(if index > 0 { "," } else { "" });
+        into.push_str(&quoted(name));
+        into.push(':');
+        write_plain(into, attribute);
     }
+    into.push('}');
 }
 
-fn plain_number(number: &Number) -> Value {
-    serde_json::from_str(&number.to_string()).unwrap_or_default()
+fn write_list(into: &mut String, elements: impl Iterator<Item = String>) {
+    into.push('[');
+    for (index, element) in elements.enumerate() {
+        into.push_str(if index > 0 { "," } else { "" });
+        into.push_str(&element);
+    }
+    into.push(']');
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 #[cfg(test)]
@@ -460,10 +475,11 @@ mod tests {
     #[test]
     fn plain_json_has_no_types() {
         let item = json!({
-            "s": {"S": "x"}, "n": {"N": "1.5"}, "i": {"N": "12"}, "b": {"B": "AQI="}, "ns": {"NS": ["2", "1"]},
-            "m": {"M": {"l": {"L": [{"NULL": true}, {"BOOL": true}]}}},
+            "s": {"S": "x\"y"}, "n": {"N": "12345678901234567890.5"}, "b": {"B": "AQI="}, "ns": {"NS": ["2", "1"]},
+            "m": {"M": {"l": {"L": [{"NULL": true}, {"BOOL": true}, {"SS": ["a"]}]}}}, "e": {"M": {}},
         });
-        let plain = plain_item(&read_item(&item).unwrap());
-        assert_eq!(plain, json!({"s": "x", "n": 1.5, "i": 12, "b": "AQI=", "ns": [1, 2], "m": {"l": [null, true]}}));
+        let expected =
+            r#"{"b":"AQI=","e":{},"m":{"l":[null,true,["a"]]},"n":12345678901234567890.5,"ns":[1,2],"s":"x\"y"}"#;
+        assert_eq!(plain(&read_item(&item).unwrap()), expected);
     }
 }

@@ -308,8 +308,13 @@ fn write_entry(
         Some(item) => index.schema.place_in_index(&index.name, item).map_err(invalid),
         None => Ok(None),
     };
-    // What was kept before an index was made may not fit it, and then has no entry.
-    let was = in_index(before).unwrap_or_default();
+    // What was kept before an index was made may not fit it, or not be in it yet, and then has no entry.
+    let mut was = in_index(before).unwrap_or_default();
+    if let Some(place_before) = &was
+        && !db.view().contains(&ENTRIES, table.entry_parts(index, place_before, place))?
+    {
+        was = None;
+    }
     let is = in_index(after)?;
     let held = |at: &Option<Place>, item: Option<&Item>| at.as_ref().and(item).map(|item| index.project(table, item));
     let (held_before, held_after) = (held(&was, before), held(&is, after));

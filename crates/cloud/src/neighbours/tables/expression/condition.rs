@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use super::Placeholders;
 use super::lexer::Kind;
 use super::parser::{Parser, Problem, Syntax, Term, parse};
-use crate::neighbours::tables::attribute::{Attribute, Binary, Item, Type};
+use crate::neighbours::tables::attribute::{Attribute, Binary, Item, Type, write_plain};
 use crate::neighbours::tables::number::Number;
 use crate::neighbours::tables::path::Path;
 
@@ -312,16 +312,16 @@ impl Parser<'_, '_> {
         if self.take("BETWEEN") {
             self.operator();
             let low = self.operand()?;
-            self.expect("AND")?;
+            self.demand("AND")?;
             let high = self.operand()?;
             let condition = self.between(*term, low, high);
             return Ok(self.settled(condition));
         }
         if self.take("IN") {
             self.operator();
-            self.expect("(")?;
+            self.demand("(")?;
             let alternatives = self.list(Self::operand)?;
-            self.expect(")")?;
+            self.demand(")")?;
             let condition = self.alternatives(*term, alternatives);
             return Ok(self.settled(condition));
         }
@@ -518,6 +518,10 @@ fn bare(value: &Attribute) -> String {
         Attribute::S(text) => text.clone(),
         Attribute::N(number) => number.to_string(),
         Attribute::B(bytes) => bytes.to_string(),
-        other => crate::neighbours::tables::attribute::plain(other).to_string(),
+        other => {
+            let mut text = String::new();
+            write_plain(&mut text, other);
+            text
+        }
     }
 }

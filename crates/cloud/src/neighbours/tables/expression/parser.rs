@@ -174,7 +174,7 @@ impl<'t> Parser<'t, '_> {
     }
 
     /// Takes this sign or keyword, which must come next.
-    pub(super) fn expect(&mut self, wanted: &str) -> Result<(), Syntax> {
+    pub(super) fn demand(&mut self, wanted: &str) -> Result<(), Syntax> {
         if self.take(wanted) { Ok(()) } else { Err(self.unexpected()) }
     }
 
@@ -255,7 +255,7 @@ impl<'t> Parser<'t, '_> {
                 }
                 self.step();
                 path.steps.push(Step::Index(self.index(digits.text)));
-                self.expect("]")?;
+                self.demand("]")?;
             } else {
                 break;
             }
@@ -361,16 +361,16 @@ impl<'t> Parser<'t, '_> {
         if self.group == Some((opened + 1, self.at - 1)) {
             self.problem(Problem::Parentheses, || "The expression has redundant parentheses;".to_owned());
         }
-        self.expect(")")?;
+        self.demand(")")?;
         self.group = Some((opened, self.at - 1));
         Ok(())
     }
 
     fn call(&mut self) -> Result<Term, Syntax> {
         let name = self.step().text.to_owned();
-        self.expect("(")?;
+        self.demand("(")?;
         let arguments = self.nested(|parser| parser.list(Self::operand))?;
-        self.expect(")")?;
+        self.demand(")")?;
         Ok(Term::Call(name, arguments))
     }
 

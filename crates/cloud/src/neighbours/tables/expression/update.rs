@@ -212,7 +212,7 @@ impl Parser<'_, '_> {
 
     fn assignment(&mut self) -> Result<(Path, Source), Syntax> {
         let path = self.path()?;
-        self.expect("=")?;
+        self.demand("=")?;
         let source = match self.open() {
             // Parentheses may stand around one operand or around the whole.
             Some(opened) => {
