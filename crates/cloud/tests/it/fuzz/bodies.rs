@@ -61,6 +61,7 @@ impl Kept {
             broker: broker::Settings::default(),
             logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
             vault: Vault::new(&[7; 32])?,
+            functions: false,
         };
         let witness = Arc::clone(&faults) as Arc<dyn Witness>;
         let house = House::new(Store::in_memory(), settings, Arc::new(Nobody), witness);
