@@ -152,8 +152,8 @@ fn again(db: Read, known: &Secret, token: Option<&str>, value: Option<&Value>) -
     }
     if let (Some(token), Some(value)) = (token, value)
         && known.version(token).is_some()
-        && sealed::open(db, known, token)? == *value
     {
+        stages::check_same(db, known, token, value)?;
         return Ok(CreateSecretResponse::new().with_arn(known.arn(db)).with_name(name).with_version_id(token));
     }
     let message = format!("The operation failed because the secret {name} already exists.");
@@ -166,7 +166,8 @@ fn describe_secret(db: Read, input: &DescribeSecretRequest) -> Answer<DescribeSe
         .with_arn(secret.arn(db))
         .with_name(&secret.name)
         .with_created_date(secret.created)
-        .with_last_changed_date(secret.changed);
+        .with_last_changed_date(secret.changed)
+        .with_tags(secret.listed_tags());
     if let Some(description) = &secret.description {
         answer = answer.with_description(description);
     }
@@ -175,9 +176,6 @@ fn describe_secret(db: Read, input: &DescribeSecretRequest) -> Answer<DescribeSe
     }
     if let Some(ends) = secret.ends {
         answer = answer.with_deleted_date(ends);
-    }
-    if !secret.tags.is_empty() {
-        answer = answer.with_tags(secret.listed_tags());
     }
     let stages = secret.versions_to_stages();
     Ok(if stages.is_empty() { answer } else { answer.with_version_ids_to_stages(stages) })
@@ -212,10 +210,10 @@ fn get_secret_value(db: Read, input: &GetSecretValueRequest) -> Answer<GetSecret
 }
 
 fn put_secret_value(db: &mut Write, input: &PutSecretValueRequest) -> Answer<PutSecretValueResponse> {
-    let mut secret = usable(db.view(), input.secret_id())?;
     let Some(value) = given(input.secret_string(), input.secret_binary())? else {
         return Err(invalid_request("You must provide either SecretString or SecretBinary."));
     };
+    let mut secret = usable(db.view(), input.secret_id())?;
     let stages = input.version_stages().unwrap_or_default();
     let id = stages::add(db, &mut secret, input.client_request_token(), &value, &stages)?;
     put(db, &secret)?;
@@ -254,12 +252,12 @@ fn update_secret(db: &mut Write, input: &UpdateSecretRequest) -> Answer<UpdateSe
 fn delete_secret(db: &mut Write, input: &DeleteSecretRequest) -> Answer<DeleteSecretResponse> {
     let days = input.recovery_window_in_days();
     let at_once = input.force_delete_without_recovery() == Some(true);
-    if at_once && days.is_some() {
-        let message = "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.";
-        return Err(invalid_parameter(message));
-    }
     if days.is_some_and(|days| !RECOVERY.contains(&days)) {
         let message = "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).";
+        return Err(invalid_parameter(message));
+    }
+    if at_once && days.is_some() {
+        let message = "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.";
         return Err(invalid_parameter(message));
     }
     let answer = DeleteSecretResponse::new();

@@ -3,8 +3,8 @@
 use wire::Refusal;
 use wire::secretsmanager::{Filter, ListSecretsRequest, ListSecretsResponse, SecretListEntry};
 
-use super::SECRETS;
 use super::secret::Secret;
+use super::{SECRETS, invalid_parameter};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{NO_PARTS, Read, paged};
 
@@ -17,6 +17,7 @@ const PAGE: i64 = 100;
 
 fn list_secrets(db: Read, input: &ListSecretsRequest) -> Answer<ListSecretsResponse> {
     let filters = input.filters().unwrap_or_default();
+    filters.iter().try_for_each(check)?;
     let with_deleted = input.include_planned_deletion() == Some(true);
     let all = db.all(&SECRETS, NO_PARTS)?.into_iter().map(|(_, secret)| secret);
     let is_meant = |secret: &Secret| {
@@ -64,6 +65,14 @@ fn entry(db: Read, secret: &Secret) -> SecretListEntry {
     if stages.is_empty() { entry } else { entry.with_secret_versions_to_stages(stages) }
 }
 
+fn check(filter: &Filter) -> Answer<()> {
+    let Some(key) = filter.key() else { return Err(invalid_parameter("Invalid filter key")) };
+    if filter.values().unwrap_or_default().is_empty() {
+        return Err(invalid_parameter(format!("Invalid filter values for key: {key}")));
+    }
+    Ok(())
+}
+
 /// Whether one of a filter's values matches; a value that begins with `!` does where the rest of it does not.
 fn matches(secret: &Secret, filter: &Filter, region: &str) -> bool {
     let key = filter.key().unwrap_or_default();
@@ -93,12 +102,27 @@ fn matches_value(secret: &Secret, key: &str, value: &str, region: &str) -> bool 
 
 /// Whether every word of `wanted` begins a word of one of the texts, whatever their case.
 fn has_words(wanted: &str, texts: &[&str]) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let parts = text.split(|letter: char| !letter.is_alphanumeric()).filter(|part| !part.is_empty());
-        parts.map(str::to_lowercase).collect()
-    };
     let found: Vec<String> = texts.iter().flat_map(|text| words(text)).collect();
-    words(wanted).iter().all(|word| found.iter().any(|other| other.starts_with(word)))
+    let wanted = words(wanted);
+    !wanted.is_empty() && wanted.iter().all(|word| found.iter().any(|other| other.starts_with(word)))
+}
+
+/// The words of a text in lower case: between signs, and where small letters begin or end, as in `My` `Secret` `2`.
+fn words(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let is_small = |at: Option<usize>| at.and_then(|at| letters.get(at)).is_some_and(|letter| letter.is_lowercase());
+    let mut words = vec![String::new()];
+    for (at, letter) in letters.iter().enumerate() {
+        let begins = !letter.is_lowercase() && (is_small(Some(at + 1)) || is_small(at.checked_sub(1)));
+        if begins || !letter.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| letter.is_alphanumeric()) {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// One page of a list that is short enough to be made whole.
@@ -114,4 +138,22 @@ pub(super) fn part_of<T>(all: Vec<T>, token: Option<&str>, limit: Option<i64>) -
     let end = usize::saturating_add(start, usize::try_from(limit.unwrap_or(PAGE)).unwrap_or(0));
     let next = (end < all.len()).then(|| wire::page::encode(end.to_string().as_bytes()));
     Ok((all.into_iter().take(end).skip(start).collect(), next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn a_text_has_words_between_signs_and_capitals() {
+        for (text, expected) in [
+            ("prod/AppBeta_af63", &["prod", "app", "beta", "af", "63"][..]),
+            ("COMPANYthings", &["compan", "ythings"]),
+            ("uat/COMPANY", &["uat", "company"]),
+            ("ein Übermaß", &["ein", "übermaß"]),
+            ("+", &[]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
 }

@@ -33,28 +33,34 @@ pub(super) fn add(
 ) -> Answer<String> {
     let id = token.map_or_else(|| db.uuid(), str::to_owned);
     if secret.version(&id).is_some() {
-        if sealed::open(db.view(), secret, &id)? == *value {
-            return Ok(id);
-        }
-        let arn = secret.arn(db.view());
-        let message = format!(
-            "You can't use ClientRequestToken {id} because that value is already in use for a version of secret {arn}."
-        );
-        return Err(Refusal::new("ResourceExistsException", message).into());
+        check_same(db.view(), secret, &id, value)?;
+        return Ok(id);
     }
     sealed::seal(db, secret, &id, value)?;
     let is_first = secret.versions.is_empty();
     secret.versions.push(Version { id: id.clone(), created: db.now(), stages: Vec::new() });
-    if is_first || stages.is_empty() || stages.contains(&CURRENT) {
-        make_current(secret, &id);
-    }
     for stage in stages.iter().filter(|stage| **stage != CURRENT) {
         secret.label(stage, &id);
+    }
+    if is_first || stages.is_empty() || stages.contains(&CURRENT) {
+        make_current(secret, &id);
     }
     check_labels(secret)?;
     secret.changed = db.now();
     forget_oldest(db, secret)?;
     Ok(id)
+}
+
+/// A token that has come before must bring the same value again.
+pub(super) fn check_same(db: Read, secret: &Secret, token: &str, value: &Value) -> Answer<()> {
+    if sealed::open(db, secret, token)? == *value {
+        return Ok(());
+    }
+    let arn = secret.arn(db);
+    let message = format!(
+        "You can't use ClientRequestToken {token} because that value is already in use for a version of secret {arn}."
+    );
+    Err(Refusal::new("ResourceExistsException", message).into())
 }
 
 /// The present version becomes the former one.
