@@ -16,6 +16,9 @@ pub(crate) fn run(root: &Path) -> Result<(), Failed> {
     step("mosquitto clients", || debian_package(root, "mosquitto_pub", "mosquitto-clients"))?;
     step("openssl", || debian_package(root, "openssl", "openssl"))?;
     step("AWS CLI version 2", || debian_package(root, "/usr/bin/aws", "awscli"))?;
+    for program in ["jq", "zip"] {
+        step(program, || debian_package(root, program, program))?;
+    }
     step("cargo-nextest", || cargo_tool(root, "nextest", "cargo-nextest@0.9.143"))?;
     command(root, "tests of the crates", "cargo nextest run --locked --workspace")?;
     command(root, "tests in documentation", "cargo test --quiet --locked --doc --workspace")?;
