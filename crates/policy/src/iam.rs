@@ -170,8 +170,10 @@ fn fill<T>(
     Ok(())
 }
 
+/// A null among them says nothing, as in IAM.
 fn texts(value: Value) -> Result<Vec<String>, Problem> {
-    items(value).iter().map(|value| string(value).map(str::to_owned)).collect()
+    let texts = items(value).into_iter().filter(|value| !matches!(value.kind, Json::Null));
+    texts.map(|value| string(&value).map(str::to_owned)).collect()
 }
 
 /// One value, or a list of them.
