@@ -289,7 +289,7 @@ def nothing_is_left(ombra: Ombra) -> bool:
     for service, call, members in listings:
         assert getattr(ombra.client(service), call)()[members] == [], f"{service} {call}"
     assert ombra.client("iam").list_policies(Scope="Local")["Policies"] == []
-    wait_for(lambda: children(ombra.process.pid) == [], "no process of a function is left")
+    wait_for(lambda: children(ombra.process.pid) == [], "no process of a function is left", 40)
     return True
 
 
