@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const INIT: Duration = Duration::from_secs(10);
 
 /// How often is looked for what nobody needs any more.
-const SWEEP: Duration = Duration::from_secs(15);
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// Processes and threads of one function.
 const PROCESSES: u64 = 256;
@@ -172,14 +172,24 @@ async fn sweep(inner: Arc<Inner>) {
     seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         seconds.tick().await;
-        if inner.server().is_none() {
-            return;
-        }
-        for seated in inner.pools.sweep() {
+        let Some(server) = inner.server() else { return };
+        let swept = inner.pools.sweep(|key, revision| is_current(&server, key, revision));
+        // Whoever waits for the server's end need not wait for children.
+        drop(server);
+        for seated in swept {
             seated.child.end().await;
         }
         inner.packages.sweep().await;
     }
+}
+
+/// Whether a child of a function as it was then may still be asked.
+fn is_current(server: &Server, (scope, name, version): &pool::Key, revision: &str) -> bool {
+    let known = server.house.is_current(scope, name, version, revision);
+    known.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "failed to look up a function");
+        true
+    })
 }
 
 /// What came of an invocation before it is told.

@@ -47,7 +47,7 @@ pub(super) struct Pools {
 }
 
 /// A function at a version.
-type Key = (Scope, String, String);
+pub(super) type Key = (Scope, String, String);
 
 /// The children of one.
 struct Pool {
@@ -153,13 +153,15 @@ impl Pools {
         Some(oldest.idle.remove(0).0)
     }
 
-    /// Those that have waited for too long, and pools that nobody needs.
-    pub(super) fn sweep(&self) -> Vec<Seated> {
+    /// Those that have waited for too long or for a function that is gone, and pools that nobody needs.
+    pub(super) fn sweep(&self, is_current: impl Fn(&Key, &str) -> bool) -> Vec<Seated> {
         let mut swept = Vec::new();
-        self.pools().retain(|_, pool| {
+        self.pools().retain(|key, pool| {
             let idle = std::mem::take(&mut pool.idle);
-            let (kept, gone): (Vec<_>, Vec<_>) =
-                idle.into_iter().partition(|(seated, since)| since.elapsed() < IDLE && seated.child.is_ready());
+            let is_current = idle.is_empty() || is_current(key, &pool.revision);
+            let (kept, gone): (Vec<_>, Vec<_>) = idle
+                .into_iter()
+                .partition(|(seated, since)| is_current && since.elapsed() < IDLE && seated.child.is_ready());
             swept.extend(gone.into_iter().map(|(seated, _)| seated));
             pool.idle = kept;
             // A pool with a turn taken has a child that will come back to it.

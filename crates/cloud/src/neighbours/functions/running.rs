@@ -11,7 +11,7 @@ use store::Fault;
 use wire::lambda::InvocationResponse;
 use wire::{Output, Refusal};
 
-use super::{CODE, LAMBDA};
+use super::{CODE, FUNCTIONS, LAMBDA, LATEST, VERSIONS, versions};
 use crate::house::House;
 use crate::neighbours::sts;
 use crate::scope::{Read, Scope};
@@ -125,6 +125,16 @@ impl House {
         let session = session.map_err(|failure| self.refusal(&function.scope, now, failure))?;
         let sts::session::Credentials { access_key_id, secret_access_key, session_token, .. } = session;
         Ok(Keys { access_key_id, secret_access_key, session_token })
+    }
+
+    /// Whether a function is still there as it was then, code and configuration.
+    pub fn is_current(&self, scope: &Scope, name: &str, version: &str, revision: &str) -> Result<bool, Fault> {
+        let view = self.store.read();
+        let at = match version {
+            LATEST => view.get(&FUNCTIONS, &scope.key([name]))?.map(|known| known.latest),
+            number => view.get(&VERSIONS, &scope.key([name, versions::padded(number).as_str()]))?,
+        };
+        Ok(at.is_some_and(|at| at.revision == revision))
     }
 
     /// The package of a function, by its SHA-256 in base64.

@@ -68,7 +68,7 @@ fn nothing(db: Read, name: &str, qualifier: &str) -> Refusal {
     not_found(&arn(&db.cx.scope, name, Some(qualifier)))
 }
 
-fn padded(number: &str) -> String {
+pub(super) fn padded(number: &str) -> String {
     format!("{number:0>DIGITS$}")
 }
 
