@@ -197,6 +197,24 @@ def test_what_cannot_be_a_function_is_refused(bench):
     ]
 
 
+def test_code_may_come_from_a_bucket(bench):
+    objects, functions = bench.ombra.client("s3"), bench.functions
+    objects.create_bucket(Bucket="packages")
+    objects.put_object(Bucket="packages", Key="my code/one+1.zip", Body=package({"code.py": ECHO}))
+    source = {"S3Bucket": "packages", "S3Key": "my code/one+1.zip"}
+    functions.create_function(
+        FunctionName="bucket", Role=ROLE, Runtime=RUNTIME, Handler="code.handler", Code=source, Timeout=20,
+    )
+    assert bench.invoke("bucket", 1)["event"] == 1
+    two = package({"code.py": "def handler(event, context): return 2"})
+    objects.put_object(Bucket="packages", Key="two.zip", Body=two)
+    functions.update_function_code(FunctionName="bucket", S3Bucket="packages", S3Key="two.zip")
+    assert bench.invoke("bucket") == 2
+    message = refused("InvalidParameterValueException", functions.update_function_code, FunctionName="bucket",
+                      S3Bucket="packages", S3Key="none.zip")
+    assert "NoSuchKey" in message, message
+
+
 def test_versions_stay_and_aliases_move(bench):
     functions = bench.functions
     bench.make("versions", "def handler(event, context): return ['one', context.function_version, context.invoked_function_arn]")

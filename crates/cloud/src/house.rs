@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use broker::{Broker, Confirmed};
+use bytes::Bytes;
 use mqtt::{Publish, Topic};
 use store::{Fault, Outcome, Store, Work};
 use wire::{Input, Operation, Output, Refusal};
@@ -93,6 +94,38 @@ pub enum Plan {
     Wait(Wait),
     /// It is answered by a function, which somebody must run.
     Invoke(Invocation),
+    /// It must be written with what lies in a bucket, which somebody must fetch.
+    Fetch(Fetch),
+}
+
+/// A write that waits for an object.
+pub struct Fetch {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
+    write: Box<dyn FnOnce(Bytes) -> Result<Job, Refusal> + Send>,
+}
+
+impl Fetch {
+    pub(crate) fn new(
+        bucket: String,
+        key: String,
+        write: impl FnOnce(Bytes) -> Result<Job, Refusal> + Send + 'static,
+    ) -> Self {
+        Self { bucket, key, write: Box::new(write) }
+    }
+
+    /// The write, now that the object is there.
+    pub fn with(self, object: Bytes) -> Result<Job, Refusal> {
+        (self.write)(object)
+    }
+
+    /// The answer if it is not there, and this is what was said of it.
+    pub fn failed(code: &str, message: &str) -> Refusal {
+        let message = format!("Error occurred while GetObject. S3 Error Code: {code}. S3 Error Message: {message}");
+        Refusal::new("InvalidParameterValueException", message).with("Type", "User")
+    }
 }
 
 type Start = Box<dyn FnOnce(&House, Confirmed) -> Option<Job> + Send>;
@@ -346,6 +379,7 @@ impl House {
     ) -> Result<Output, Refusal> {
         match self.plan(caller, operation, input, now, entropy) {
             Plan::Done(answer) => answer,
+            Plan::Fetch(_) => Err(Fetch::failed("NoSuchBucket", "Nobody fetches objects here.")),
             Plan::Invoke(_) => Err(Refusal::new("ServiceException", "Nobody runs functions here.")),
             Plan::Wait(wait) => {
                 let is_confirmed = Arc::new(AtomicBool::new(false));

@@ -50,7 +50,7 @@ pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Pee
 pub use entropy::uuid;
 pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use figures::Total;
-pub use house::{House, Job, Plan, Wait};
+pub use house::{Fetch, House, Job, Plan, Wait};
 pub use identity::Principal;
 pub use neighbours::functions::{Code, Due, Entry, Function, Invocation, Invoked, KEYS_LAST, Keys, Outcome, Package};
 pub use neighbours::objects;

@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cloud::{Caller, House, Identity, Job, NotASession, Plan, Scope, Wait};
+use cloud::{Caller, Fetch, House, Identity, Job, NotASession, Plan, Scope, Wait};
 use hyper::http::request::Parts;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::oneshot;
 use wire::sign::{self, Credential, Rejected, Signable};
 use wire::{Form, Operation, Output, Refusal, Reply};
@@ -123,6 +124,7 @@ async fn perform(server: &Server, caller: &Caller, request: &Request) -> Perform
             Plan::Done(answer) => answer,
             Plan::Desk(job) => at_desk(server, job).await,
             Plan::Wait(wait) => confirmed(server, wait).await,
+            Plan::Fetch(fetch) => fetched(server, caller, fetch).await,
             Plan::Invoke(invocation) => {
                 let invoked = server.functions.invoke(invocation.clone()).await;
                 invoked.map(|invoked| invocation.answer(invoked))
@@ -132,6 +134,34 @@ async fn perform(server: &Server, caller: &Caller, request: &Request) -> Perform
     };
     (Some(operation), answer)
 }
+
+/// Fetches the object that a write waits for, as whoever asked for it.
+async fn fetched(server: &Server, caller: &Caller, fetch: Fetch) -> Result<Output, Refusal> {
+    let path = format!("/{}/{}", fetch.bucket, fetch.key);
+    let request = Request {
+        service: "s3".to_owned(),
+        method: "GET".to_owned(),
+        path: utf8_percent_encode(&path, KEPT).to_string(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    };
+    // It asks no function of its own, so this goes one step deep.
+    let reply = Box::pin(answer(server, caller, &request)).await;
+    if reply.status != 200 {
+        let said = String::from_utf8_lossy(&reply.body);
+        let element = |name: &str| {
+            let (_, rest) = said.split_once(&format!("<{name}>"))?;
+            rest.split_once(&format!("</{name}>")).map(|(text, _)| text.to_owned())
+        };
+        let code = element("Code").unwrap_or_else(|| "NoSuchKey".to_owned());
+        return Err(Fetch::failed(&code, &element("Message").unwrap_or_default()));
+    }
+    at_desk(server, fetch.with(reply.body)?).await
+}
+
+/// What of a path is not written as a percent sign and digits.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Brings a job to the desk and waits for its answer.
 pub(crate) async fn at_desk(server: &Server, job: Job) -> Result<Output, Refusal> {

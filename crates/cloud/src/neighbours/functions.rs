@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::{Table, json_record};
-use wire::Refusal;
 use wire::lambda::{
     Concurrency, CreateFunctionRequest, DeleteFunctionConcurrencyRequest, DeleteFunctionRequest,
     DeleteFunctionResponse, FunctionCodeLocation, FunctionConfiguration, GetFunctionConcurrencyRequest,
@@ -18,8 +17,9 @@ use wire::lambda::{
     ListFunctionsRequest, ListFunctionsResponse, ListTagsRequest, ListTagsResponse, PutFunctionConcurrencyRequest,
     TagResourceRequest, UntagResourceRequest, UpdateFunctionCodeRequest, UpdateFunctionConfigurationRequest,
 };
+use wire::{Output, Refusal};
 
-use crate::house::{House, Job, Plan};
+use crate::house::{Fetch, House, Job, Plan};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, Context, NO_PARTS, Read, Write, paged};
 
@@ -134,23 +134,46 @@ enum Brought {
     Url(String),
 }
 
-/// Reads the code of a request. It may be large and is looked at once, before the transaction.
-fn brought(zip_file: Option<&Value>, image_uri: Option<&str>, from_bucket: bool) -> Result<Option<Brought>, Refusal> {
-    if from_bucket {
-        return Err(unbuilt("S3Bucket and S3Key", "give the package as ZipFile"));
-    }
+/// Where the code of a function is.
+enum Source {
+    /// In the request.
+    Here(Brought),
+    /// In a bucket, by its name and the object's key.
+    Bucket(String, String),
+}
+
+/// Where a request says that the code is. It may be large, and is looked at once, before the transaction.
+fn source(zip_file: Option<&Value>, image_uri: Option<&str>, object: (Option<&str>, Option<&str>)) -> Answer<Source> {
     if let Some(uri) = image_uri {
-        return Ok(Some(Brought::Url(configuration::url(uri)?)));
+        return Ok(Source::Here(Brought::Url(configuration::url(uri)?)));
     }
-    let Some(text) = zip_file.and_then(Value::as_str) else { return Ok(None) };
+    if let (Some(bucket), Some(key)) = object {
+        return Ok(Source::Bucket(bucket.to_owned(), key.to_owned()));
+    }
+    let text = zip_file.and_then(Value::as_str);
+    let text = text.ok_or_else(|| invalid("Please provide a source for function code."))?;
     let bytes = STANDARD.decode(text).map_err(|_| invalid("ZipFile is not base64"))?;
+    Ok(Source::Here(packed(bytes)?))
+}
+
+fn packed(bytes: Vec<u8>) -> Result<Brought, Refusal> {
     if bytes.len() > PACKED {
-        let message = format!("A package in a request is at most {PACKED} bytes");
+        let message = format!("A package is at most {PACKED} bytes");
         return Err(Refusal::new("RequestTooLargeException", message).with("Type", "User"));
     }
     Package::open(&bytes).map_err(invalid)?;
     let sha256 = sha256(&bytes);
-    Ok(Some(Brought::Package(Arc::new(Packed { bytes, sha256 }))))
+    Ok(Brought::Package(Arc::new(Packed { bytes, sha256 })))
+}
+
+/// Writes with the code, which may have to be fetched first.
+fn with_code(source: Source, write: impl FnOnce(Brought) -> Result<Job, Refusal> + Send + 'static) -> Answer<Plan> {
+    match source {
+        Source::Here(brought) => Ok(Plan::Desk(write(brought)?)),
+        Source::Bucket(bucket, key) => {
+            Ok(Plan::Fetch(Fetch::new(bucket, key, move |bytes| write(packed(bytes.into())?))))
+        }
+    }
 }
 
 /// What is asked for is not built, and this is what to do instead.
@@ -161,27 +184,30 @@ fn unbuilt(what: &str, instead: &str) -> Refusal {
 fn create_function(_: &House, cx: &Context, input: &CreateFunctionRequest) -> Answer<Plan> {
     let named = Named::parse(&cx.scope, input.function_name(), None)?;
     let code = input.code().unwrap_or_default();
-    let from_bucket = code.s3_bucket().or(code.s3_key()).is_some();
-    let brought = brought(code.zip_file(), code.image_uri(), from_bucket)?;
-    let brought = brought.ok_or_else(|| invalid("Please provide a source for function code."))?;
-    let wanted = Wanted::of_new(input, &brought)?;
+    configuration::refuse_unbuilt_source(code.s3_object_version(), code.source_kms_key_arn())?;
+    let source = source(code.zip_file(), code.image_uri(), (code.s3_bucket(), code.s3_key()))?;
+    let is_url = matches!(source, Source::Here(Brought::Url(_)));
+    let wanted = Wanted::of_new(input, is_url)?;
     let tags = configuration::tags(input.tags())?;
-    let publish = input.publish() == Some(true);
-    Ok(Plan::Desk(Job::answering(cx.again(), move |db| {
-        if db.view().contains(&FUNCTIONS, [&named.name])? {
-            return Err(conflict(format!("Function already exist: {}", named.name)).into());
-        }
-        wanted.check_role(db.view())?;
-        let mut latest = Configuration::new(&db.uuid(), db.now());
-        wanted.apply(&mut latest);
-        put_code(db, &named.name, &brought, &mut latest)?;
-        let known = Known { latest, next_version: 1, permissions: Vec::new(), tags: tags.clone(), concurrency: None };
-        db.put(&FUNCTIONS, [&named.name], &known)?;
-        if publish {
-            return Ok(versions::publish(db, &named, known, None)?.into());
-        }
-        Ok(known.latest.described(db.view(), &named.name, LATEST).into())
-    })))
+    let (publish, cx) = (input.publish() == Some(true), cx.again());
+    with_code(source, move |brought| {
+        Ok(Job::answering(cx, move |db| {
+            if db.view().contains(&FUNCTIONS, [&named.name])? {
+                return Err(conflict(format!("Function already exist: {}", named.name)).into());
+            }
+            wanted.check_role(db.view())?;
+            let mut latest = Configuration::new(&db.uuid(), db.now());
+            wanted.apply(&mut latest);
+            put_code(db, &named.name, &brought, &mut latest)?;
+            let (permissions, tags) = (Vec::new(), tags.clone());
+            let known = Known { latest, next_version: 1, permissions, tags, concurrency: None };
+            db.put(&FUNCTIONS, [&named.name], &known)?;
+            if publish {
+                return Ok(versions::publish(db, &named, known, None)?.into());
+            }
+            Ok(known.latest.described(db.view(), &named.name, LATEST).into())
+        }))
+    })
 }
 
 /// Writes the code down, and in the configuration which one it is.
@@ -207,35 +233,49 @@ fn drop_code(db: &mut Write, name: &str, sha256: &str) -> Answer<()> {
     Ok(())
 }
 
+/// What changes a function's code.
+struct NewCode {
+    named: Named,
+    brought: Brought,
+    revision: Option<String>,
+    publish: bool,
+    dry_run: bool,
+}
+
 fn update_function_code(_: &House, cx: &Context, input: &UpdateFunctionCodeRequest) -> Answer<Plan> {
     let named = Named::parse(&cx.scope, input.function_name(), None)?;
     configuration::refuse_unbuilt_code(input)?;
-    let from_bucket = input.s3_bucket().or(input.s3_key()).is_some();
-    let brought = brought(input.zip_file(), input.image_uri(), from_bucket)?;
-    let brought = brought.ok_or_else(|| invalid("Please provide a source for function code."))?;
+    let source = source(input.zip_file(), input.image_uri(), (input.s3_bucket(), input.s3_key()))?;
     let revision = input.revision_id().map(str::to_owned);
-    let (publish, dry_run) = (input.publish() == Some(true), input.dry_run() == Some(true));
-    Ok(Plan::Desk(Job::answering(cx.again(), move |db| {
-        let mut known = known(db.view(), &named)?;
+    let (publish, dry_run, cx) = (input.publish() == Some(true), input.dry_run() == Some(true), cx.again());
+    with_code(source, move |brought| {
+        let new = NewCode { named, brought, revision, publish, dry_run };
+        Ok(Job::answering(cx, move |db| new.write(db).map(Output::from)))
+    })
+}
+
+impl NewCode {
+    fn write(&self, db: &mut Write) -> Answer<FunctionConfiguration> {
+        let Self { named, brought, revision, publish, dry_run } = self;
+        let mut known = known(db.view(), named)?;
         known.latest.expect_revision(revision.as_deref())?;
         if known.latest.is_url() != matches!(brought, Brought::Url(_)) {
             return Err(invalid("A function stays a package, or stays a URL.").into());
         }
         let before = std::mem::take(&mut known.latest.sha256);
-        if dry_run {
-            let mut latest = known.latest.clone();
-            configuration::preview(&brought, &mut latest);
-            return Ok(latest.described(db.view(), &named.name, LATEST).into());
+        if *dry_run {
+            configuration::preview(brought, &mut known.latest);
+            return Ok(known.latest.described(db.view(), &named.name, LATEST));
         }
-        put_code(db, &named.name, &brought, &mut known.latest)?;
+        put_code(db, &named.name, brought, &mut known.latest)?;
         known.latest.touch(&db.uuid(), db.now());
         db.put(&FUNCTIONS, [&named.name], &known)?;
         drop_code(db, &named.name, &before)?;
-        if publish {
-            return Ok(versions::publish(db, &named, known, None)?.into());
+        if *publish {
+            return versions::publish(db, named, known, None);
         }
-        Ok(known.latest.described(db.view(), &named.name, LATEST).into())
-    })))
+        Ok(known.latest.described(db.view(), &named.name, LATEST))
+    }
 }
 
 fn update_function_configuration(

@@ -15,6 +15,7 @@ mod effects;
 mod endpoints;
 mod exchanges;
 mod fuzz;
+mod functions;
 mod house;
 mod iam;
 mod lifecycle;

@@ -213,8 +213,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// What is asked of a new function.
-    pub(super) fn of_new(input: &CreateFunctionRequest, brought: &Brought) -> Result<Self, Refusal> {
-        let is_url = matches!(brought, Brought::Url(_));
+    pub(super) fn of_new(input: &CreateFunctionRequest, is_url: bool) -> Result<Self, Refusal> {
         if (input.package_type() == Some("Image")) != is_url {
             return Err(invalid("PackageType Image goes with an ImageUri, and Zip with a package"));
         }
@@ -433,5 +432,11 @@ fn refuse_unbuilt_of_change(input: &UpdateFunctionConfigurationRequest) -> Resul
 
 /// The same of a change of code.
 pub(super) fn refuse_unbuilt_code(input: &UpdateFunctionCodeRequest) -> Result<(), Refusal> {
-    refuse(&[("PublishTo", input.publish_to().is_some()), ("SourceKMSKeyArn", input.source_kms_key_arn().is_some())])
+    refuse(&[("PublishTo", input.publish_to().is_some())])?;
+    refuse_unbuilt_source(input.s3_object_version(), input.source_kms_key_arn())
+}
+
+/// The same of where code comes from.
+pub(super) fn refuse_unbuilt_source(version: Option<&str>, key: Option<&str>) -> Result<(), Refusal> {
+    refuse(&[("S3ObjectVersion", version.is_some()), ("SourceKMSKeyArn", key.is_some())])
 }

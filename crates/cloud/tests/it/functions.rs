@@ -1,0 +1,280 @@
+//! Functions: how they are made, named, versioned and opened to others, and that an event which was taken reaches its function,
+//! is tried again, and is given up loudly. How they are run is told by the tests of those who run them.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cloud::{Due, Identity, Kind, Outcome};
+use serde_json::{Value, json};
+
+use crate::house::{Lab, text};
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/lambda";
+
+/// A zip file with one empty file, by hand: its name is `a`.
+const ZIP: &[u8] =
+    b"PK\x03\x04\x14\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0aPK\x01\x02\x14\0\x14\0\0\0\0\0\0\0!\0\
+    \0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0aPK\x05\x06\0\0\0\0\x01\0\x01\0/\0\0\0\x1f\0\0\0\0\0";
+
+fn lab() -> Lab {
+    let lab = Lab::new();
+    let trust =
+        json!({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"});
+    let document = json!({"Version": "2012-10-17", "Statement": [trust]}).to_string();
+    lab.ok("CreateRole", json!({"RoleName": "lambda", "AssumeRolePolicyDocument": document}));
+    lab
+}
+
+/// What makes a function, with changes.
+fn wanted(name: &str, changes: Value) -> Value {
+    let mut wanted = json!({
+        "FunctionName": name, "Runtime": "python3.12", "Role": ROLE, "Handler": "a.b",
+        "Code": {"ZipFile": STANDARD.encode(ZIP)},
+    });
+    for (member, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => drop(wanted.as_object_mut().unwrap().remove(member)),
+            value => wanted[member] = value.clone(),
+        }
+    }
+    wanted
+}
+
+fn made() -> Lab {
+    let lab = lab();
+    lab.ok("CreateFunction", wanted("f", json!({})));
+    lab
+}
+
+#[test]
+fn a_function_has_defaults_and_what_was_asked_for() {
+    let lab = made();
+    let made = lab.ok("GetFunctionConfiguration", json!({"FunctionName": "f"}));
+    assert_eq!(made["FunctionArn"], "arn:aws:lambda:us-east-1:000000000000:function:f");
+    assert_eq!((&made["Timeout"], &made["MemorySize"], &made["State"]), (&json!(3), &json!(128), &json!("Active")));
+    assert_eq!(made["CodeSize"], ZIP.len());
+    assert_eq!(made["LoggingConfig"], json!({"LogFormat": "Text", "LogGroup": "/aws/lambda/f"}));
+    let changes =
+        json!({"Environment": {"Variables": {"NAME": "v"}}, "Timeout": 900, "LoggingConfig": {"LogGroup": "g"}});
+    let made = lab.ok("CreateFunction", wanted("g", changes));
+    assert_eq!((&made["Environment"], &made["Timeout"]), (&json!({"Variables": {"NAME": "v"}}), &json!(900)));
+    assert_eq!(made["LoggingConfig"]["LogGroup"], "g");
+    let elsewhere = lab.elsewhere("000000000000", "eu-west-1");
+    assert_eq!(elsewhere.no("GetFunction", json!({"FunctionName": "f"})), "ResourceNotFound");
+}
+
+#[test]
+fn what_is_not_acted_on_is_not_taken() {
+    let lab = lab();
+    for (changes, error, words) in [
+        (json!({"Runtime": "java21"}), "NotImplemented", "java21"),
+        (json!({"Layers": ["arn"]}), "NotImplemented", "Layers"),
+        (json!({"TracingConfig": {"Mode": "Active"}}), "NotImplemented", "TracingConfig"),
+        (json!({"LoggingConfig": {"LogFormat": "JSON"}}), "NotImplemented", "LogFormat"),
+        (json!({"VpcConfig": {"SubnetIds": ["s"]}}), "NotImplemented", "VpcConfig"),
+        (json!({"Code": {"ImageUri": "1.dkr.ecr.x/y"}, "PackageType": "Image"}), "NotImplemented", "ImageUri"),
+        (json!({"Code": {}}), "InvalidParameterValue", "source for function code"),
+        (json!({"Code": {"ZipFile": "AAAA"}}), "InvalidParameterValue", "Could not unzip"),
+        (json!({"Handler": null}), "InvalidParameterValue", "Handler"),
+        (json!({"Timeout": 901}), "InvalidParameterValue", "900"),
+        (json!({"Role": "arn:aws:iam::000000000000:role/other"}), "InvalidParameterValue", "cannot be assumed"),
+        (json!({"Environment": {"Variables": {"AWS_REGION": "x"}}}), "InvalidParameterValue", "AWS_REGION"),
+    ] {
+        let (refused, message) = lab.refused("CreateFunction", wanted("f", changes));
+        assert_eq!(refused, error, "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    assert_eq!(lab.rows("functions"), 0);
+    assert_eq!(lab.rows("function_code"), 0);
+    // What says nothing is as good as not there.
+    let silent = json!({"Layers": [], "TracingConfig": {"Mode": "PassThrough"}, "VpcConfig": {"SubnetIds": []}});
+    lab.ok("CreateFunction", wanted("f", silent));
+}
+
+#[test]
+fn code_goes_with_the_last_that_needs_it() {
+    let lab = made();
+    lab.ok("PublishVersion", json!({"FunctionName": "f"}));
+    let mut other = ZIP.to_vec();
+    // Another name of the one file, in both places.
+    (other[30], other[77]) = (b'b', b'b');
+    lab.ok("UpdateFunctionCode", json!({"FunctionName": "f", "ZipFile": STANDARD.encode(&other)}));
+    assert_eq!(lab.rows("function_code"), 2);
+    let first = lab.ok("GetFunction", json!({"FunctionName": "f", "Qualifier": "1"}));
+    let latest = lab.ok("GetFunction", json!({"FunctionName": "f"}));
+    assert_ne!(first["Configuration"]["CodeSha256"], latest["Configuration"]["CodeSha256"]);
+    lab.ok("DeleteFunction", json!({"FunctionName": "f", "Qualifier": "1"}));
+    assert_eq!(lab.rows("function_code"), 1);
+    lab.ok("DeleteFunction", json!({"FunctionName": "f"}));
+    for table in ["functions", "function_code", "function_versions", "function_aliases"] {
+        assert_eq!(lab.rows(table), 0, "{table}");
+    }
+}
+
+#[test]
+fn a_change_of_what_somebody_else_has_changed_is_refused() {
+    let lab = made();
+    let before = lab.ok("GetFunctionConfiguration", json!({"FunctionName": "f"}));
+    lab.ok("UpdateFunctionConfiguration", json!({"FunctionName": "f", "Timeout": 9}));
+    let late = json!({"FunctionName": "f", "Timeout": 5, "RevisionId": before["RevisionId"]});
+    assert_eq!(lab.no("UpdateFunctionConfiguration", late), "PreconditionFailed");
+    let now = lab.ok("GetFunctionConfiguration", json!({"FunctionName": "f"}));
+    assert_eq!((&now["Timeout"], &now["Handler"]), (&json!(9), &json!("a.b")));
+}
+
+#[test]
+fn versions_are_listed_after_what_can_still_be_changed() {
+    let lab = made();
+    for timeout in 1..=12 {
+        lab.ok("UpdateFunctionConfiguration", json!({"FunctionName": "f", "Timeout": timeout}));
+        assert_eq!(lab.ok("PublishVersion", json!({"FunctionName": "f"}))["Version"], timeout.to_string());
+    }
+    assert_eq!(lab.ok("PublishVersion", json!({"FunctionName": "f"}))["Version"], "12");
+    let pages = lab.pages(
+        "ListVersionsByFunction",
+        json!({"FunctionName": "f", "MaxItems": 5}),
+        "Versions",
+        ("NextMarker", "Marker"),
+    );
+    let listed: Vec<String> = pages.concat().iter().map(|version| text(&version["Version"])).collect();
+    let expected: Vec<String> =
+        std::iter::once("$LATEST".to_owned()).chain((1..=12).map(|it| it.to_string())).collect();
+    assert_eq!(listed, expected);
+}
+
+/// Events of `f`, as they are told when they are due.
+struct Events {
+    lab: Lab,
+    told: Arc<Mutex<Vec<Due>>>,
+}
+
+impl Events {
+    fn new() -> Self {
+        let (lab, told) = (made(), Arc::<Mutex<Vec<Due>>>::default());
+        let hear = Arc::clone(&told);
+        lab.objects(|house, _, _, _| house.tell_due(move |due| hear.lock().unwrap().push(due)));
+        Self { lab, told }
+    }
+
+    fn send(&self, payload: &str) {
+        let input = json!({"FunctionName": "f", "InvocationType": "Event"});
+        let taken = self.lab.call_as(Identity::Key("key".to_owned()), "Invoke", input, payload.as_bytes()).unwrap();
+        assert_eq!(taken.fields()["StatusCode"], 202);
+    }
+
+    fn take(&self) -> Vec<Due> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    /// The payload and the id of an event, if it still waits.
+    fn read(&self, due: &Due) -> Option<(String, String)> {
+        let found = self.lab.objects(|house, _, now, entropy| house.event(due, now, entropy)).unwrap();
+        found.map(|invocation| (String::from_utf8(invocation.payload.to_vec()).unwrap(), invocation.id))
+    }
+
+    fn settle(&self, due: &Due, outcome: Outcome) {
+        let job = self.lab.objects(|house, _, now, entropy| house.settle(due, outcome, now, entropy));
+        self.lab.commit([job]).unwrap();
+    }
+}
+
+#[test]
+fn events_are_due_in_the_order_they_came_and_gone_when_done() {
+    let events = Events::new();
+    for payload in ["1", "2", "3"] {
+        events.send(payload);
+    }
+    let due = events.take();
+    let read: Vec<String> = due.iter().map(|due| events.read(due).unwrap().0).collect();
+    assert_eq!(read, ["1", "2", "3"]);
+    let kept = events.lab.objects(|house, _, _, _| house.events_due()).unwrap();
+    assert_eq!(kept, due);
+    for due in &due {
+        events.settle(due, Outcome::Done);
+        assert_eq!(events.read(due), None);
+        // Settled twice, as after a fault in between, changes nothing.
+        events.settle(due, Outcome::Failed("late".to_owned(), 1));
+    }
+    assert!(events.take().is_empty());
+    assert_eq!(events.lab.rows("function_events"), 0);
+}
+
+#[test]
+fn a_failed_event_is_tried_twice_more_and_then_given_up_loudly() {
+    let events = Events::new();
+    events.send("1");
+    let fail = || Outcome::Failed("as told".to_owned(), 60_000);
+    let mut waits = Vec::new();
+    let mut id = None;
+    while let Some(due) = events.take().pop() {
+        waits.push(due.at - events.lab.now());
+        events.lab.pass(due.at - events.lab.now());
+        let read = events.read(&due).unwrap();
+        assert_eq!(*id.get_or_insert(read.1.clone()), read.1);
+        // To find no room is no failure.
+        events.settle(&due, Outcome::Busy);
+        let due = events.take().pop().unwrap();
+        assert_eq!(due.at, events.lab.now() + 1000);
+        events.settle(&due, fail());
+    }
+    assert_eq!(waits, [0, 60_000, 120_000]);
+    let dropped = events.lab.events().into_iter().any(|kind| {
+        matches!(kind, Kind::EventDropped { function, request_id, why } if function == "f" && Some(&request_id) == id.as_ref() && why == "as told")
+    });
+    assert!(dropped);
+    assert_eq!(events.lab.rows("function_events"), 0);
+}
+
+#[test]
+fn an_event_that_has_waited_for_too_long_is_given_up() {
+    let events = Events::new();
+    events.send("1");
+    let due = events.take().pop().unwrap();
+    events.lab.pass(6 * 60 * 60 * 1000);
+    events.settle(&due, Outcome::Busy);
+    assert!(events.take().is_empty());
+    assert!(events.lab.events().iter().any(|kind| matches!(kind, Kind::EventDropped { .. })));
+}
+
+#[test]
+fn what_waits_goes_with_its_function() {
+    let events = Events::new();
+    events.send("1");
+    events.lab.ok("DeleteFunction", json!({"FunctionName": "f"}));
+    assert_eq!((events.lab.rows("function_events"), events.lab.rows("function_backlogs")), (0, 0));
+    let due = events.take().pop().unwrap();
+    assert_eq!(events.read(&due), None);
+}
+
+#[test]
+fn an_event_that_is_not_json_or_too_large_is_refused() {
+    let lab = made();
+    let invoke = |kind: &str, payload: &[u8]| {
+        let input = json!({"FunctionName": "f", "InvocationType": kind});
+        let refused = lab.call_as(Identity::Key("key".to_owned()), "Invoke", input, payload).map(|_| ());
+        refused.map_err(|refusal| refusal.error())
+    };
+    assert_eq!(invoke("Event", b"{"), Err("InvalidRequestContentException"));
+    let large = format!("\"{}\"", "x".repeat(1 << 20));
+    assert_eq!(invoke("Event", large.as_bytes()), Err("RequestTooLargeException"));
+    assert_eq!(invoke("DryRun", large.as_bytes()), Ok(()));
+    assert_eq!(invoke("Event", b""), Ok(()));
+}
+
+#[test]
+fn a_function_has_keys_of_its_role_for_as_long_as_that_trusts_it() {
+    let events = Events::new();
+    events.send("1");
+    let due = events.take().pop().unwrap();
+    let lab = &events.lab;
+    let invocation = lab.objects(|house, _, now, entropy| house.event(&due, now, entropy)).unwrap().unwrap();
+    let keys = lab.objects(|house, _, now, entropy| house.keys(&invocation.function, now, entropy)).unwrap();
+    let credentials = json!({"AccessKeyId": keys.access_key_id, "SessionToken": keys.session_token});
+    let Some(Identity::Role(session)) = lab.session(&credentials).unwrap().map(|caller| caller.identity) else {
+        panic!()
+    };
+    assert_eq!(session.arn, "arn:aws:sts::000000000000:assumed-role/lambda/f");
+    lab.ok("DeleteRole", json!({"RoleName": "lambda"}));
+    assert!(lab.objects(|house, _, now, entropy| house.keys(&invocation.function, now, entropy)).is_err());
+}
