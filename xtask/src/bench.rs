@@ -13,17 +13,19 @@ use crate::Failed;
 use crate::step::in_root;
 
 mod callgrind;
+mod functions;
 mod matching;
 mod rules;
 mod shadow;
 mod start;
 
 /// What can be measured, and how it is introduced where crate `bench` does it.
-const MEASURES: [(&str, &str); 10] = [
+const MEASURES: [(&str, &str); 11] = [
     ("start", ""),
     ("shadow", ""),
     ("match", ""),
     ("rules", ""),
+    ("functions", ""),
     ("updates", "durable, over HTTP and MQTT against the engine's own rate; aim > 50 % at 128"),
     ("broker", "processor time per delivered message, beside the relay and Mosquitto"),
     ("connects", "mutual TLS beside the TLS library alone and Mosquitto"),
@@ -48,6 +50,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), Failed> {
             ["shadow"] => shadow::run(root)?,
             ["match"] => matching::run(root)?,
             ["rules"] => rules::run(root)?,
+            ["functions", further @ ..] => functions::run(root, further)?,
             [name, further @ ..] => load(root, name, further)?,
             [] => {}
         }

@@ -430,7 +430,7 @@ fn start(invocation: &Invocation) -> String {
 }
 
 /// Tells in the log what came of an invocation, and makes the answer of it.
-fn told(invocation: &Invocation, log: &Log, course: &Course) -> Invoked {
+fn told(invocation: &Invocation, log: &Arc<Log>, course: &Course) -> Invoked {
     let id = invocation.id.as_str();
     let mut status = None;
     let (payload, is_error) = match &course.ending {
@@ -468,7 +468,7 @@ fn told(invocation: &Invocation, log: &Log, course: &Course) -> Invoked {
         status,
     };
     log.tell(&report.line());
-    log.flush();
+    log.flush_soon();
     Invoked { payload, is_error, log: log.tail() }
 }
 

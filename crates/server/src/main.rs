@@ -8,6 +8,10 @@ mod data_dir;
 mod desk;
 mod effects;
 mod events;
+#[cfg(target_os = "linux")]
+mod functions;
+#[cfg(not(target_os = "linux"))]
+#[path = "functions/elsewhere.rs"]
 mod functions;
 mod gzip;
 mod http;

@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::ValueEnum;
 
 use super::{Failure, note, say};
-use crate::data_dir::make_dir;
+use crate::data_dir::{Secrecy, make_dir, write_file};
 use crate::functions::RUNTIMES;
 
 /// What a Python needs: the client, which calls handlers, and the SDK that they expect to find.
@@ -17,6 +17,9 @@ const PYTHON: [&str; 2] = ["awslambdaric", "boto3"];
 
 /// The same for Node.js.
 const NODE: &str = "aws-lambda-ric";
+
+/// Newer versions of npm run no script of a package that is not allowed to; older ones do not mind the line.
+const ALLOWED: &str = "allow-scripts=aws-lambda-ric\n";
 
 /// What can be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +52,7 @@ fn python(place: &Path, python: &Path) -> Result<String, Failure> {
 
 fn node(place: &Path, npm: &Path) -> Result<String, Failure> {
     make_dir(place)?;
+    write_file(&place.join(".npmrc"), ALLOWED.as_bytes(), Secrecy::Public)?;
     note(format_args!("{NODE} is compiled on this machine, which takes minutes"));
     let words = ["install", "--no-audit", "--no-fund", "--prefix", &text(place), NODE];
     step(format_args!("install {NODE}"), npm.as_os_str(), &words)?;

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cloud::Scope;
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ pub(super) const LINE: usize = 256 * 1024;
 
 /// Bytes that are gathered before they are brought away.
 const TOGETHER: usize = 64 * 1024;
+
+/// How long lines are gathered that are not too many.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Bytes of the end of an invocation's log that its caller may have (`LogType: Tail`).
 const TAIL: usize = 4096;
@@ -59,6 +63,8 @@ struct State {
     /// The end of the invocation's log.
     tail: String,
     lost: usize,
+    /// Whether somebody will bring away what is gathered.
+    will_flush: bool,
 }
 
 impl Log {
@@ -112,6 +118,18 @@ impl Log {
         let state = self.state();
         let from = state.tail.ceil_char_boundary(state.tail.len().saturating_sub(TAIL));
         state.tail[from..].to_owned()
+    }
+
+    /// Brings away what is gathered, in a moment: one commit is enough for all that is said until then.
+    pub(super) fn flush_soon(self: &Arc<Self>) {
+        if !std::mem::replace(&mut self.state().will_flush, true) {
+            let log = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(MOMENT).await;
+                log.state().will_flush = false;
+                log.flush();
+            });
+        }
     }
 
     /// Brings away what is gathered.
