@@ -14,17 +14,19 @@ use crate::step::in_root;
 
 mod callgrind;
 mod functions;
+mod heard;
 mod matching;
 mod rules;
 mod shadow;
 mod start;
 
 /// What can be measured, and how it is introduced where crate `bench` does it.
-const MEASURES: [(&str, &str); 11] = [
+const MEASURES: [(&str, &str); 12] = [
     ("start", ""),
     ("shadow", ""),
     ("match", ""),
     ("rules", ""),
+    ("rules-match", ""),
     ("functions", ""),
     ("updates", "durable, over HTTP and MQTT against the engine's own rate; aim > 50 % at 128"),
     ("broker", "processor time per delivered message, beside the relay and Mosquitto"),
@@ -50,6 +52,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), Failed> {
             ["shadow"] => shadow::run(root)?,
             ["match"] => matching::run(root)?,
             ["rules"] => rules::run(root)?,
+            ["rules-match"] => heard::run(root)?,
             ["functions", further @ ..] => functions::run(root, further)?,
             [name, further @ ..] => load(root, name, further)?,
             [] => {}

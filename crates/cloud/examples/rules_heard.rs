@@ -1,0 +1,145 @@
+//! The price of a publish among rules, to be counted from outside in instructions: on the way of who publishes, and then of
+//! the one rule that hears it.
+//!
+//! ```text
+//! valgrind --tool=callgrind --toggle-collect=rules_heard::publishes \
+//!     target/release/examples/rules_heard RULES COUNT
+//! ```
+//!
+//! There are RULES rules on filters of their own; COUNT messages are published with QoS 0, each heard by one of the first ten
+//! rules, with nothing remembered from one to the next. `rules_heard::evaluates` is what the rules do afterwards. Nothing here
+//! knows how the counting is done.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cloud::actions::Service;
+use cloud::{
+    Authority, Caller, Event, House, Identity, Issued, KEY_BYTES, LogBounds, NotIssued, Quotas, Scope, Settings, Vault,
+    Witness,
+};
+use serde_json::{Value, json};
+use store::Store;
+use wire::{Input, Operation};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Messages between two turns of the rules, fewer than wait in memory.
+const ROUND: usize = 1000;
+
+/// When everything happens.
+const NOW: i64 = 1_700_000_000_000;
+
+/// Issues nothing, and hears nothing.
+struct Nobody;
+
+impl Authority for Nobody {
+    fn issue_keys(&self, _: i64) -> Result<Issued, NotIssued> {
+        Err(NotIssued::Failed("nobody is there".to_owned()))
+    }
+
+    fn issue_for_request(&self, _: &str, _: i64) -> Result<Issued, NotIssued> {
+        Err(NotIssued::Failed("nobody is there".to_owned()))
+    }
+}
+
+impl Witness for Nobody {
+    fn event(&self, event: Event) {
+        black_box(event);
+    }
+
+    fn follows_publications(&self) -> bool {
+        false
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let mut numbers = std::env::args().skip(1).map(|word| word.parse::<usize>());
+    let mut number = || numbers.next().ok_or("usage: rules_heard RULES COUNT");
+    let (rules, count) = (number()??, number()??);
+    let house = house()?;
+    let caller = Caller { scope: Scope::new("000000000000", "us-east-1"), identity: Identity::Key("key".to_owned()) };
+    let create = operation("CreateTopicRule")?;
+    for rule in 0..rules {
+        let payload = json!({
+            "sql": format!("SELECT t AS celsius FROM 'plant/hall-{rule}/+/state' WHERE t > 20"),
+            "awsIotSqlVersion": "2016-03-23",
+            "actions": [{"sqs": {"roleArn": "arn:aws:iam::000000000000:role/r", "queueUrl": "http://q/1"}}],
+        });
+        let input = json!({"ruleName": format!("rule_{rule}"), "topicRulePayload": payload});
+        call(&house, &caller, create, input, &Bytes::new())?;
+    }
+    let publish = operation("Publish")?;
+    let payload = Bytes::from_static(br#"{"t": 21, "unit": "C", "device": "sensor-7"}"#);
+    let topics: Vec<Value> = (0..10.min(rules.max(1)))
+        .map(|rule| json!({"topic": format!("plant/hall-{rule}/device-7/state"), "qos": 0}))
+        .collect();
+    let mut done = 0;
+    for _ in 0..count / ROUND {
+        publishes(&house, &caller, publish, &topics, &payload)?;
+        done += evaluates(&house);
+    }
+    if done == count / ROUND * ROUND { Ok(()) } else { Err(format!("{done} of {count} messages were heard").into()) }
+}
+
+#[inline(never)]
+fn publishes(
+    house: &House,
+    caller: &Caller,
+    publish: &'static Operation,
+    topics: &[Value],
+    payload: &Bytes,
+) -> Result<(), Failure> {
+    for topic in topics.iter().cycle().take(ROUND) {
+        call(house, caller, publish, black_box(topic).clone(), payload)?;
+    }
+    Ok(())
+}
+
+/// How many actions came of what was published.
+#[inline(never)]
+fn evaluates(house: &House) -> usize {
+    let mut done = 0;
+    loop {
+        let turn = house.rules_turn(NOW, 7);
+        for deed in turn.deeds {
+            black_box(&deed.effect);
+            deed.ticket.settle(Ok(()));
+            done += 1;
+        }
+        if turn.idle {
+            return done;
+        }
+    }
+}
+
+fn house() -> Result<House, Failure> {
+    let settings = Settings {
+        endpoint: "localhost:8443".to_owned(),
+        quotas: Quotas::Off,
+        api: "http://127.0.0.1:4583".to_owned(),
+        targets: Service::all().collect(),
+        broker: broker::Settings::default(),
+        logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
+        functions: false,
+        vault: Vault::new(&[7; KEY_BYTES]).ok_or("no vault")?,
+    };
+    Ok(House::new(Store::in_memory(), settings, Arc::new(Nobody), Arc::new(Nobody)))
+}
+
+fn operation(name: &str) -> Result<&'static Operation, Failure> {
+    let mut all = wire::SERVICES.iter().flat_map(|service| service.operations.iter());
+    Ok(all.find(|operation| operation.name == name).ok_or(format!("no operation {name}"))?)
+}
+
+fn call(
+    house: &House,
+    caller: &Caller,
+    operation: &'static Operation,
+    input: Value,
+    payload: &Bytes,
+) -> Result<(), Failure> {
+    let answer = house.call(caller, operation, Input::of(input, payload.clone()), NOW, 7);
+    answer.map(drop).map_err(|refusal| refusal.to_string().into())
+}
