@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn closed(body: &[u8]) -> Bytes {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(body).unwrap();
         encoder.finish().unwrap().into()
     }
