@@ -134,8 +134,8 @@ def test_firehose_writes_a_batch_where_its_stream_leads(aws, rules):
     assert [json.loads(line) for line in body.splitlines()] == [{"a": 1}, {"a": 2}]
 
 
-def test_rows_of_both_kinds_are_written(aws, rules):
-    dynamodb = aws.client("dynamodb")
+def check_rows(dynamodb, rules):
+    """Rows of both kinds come to tables of this service."""
     for table in ("one", "columns"):
         dynamodb.create_table(
             TableName=table, BillingMode="PAY_PER_REQUEST",
@@ -153,6 +153,10 @@ def test_rows_of_both_kinds_are_written(aws, rules):
         "id": {"S": rules.device.device.name}, "data": {"M": {"n": {"N": "12345678901234567890123"}, "deep": deep}},
     }
     assert wait_for(lambda: dynamodb.scan(TableName="columns")["Items"], "a row") == [{"id": {"S": "x"}, "n": {"N": "1"}}]
+
+
+def test_rows_of_both_kinds_are_written(aws, rules):
+    check_rows(aws.client("dynamodb"), rules)
 
 
 def test_an_object_is_put_under_a_key_of_templates(aws, rules):
@@ -481,6 +485,10 @@ def test_an_object_comes_to_a_bucket_in_the_house(home, home_rules):
     key = wait_for(lambda: s3.list_objects_v2(Bucket="bucket").get("Contents"), "an object")[0]["Key"]
     assert key == f"{topic}/ä +%.bin"
     assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == b"\xff\x00"
+
+
+def test_rows_come_to_tables_in_the_house(home, home_rules):
+    check_rows(home.client("dynamodb"), home_rules)
 
 
 def test_log_events_come_to_a_group_in_the_house(home, home_rules):
