@@ -481,8 +481,8 @@ def handler(event, context):
     wait_for(lambda: len(things("again-")) == 3, "one try and two more")
     dropped = bench.ombra.event("event_dropped", function="later")
     assert "as told" in dropped["why"]
-    starts = [line.split()[2] for line in bench.log("later") if line.startswith("START")]
-    assert starts.count(dropped["request_id"]) == 3
+    start = f"START RequestId: {dropped['request_id']} Version: $LATEST"
+    wait_for(lambda: bench.log("later").count(start) == 3, "the log tells of three tries")
     assert len(things("again-")) == 3 and len(things("later-")) == 1
 
 

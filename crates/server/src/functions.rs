@@ -333,7 +333,7 @@ impl Inner {
             user: walls::user(number),
         });
         let (seen_task, seen_tmp) = match &sandbox {
-            Some(_) => (PathBuf::from(TASK), PathBuf::from("/tmp")),
+            Some(_) => (PathBuf::from(TASK), PathBuf::from(sandbox::TMP)),
             None => (task.to_path_buf(), directory.join(TMP)),
         };
         let place = environment::Place {

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 /// The code, where AWS has it.
 pub(super) const TASK: &str = "/var/task";
 
+/// The one place it can write to.
+pub(super) const TMP: &str = "/tmp";
+
 /// What of the system a runtime sees, as far as it is there. No homes, no sockets of services, no data of anybody.
 const SYSTEM: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix/store"];
 
@@ -76,6 +79,8 @@ fn build(sandbox: &Sandbox) -> io::Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let size = CString::new("size=1m,mode=0755").unwrap_or_default();
     rustix::mount::mount("tmpfs", root, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(size.as_c_str()))?;
+    // First, because what a runtime is made of may lie in there.
+    temporary(sandbox)?;
     let mut bound: Vec<&Path> = Vec::new();
     for path in SYSTEM.map(Path::new).into_iter().chain(sandbox.visible.iter().map(PathBuf::as_path)) {
         if bound.iter().any(|bound| path.starts_with(bound)) {
@@ -92,16 +97,13 @@ fn build(sandbox: &Sandbox) -> io::Result<()> {
     }
     names(root)?;
     bind(&sandbox.task, &within(root, Path::new(TASK)))?;
-    for empty in ["/opt", "/tmp"] {
-        make_dir(&within(root, Path::new(empty)))?;
-    }
+    make_dir(&within(root, Path::new("/opt")))?;
     devices(root)?;
     let proc = within(root, Path::new("/proc"));
     make_dir(&proc)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("proc", &proc, "proc", flags, None)?;
     seal(root)?;
-    temporary(sandbox)?;
     rustix::process::chdir(root)?;
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
@@ -152,14 +154,15 @@ fn names(root: &Path) -> io::Result<()> {
     Ok(rustix::mount::mount_bind(&real, &to)?)
 }
 
-/// Makes everything below the new root read-only, each mount with the flags it has.
+/// Makes everything below the new root read-only but for the temporary directory, each mount with the flags it has.
 fn seal(root: &Path) -> io::Result<()> {
+    let temporary = within(root, Path::new(TMP));
     let mounts = fs::read("/proc/self/mountinfo")?;
     for line in mounts.split(|byte| *byte == b'\n') {
         let mut fields = line.split(|byte| *byte == b' ').skip(4);
         let (Some(point), Some(options)) = (fields.next(), fields.next()) else { continue };
         let point = unescaped(point);
-        if !point.starts_with(root) {
+        if !point.starts_with(root) || point == temporary {
             continue;
         }
         let kept = String::from_utf8_lossy(options).split(',').fold(MountFlags::empty(), |flags, option| {
@@ -197,7 +200,8 @@ fn temporary(sandbox: &Sandbox) -> io::Result<()> {
     if let Some(user) = sandbox.user {
         std::os::unix::fs::chown(&sandbox.tmp, Some(user), Some(user))?;
     }
-    let to = within(&sandbox.root, Path::new("/tmp"));
+    let to = within(&sandbox.root, Path::new(TMP));
+    make_dir(&to)?;
     rustix::mount::mount_bind(&sandbox.tmp, &to)?;
     let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
     Ok(rustix::mount::mount_remount(&to, flags, "")?)
