@@ -592,7 +592,7 @@ def test_every_operation_that_is_not_built_says_so_by_name(unchecked, service):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("service", [service for service in SERVICES if service != "iot-jobs-data"])
+@pytest.mark.parametrize("service", ["iot", "iot-data"])
 def test_every_operation_that_is_built_is_called_somewhere(service):
     source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     called = {operation for operation in built()[service]
@@ -600,9 +600,24 @@ def test_every_operation_that_is_built_is_called_somewhere(service):
     assert built()[service] - called == set()
 
 
+def test_levels_of_logging_are_set_listed_and_taken_away(iot):
+    role = "arn:aws:iam::000000000000:role/logs"
+    iot.set_v2_logging_options(roleArn=role, defaultLogLevel="ERROR")
+    target = {"targetType": "CLIENT_ID", "targetName": "talkative"}
+    iot.set_v2_logging_level(logTarget=target, logLevel="DEBUG")
+    listed = iot.list_v2_logging_levels(targetType="CLIENT_ID")["logTargetConfigurations"]
+    assert [(one["logTarget"], one["logLevel"]) for one in listed] == [(target, "DEBUG")]
+    iot.delete_v2_logging_level(targetType="CLIENT_ID", targetName="talkative")
+    assert iot.list_v2_logging_levels(targetType="CLIENT_ID")["logTargetConfigurations"] == []
+    iot.set_logging_options(loggingOptionsPayload={"roleArn": role, "logLevel": "WARN"})
+    assert iot.get_logging_options() | {"ResponseMetadata": None} == {
+        "roleArn": role, "logLevel": "WARN", "ResponseMetadata": None}
+    iot.set_v2_logging_options(disableAllLogs=True)
+
+
 def test_another_service_is_refused_by_name(ombra):
-    answer = refused(ombra.client("kinesis").list_streams, 501, "NotImplementedException")
-    assert "kinesis" in answer["Error"]["Message"]
+    answer = refused(ombra.client("greengrass").list_groups, 501, "NotImplementedException")
+    assert "greengrass" in answer["Error"]["Message"]
 
 
 def test_the_caller_is_told_who_it_is(ombra):
