@@ -22,6 +22,7 @@ mod scope;
 
 // The nouns.
 pub mod actions;
+mod attributes;
 mod certificates;
 mod destinations;
 mod endpoints;
@@ -33,6 +34,7 @@ mod retained;
 mod rules;
 mod sessions;
 mod shadows;
+mod thing_groups;
 mod thing_types;
 mod things;
 
@@ -98,6 +100,8 @@ const NOUNS: &[&[operation::Op]] = &[
     retained::OPS,
     rules::OPS,
     shadows::OPS,
+    thing_groups::OPS,
+    thing_groups::members::OPS,
     thing_types::OPS,
     things::OPS,
 ];

@@ -190,6 +190,21 @@ pub(crate) mod resource {
         format!("thingtype/{name}")
     }
 
+    pub(crate) fn thing_group(name: &str) -> String {
+        format!("thinggroup/{name}")
+    }
+
+    /// A group that is named, or given by its ARN.
+    pub(crate) fn group_or_arn(name: Option<&str>, arn: Option<&str>) -> String {
+        let of_arn = || arn.and_then(|arn| arn.splitn(6, ':').nth(5)).unwrap_or("*").to_owned();
+        name.map_or_else(of_arn, thing_group)
+    }
+
+    /// A thing, if it is named.
+    pub(crate) fn any_thing(name: Option<&str>) -> String {
+        name.map_or_else(any, thing)
+    }
+
     pub(crate) fn certificate(id: &str) -> String {
         format!("cert/{id}")
     }

@@ -305,6 +305,38 @@ impl<'a> Read<'a> {
             }
         }
     }
+
+    /// One page of the names under `parts` that begin with `start`, in order: names that do not are not walked through.
+    /// Only for tables whose keys end with the name.
+    pub(crate) fn page_of_names<R: Record, P: AsRef<[u8]>>(
+        self,
+        table: &Table<R>,
+        parts: impl IntoIterator<Item = P>,
+        start: &str,
+        asked: Asked<'_>,
+    ) -> Result<Page<R>, crate::Failure> {
+        let under = table.key(&self.cx.scope, parts);
+        let first = under.clone().and(start);
+        // Whatever begins with the text has the bytes of its key without the one that closes it.
+        let lead = first.as_bytes().strip_suffix(&[0]).unwrap_or_default();
+        let from = match asked.token {
+            Some(token) => Edge::Past(read_token(token, &under)?),
+            None => Edge::Before(first.clone()),
+        };
+        let mut items: Vec<(Key, R)> = Vec::new();
+        let mut is_more = false;
+        self.visit(table, (&from, &Edge::Past(under)), Direction::Ascending, &mut |key, record| {
+            is_more = key.as_bytes().starts_with(lead) && items.len() == asked.limit;
+            if is_more || !key.as_bytes().starts_with(lead) {
+                return ControlFlow::Break(());
+            }
+            items.push((key, record));
+            ControlFlow::Continue(())
+        })?;
+        let last = items.last().filter(|_| is_more);
+        let next = last.map(|(key, _)| wire::page::encode(key.as_bytes()));
+        Ok(Page { items, next })
+    }
 }
 
 /// Puts the token of the next page into an answer, if there is a next page.

@@ -1,21 +1,20 @@
 //! Things: a name, attributes, perhaps a type (registry.md §4). Who is attached to a thing is the business of
 //! `principals`; what its attributes mean to a policy is decided in `identity`.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use store::{Fault, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
-    AttributePayload, CreateThingRequest, CreateThingResponse, DeleteThingRequest, DeleteThingResponse,
-    DescribeThingRequest, DescribeThingResponse, ListThingsRequest, ListThingsResponse, ThingAttribute,
-    UpdateThingRequest, UpdateThingResponse,
+    CreateThingRequest, CreateThingResponse, DeleteThingRequest, DeleteThingResponse, DescribeThingRequest,
+    DescribeThingResponse, ListThingsRequest, ListThingsResponse, ThingAttribute, UpdateThingRequest,
+    UpdateThingResponse,
 };
 
+use crate::attributes::{self, Attributes};
 use crate::operation::{Answer, Op, ops};
 use crate::principals;
 use crate::scope::{Asked, NO_PARTS, Page, Read, Write, paged};
+use crate::thing_groups;
 use crate::thing_types;
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -43,8 +42,8 @@ pub(crate) struct Thing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) type_name: Option<String>,
     /// None of them empty.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) attributes: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub(crate) attributes: Attributes,
     /// Counts changes of type and attributes, from 1.
     pub(crate) version: i64,
 }
@@ -70,10 +69,6 @@ impl Thing {
         }
         Err(Refusal::version_conflict(format!("The version for thing {name} does not match the expected version.")))
     }
-
-    fn attributes_json(&self) -> Map<String, Value> {
-        self.attributes.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
-    }
 }
 
 /// Refuses a name that no thing has.
@@ -81,18 +76,35 @@ pub(crate) fn must_exist(db: Read, name: &str) -> Answer<()> {
     db.named(&THINGS, [name]).map(drop)
 }
 
-/// The attributes of a payload, as given: an empty value asks to remove.
-fn attributes_of(payload: &AttributePayload) -> BTreeMap<String, String> {
-    let given = payload.attributes().and_then(Value::as_object);
-    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-    given.into_iter().flatten().filter_map(text).collect()
+/// The name of a thing that a request gives by name, by ARN, or by both if they agree.
+pub(crate) fn asked(db: Read, name: Option<&str>, given_arn: Option<&str>) -> Answer<String> {
+    match (name, given_arn) {
+        (None, None) => {
+            let message = "Both thingArn and thingName are empty. Need to specify at least one of them";
+            Err(Refusal::invalid_request(message).into())
+        }
+        (Some(name), given) => {
+            must_exist(db, name)?;
+            if given.is_some_and(|given| given != arn(db, name)) {
+                let message = "ThingName thingArn does not match specified thingName in request";
+                return Err(Refusal::invalid_request(message).into());
+            }
+            Ok(name.to_owned())
+        }
+        (None, Some(given)) => {
+            let name = db.cx.scope.resource(given).and_then(|resource| resource.strip_prefix("thing/"));
+            match name {
+                Some(name) if db.contains(&THINGS, [name])? => Ok(name.to_owned()),
+                // unconfirmed: the text.
+                _ => Err(Refusal::invalid_request(format!("No thing with ARN {given} exists")).into()),
+            }
+        }
+    }
 }
 
 fn create_thing(db: &mut Write, input: &CreateThingRequest) -> Answer<CreateThingResponse> {
     let name = input.thing_name();
-    // `merge` speaks of updates and is not looked at here.
-    let mut attributes = input.attribute_payload().map(|payload| attributes_of(&payload)).unwrap_or_default();
-    attributes.retain(|_, value| !value.is_empty());
+    let attributes = attributes::first(input.attribute_payload().as_ref());
     let thing = Thing { id: db.uuid(), type_name: input.thing_type_name().map(str::to_owned), attributes, version: 1 };
     thing.check_attributes()?;
     if let Some(group) = input.billing_group_name() {
@@ -129,7 +141,8 @@ fn existing(db: &Write, name: &str, known: &Thing, wanted: &Thing) -> Answer<Cre
     Err(refusal.with("resourceId", known.id.as_str()).with("resourceArn", arn(db.view(), name)).into())
 }
 
-fn arn(db: Read, name: &str) -> String {
+/// The ARN of a thing of this name.
+pub(crate) fn arn(db: Read, name: &str) -> String {
     db.arn(format_args!("thing/{name}"))
 }
 
@@ -141,7 +154,7 @@ pub(crate) fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<D
         .with_thing_name(name)
         .with_thing_id(&thing.id)
         .with_thing_arn(arn(db, name))
-        .with_attributes(thing.attributes_json())
+        .with_attributes(attributes::json(&thing.attributes))
         .with_version(thing.version);
     Ok(match thing.type_name {
         Some(type_name) => answer.with_thing_type_name(type_name),
@@ -169,11 +182,7 @@ fn update_thing(db: &mut Write, input: &UpdateThingRequest) -> Answer<UpdateThin
         thing.type_name = Some(type_name.to_owned());
     }
     if let Some(payload) = input.attribute_payload() {
-        if payload.merge() != Some(true) {
-            thing.attributes.clear();
-        }
-        thing.attributes.extend(attributes_of(&payload));
-        thing.attributes.retain(|_, value| !value.is_empty());
+        attributes::update(&mut thing.attributes, &payload);
     }
     thing.check_attributes()?;
     thing.version += 1;
@@ -202,6 +211,7 @@ fn delete_thing(db: &mut Write, input: &DeleteThingRequest) -> Answer<DeleteThin
         let message = format!("Cannot delete. Thing {name} is still attached to one or more principals");
         return Err(Refusal::invalid_request(message).into());
     }
+    thing_groups::members::leave_all(db, name)?;
     file_under_type(db, name, thing.type_name.as_deref(), None)?;
     db.delete(&THINGS, [name])?;
     Ok(DeleteThingResponse::new())
@@ -271,7 +281,7 @@ fn listed(db: Read, name: &str, thing: &Thing) -> ThingAttribute {
     let listed = ThingAttribute::new()
         .with_thing_name(name)
         .with_thing_arn(arn(db, name))
-        .with_attributes(thing.attributes_json())
+        .with_attributes(attributes::json(&thing.attributes))
         .with_version(thing.version);
     match &thing.type_name {
         Some(type_name) => listed.with_thing_type_name(type_name),

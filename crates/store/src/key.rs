@@ -60,6 +60,11 @@ impl Key {
         String::from_utf8(bytes).map_err(|_| self.unlike(index, "text"))
     }
 
+    /// The text of the last part.
+    pub fn last_text(&self) -> Result<String, Fault> {
+        self.text_at(self.parts().count().saturating_sub(1))
+    }
+
     /// The byte string of the part at `index`, counted from 0.
     pub fn bytes_at(&self, index: usize) -> Result<Vec<u8>, Fault> {
         match self.parts().nth(index) {
@@ -217,6 +222,8 @@ mod tests {
         assert_eq!(key.text_at(2).unwrap(), "a\0b\0");
         assert_eq!(key.bytes_at(3).unwrap(), b"\0\xFF\0");
         assert_eq!(key.u64_at(4).unwrap(), 258);
+        assert_eq!(Key::of(["a", "b"]).last_text().unwrap(), "b");
+        assert!(key.last_text().is_err() && Key::all().last_text().is_err());
         assert_eq!(Key::from_bytes(key.as_bytes()), Some(key));
     }
 

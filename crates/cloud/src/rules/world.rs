@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sql::{Call, KeyValue, RegistryApi, Reply, SecretKind, World};
 use store::Fault;
-use wire::iot::DescribeThingRequest;
+use wire::iot::{DescribeThingRequest, ListThingGroupsForThingRequest};
 use wire::{Input, Output, Refusal, Request as _};
 
 use crate::actions::Service;
@@ -16,6 +16,7 @@ use crate::neighbours::functions::permissions;
 use crate::neighbours::{secrets, tables};
 use crate::operation::{Answer, Failure};
 use crate::scope::Read;
+use crate::thing_groups::members;
 use crate::{shadows, things};
 
 /// The world of one evaluation.
@@ -43,14 +44,18 @@ impl<'a> RuleWorld<'a> {
         // Roles are not asked whether they may: what IAM says is not evaluated yet.
         match call {
             Call::ThingShadow { thing, shadow, .. } => shadows::document(self.db, thing, shadow.as_deref()).map(Some),
-            Call::RegistryData { api: RegistryApi::DescribeThing, thing, .. } => {
+            Call::RegistryData { api, thing, .. } => {
                 let input = Input::of(serde_json::json!({ "thingName": thing }), Bytes::new());
-                let found = things::describe_thing(self.db, &DescribeThingRequest::from_input(input))?;
-                let fields = Output::from(found).fields().clone();
-                Ok(Some(serde_json::Value::Object(fields).to_string().into()))
-            }
-            Call::RegistryData { api: RegistryApi::ListThingGroupsForThing, .. } => {
-                Err(not_built("get_registry_data with ListThingGroupsForThing").into())
+                let found = match api {
+                    RegistryApi::DescribeThing => {
+                        Output::from(things::describe_thing(self.db, &DescribeThingRequest::from_input(input))?)
+                    }
+                    RegistryApi::ListThingGroupsForThing => {
+                        let request = ListThingGroupsForThingRequest::from_input(input);
+                        Output::from(members::list_thing_groups_for_thing(self.db, &request)?)
+                    }
+                };
+                Ok(Some(serde_json::Value::Object(found.fields().clone()).to_string().into()))
             }
             Call::DynamoDb { table, partition, sort, .. } => {
                 let key = std::iter::once(partition).chain(sort).map(|key| (key.name.clone(), attribute(&key.value)));
@@ -100,10 +105,6 @@ fn name_of(kind: SecretKind) -> &'static str {
         SecretKind::Text => "SecretString",
         SecretKind::Binary => "SecretBinary",
     }
-}
-
-fn not_built(what: &str) -> Refusal {
-    Refusal::new("NotImplementedException", format!("{what} is not implemented yet"))
 }
 
 /// A failure as rules tell it.

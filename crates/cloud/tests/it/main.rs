@@ -35,6 +35,7 @@ mod sessions;
 mod shadows;
 mod sts;
 mod tables;
+mod thing_groups;
 mod thing_types;
 mod things;
 mod trials;

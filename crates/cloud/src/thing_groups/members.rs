@@ -1,0 +1,241 @@
+//! Which things are in which groups (registry.md §7), seen from either side, and through which groups a thing is reached.
+//! Whoever speaks for a thing is told when that changes; what follows from it is unknown here.
+
+use serde::{Deserialize, Serialize};
+use store::{Fault, Table, json_record};
+use wire::Refusal;
+use wire::iot::{
+    AddThingToThingGroupRequest, AddThingToThingGroupResponse, ListThingGroupsForThingRequest,
+    ListThingGroupsForThingResponse, ListThingsInThingGroupRequest, ListThingsInThingGroupResponse,
+    RemoveThingFromThingGroupRequest, RemoveThingFromThingGroupResponse, UpdateThingGroupsForThingRequest,
+    UpdateThingGroupsForThingResponse,
+};
+
+use super::{Group, THING_GROUPS, arn, listed, name_of_arn, names};
+use crate::operation::{Answer, Op, ops};
+use crate::principals;
+use crate::scope::{Asked, Read, Write, paged};
+use crate::things;
+
+pub(crate) const OPS: &[Op] = ops! {
+    write add_thing_to_thing_group on group_or_arn(thing_group_name, thing_group_arn);
+    write remove_thing_from_thing_group on group_or_arn(thing_group_name, thing_group_arn);
+    write update_thing_groups_for_thing on any_thing(thing_name);
+    read  list_thing_groups_for_thing on thing(thing_name);
+    read  list_things_in_thing_group on thing_group(thing_group_name);
+};
+
+/// By thing and group.
+const THING_MEMBERSHIPS: Table<Membership> = Table::new("thing_memberships");
+/// By the names from the root down to the group, nothing, and the thing: all that is below a group continues its path,
+/// and no group is called nothing.
+const THING_GROUP_MEMBERS: Table<()> = Table::new("thing_group_members");
+
+/// Static groups that a thing is in.
+const GROUPS_OF_A_THING: usize = 10;
+/// What stands between a group's path and its things.
+const THINGS: &str = "";
+
+/// That a thing is in a group.
+#[derive(Debug, Serialize, Deserialize)]
+struct Membership {
+    /// A UUID, for events.
+    id: String,
+    /// The names from the root down to the group, itself included.
+    path: Vec<String>,
+}
+json_record!(Membership, version 1);
+
+/// A group that reaches a thing.
+#[allow(dead_code, reason = "policies of groups ask for it")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The group's name.
+    pub(crate) group: String,
+    /// How: the group that the thing is in, and each parent up to this one.
+    pub(crate) chain: Vec<String>,
+}
+
+/// Every group that a thing is in, each followed by its parents, nearest first.
+#[allow(dead_code, reason = "policies of groups ask for it")]
+pub(crate) fn reaching(db: Read, thing: &str) -> Result<Vec<Reached>, Fault> {
+    let mut reached = Vec::new();
+    for (_, Membership { path, .. }) in db.all(&THING_MEMBERSHIPS, [thing])? {
+        let upwards: Vec<String> = path.into_iter().rev().collect();
+        for (above, group) in upwards.iter().enumerate() {
+            reached.push(Reached { group: group.clone(), chain: upwards.get(..=above).unwrap_or_default().to_vec() });
+        }
+    }
+    Ok(reached)
+}
+
+/// What a group means for its members has changed: tells whoever may be one of them, or of the groups below it.
+#[allow(dead_code, reason = "policies of groups ask for it")]
+pub(crate) fn tell_of_group(db: &mut Write, group: &str) -> Result<(), Fault> {
+    let Some(found) = db.view().get(&THING_GROUPS, [group])? else { return Ok(()) };
+    let path = found.path(group);
+    for (key, ()) in db.view().all(&THING_GROUP_MEMBERS, &path)? {
+        principals::tell_of_thing(db, &key.last_text()?)?;
+    }
+    Ok(())
+}
+
+/// A group that a request names, with its name.
+struct Named {
+    name: String,
+    group: Group,
+}
+
+impl Named {
+    fn of(db: Read, name: &str) -> Answer<Self> {
+        Ok(Self { name: name.to_owned(), group: db.named(&THING_GROUPS, [name])? })
+    }
+
+    /// By name, by ARN, or by both if they agree.
+    fn asked(db: Read, name: Option<&str>, given_arn: Option<&str>) -> Answer<Self> {
+        match (name, given_arn) {
+            (None, None) => {
+                let message = " Both thingGroupArn and thingGroupName are empty. Need to specify at least one of them";
+                Err(Refusal::invalid_request(message).into())
+            }
+            (Some(name), Some(given)) if given != arn(db, name) => {
+                db.named(&THING_GROUPS, [name])?;
+                let message = "ThingGroupName thingGroupArn does not match specified thingGroupName in request";
+                Err(Refusal::invalid_request(message).into())
+            }
+            (Some(name), _) => Self::of(db, name),
+            (None, Some(given)) => {
+                let name = name_of_arn(db, given);
+                let found = name.map(|name| db.get(&THING_GROUPS, [name])).transpose()?.flatten();
+                match (name, found) {
+                    (Some(name), Some(group)) => Ok(Self { name: name.to_owned(), group }),
+                    _ => Err(Refusal::invalid_request(format!("No thing group with ARN {given} exists")).into()),
+                }
+            }
+        }
+    }
+
+    fn path(&self) -> Vec<String> {
+        self.group.path(&self.name)
+    }
+}
+
+/// The key of a member, after the scope.
+fn member<'a>(path: &'a [String], thing: &'a str) -> impl Iterator<Item = &'a str> {
+    path.iter().map(String::as_str).chain([THINGS, thing])
+}
+
+/// Puts a thing into a group; being there already is fine.
+fn join(db: &mut Write, thing: &str, into: &Named) -> Answer<()> {
+    let present = db.view().all(&THING_MEMBERSHIPS, [thing])?;
+    let path = into.path();
+    for (_, known) in &present {
+        if known.path == path {
+            return Ok(());
+        }
+        if known.path.first() == path.first() {
+            // unconfirmed: the text.
+            let other = known.path.last().map_or("", String::as_str);
+            let message = format!("Thing {thing} is already in thing group {other} of the same hierarchy");
+            return Err(Refusal::invalid_request(message).into());
+        }
+    }
+    if present.len() >= GROUPS_OF_A_THING {
+        // unconfirmed: the text. No dynamic group can make room: there are none.
+        let message = format!("Thing {thing} is already in the maximum number of thing groups ({GROUPS_OF_A_THING})");
+        return Err(Refusal::invalid_request(message).into());
+    }
+    db.put(&THING_GROUP_MEMBERS, member(&path, thing), &())?;
+    let membership = Membership { id: db.uuid(), path };
+    db.put(&THING_MEMBERSHIPS, [thing, &into.name], &membership)?;
+    Ok(principals::tell_of_thing(db, thing)?)
+}
+
+/// Takes a thing out of a group; not being there is fine.
+fn leave(db: &mut Write, thing: &str, group: &str) -> Result<(), Fault> {
+    let Some(membership) = db.view().get(&THING_MEMBERSHIPS, [thing, group])? else { return Ok(()) };
+    db.delete(&THING_GROUP_MEMBERS, member(&membership.path, thing))?;
+    db.delete(&THING_MEMBERSHIPS, [thing, group])?;
+    principals::tell_of_thing(db, thing)
+}
+
+/// Takes a thing that is deleted out of all its groups.
+pub(crate) fn leave_all(db: &mut Write, thing: &str) -> Result<(), Fault> {
+    for (key, _) in db.view().all(&THING_MEMBERSHIPS, [thing])? {
+        leave(db, thing, &key.last_text()?)?;
+    }
+    Ok(())
+}
+
+/// Takes all things out of a group that is deleted and has none below it.
+pub(super) fn release_all(db: &mut Write, group: &str, path: &[String]) -> Result<(), Fault> {
+    for (key, ()) in db.view().all(&THING_GROUP_MEMBERS, path)? {
+        leave(db, &key.last_text()?, group)?;
+    }
+    Ok(())
+}
+
+fn add_thing_to_thing_group(
+    db: &mut Write,
+    input: &AddThingToThingGroupRequest,
+) -> Answer<AddThingToThingGroupResponse> {
+    let group = Named::asked(db.view(), input.thing_group_name(), input.thing_group_arn())?;
+    let thing = things::asked(db.view(), input.thing_name(), input.thing_arn())?;
+    join(db, &thing, &group)?;
+    Ok(AddThingToThingGroupResponse::new())
+}
+
+fn remove_thing_from_thing_group(
+    db: &mut Write,
+    input: &RemoveThingFromThingGroupRequest,
+) -> Answer<RemoveThingFromThingGroupResponse> {
+    let group = Named::asked(db.view(), input.thing_group_name(), input.thing_group_arn())?;
+    let thing = things::asked(db.view(), input.thing_name(), input.thing_arn())?;
+    leave(db, &thing, &group.name)?;
+    Ok(RemoveThingFromThingGroupResponse::new())
+}
+
+/// All of it or nothing. unconfirmed: that it leaves groups before it enters others, so that it can move within a
+/// hierarchy.
+fn update_thing_groups_for_thing(
+    db: &mut Write,
+    input: &UpdateThingGroupsForThingRequest,
+) -> Answer<UpdateThingGroupsForThingResponse> {
+    let thing = things::asked(db.view(), input.thing_name(), None)?;
+    for name in input.thing_groups_to_remove().unwrap_or_default() {
+        let group = Named::of(db.view(), name)?;
+        leave(db, &thing, &group.name)?;
+    }
+    for name in input.thing_groups_to_add().unwrap_or_default() {
+        let group = Named::of(db.view(), name)?;
+        join(db, &thing, &group)?;
+    }
+    Ok(UpdateThingGroupsForThingResponse::new())
+}
+
+/// Those it is in itself, without their parents.
+pub(crate) fn list_thing_groups_for_thing(
+    db: Read,
+    input: &ListThingGroupsForThingRequest,
+) -> Answer<ListThingGroupsForThingResponse> {
+    let thing = input.thing_name();
+    things::must_exist(db, thing)?;
+    let asked = Asked::new(input.next_token(), input.max_results());
+    let (names, next) = names(db.page(&THING_MEMBERSHIPS, [thing], asked, |_, _| true)?)?;
+    let answer = ListThingGroupsForThingResponse::new().with_thing_groups(names.iter().map(|name| listed(db, name)));
+    Ok(paged(answer, next, ListThingGroupsForThingResponse::with_next_token))
+}
+
+fn list_things_in_thing_group(
+    db: Read,
+    input: &ListThingsInThingGroupRequest,
+) -> Answer<ListThingsInThingGroupResponse> {
+    let mut under = Named::of(db, input.thing_group_name())?.path();
+    if input.recursive() != Some(true) {
+        under.push(THINGS.to_owned());
+    }
+    let asked = Asked::new(input.next_token(), input.max_results());
+    let (things, next) = names(db.page(&THING_GROUP_MEMBERS, under, asked, |_, ()| true)?)?;
+    let answer = ListThingsInThingGroupResponse::new().with_things(things);
+    Ok(paged(answer, next, ListThingsInThingGroupResponse::with_next_token))
+}
