@@ -68,6 +68,16 @@ impl Context {
         }
     }
 
+    /// Takes over all that another context has; what it has too is the other's from then on.
+    pub fn add(&mut self, other: &Context) {
+        self.values.extend(other.values.iter().map(|(name, values)| (name.clone(), values.clone())));
+    }
+
+    /// The names that have values, folded as they are filed, with their values.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[Box<str>])> {
+        self.values.iter().map(|(name, values)| (&**name, &**values))
+    }
+
     /// The values a condition on `key` sees; none if it is absent.
     pub(crate) fn values(&self, key: &Key) -> &[Box<str>] {
         let all = self.values.get(&key.folded).map(|values| &**values).unwrap_or_default();

@@ -93,10 +93,27 @@ pub struct StatementRef<'a> {
     pub effect: Effect,
 }
 
+/// A policy that reaches a principal.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Through what it reaches the principal, in words; empty where that need not be told.
+    pub through: Arc<str>,
+    /// What it says.
+    pub document: Arc<Document>,
+}
+
+impl<N: Into<Arc<str>>> From<(N, Arc<Document>)> for Attached {
+    fn from((name, document): (N, Arc<Document>)) -> Attached {
+        Attached { name: name.into(), through: Arc::default(), document }
+    }
+}
+
 /// The policies of one principal with the values of one connection in place of their variables.
 #[derive(Debug)]
 pub struct PolicySet {
-    pub(crate) policies: Vec<(Arc<str>, Arc<Document>)>,
+    pub(crate) policies: Vec<Attached>,
     pub(crate) context: Context,
     denies: Vec<Rule>,
     allows: Vec<Rule>,
@@ -115,14 +132,10 @@ struct Rule {
 impl PolicySet {
     /// Puts the values of `context` into the policies. A resource whose variable has no value matches nothing;
     /// a statement that is left without a chance is skipped from then on (security.md §3.4).
-    pub fn compile<N: Into<Arc<str>>>(
-        policies: impl IntoIterator<Item = (N, Arc<Document>)>,
-        context: Context,
-    ) -> PolicySet {
-        let policies: Vec<(Arc<str>, Arc<Document>)> =
-            policies.into_iter().map(|(name, document)| (name.into(), document)).collect();
+    pub fn compile<A: Into<Attached>>(policies: impl IntoIterator<Item = A>, context: Context) -> PolicySet {
+        let policies: Vec<Attached> = policies.into_iter().map(Into::into).collect();
         let (mut denies, mut allows) = (Vec::new(), Vec::new());
-        for (policy, document) in &policies {
+        for Attached { name: policy, document, .. } in &policies {
             for (index, statement) in document.statements.iter().enumerate() {
                 let Some(resources) = BoundResources::new(statement, &context) else { continue };
                 let Some(clauses) = bind_clauses(statement, &context) else { continue };
@@ -134,6 +147,16 @@ impl PolicySet {
             }
         }
         PolicySet { policies, context, denies, allows }
+    }
+
+    /// The policies, as they were put in.
+    pub fn policies(&self) -> &[Attached] {
+        &self.policies
+    }
+
+    /// The values that stand in for variables.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Whether the answers stay the same as time goes by: no statement asks for the time.

@@ -38,8 +38,9 @@ mod pattern;
 mod template;
 
 pub use context::{Context, keys};
-pub use decide::{Decision, PolicySet, Request, StatementRef, Verdict};
+pub use decide::{Attached, Decision, PolicySet, Request, StatementRef, Verdict};
 pub use document::{Document, Effect, MAX_BYTES, MAX_CHARACTERS, Malformed};
-pub use explain::{Explanation, StatementReport};
-pub use lint::{Warning, lint};
+pub use explain::{ClauseReport, Explanation, ResourceReport, StatementReport, VariableReport};
+pub use lint::{Home, Warning, lint};
 pub use pattern::Resource;
+pub use template::literal;

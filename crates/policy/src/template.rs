@@ -91,6 +91,11 @@ impl Template {
     }
 }
 
+/// How a policy spells this very text, so that it matches nothing else: wildcards and variables lose their meaning.
+pub fn literal(text: &str) -> String {
+    text.replace("${", "${$}{").replace('*', "${*}").replace('?', "${?}")
+}
+
 /// The name in `${name}` and what follows it, if `text` begins with one.
 fn variable(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix("${")?.split_once('}')
@@ -112,6 +117,16 @@ mod tests {
         assert_eq!(bound("${*}${?}${$}$aws$", true), Ok("*?$$aws$".to_owned()));
         assert_eq!(bound("a${b", true), Ok("a${b".to_owned()));
         assert_eq!(bound("${iot:Nothing}", true), Err(Empty::Absent));
+    }
+
+    #[test]
+    fn a_literal_matches_itself_and_nothing_else() {
+        for text in ["a/b", "$aws/things/+/#", "a*b", "what?", "${iot:ClientId}", "$${*}", "{}$"] {
+            assert_eq!(bound(&literal(text), true), Ok(text.to_owned()));
+            let pattern = Template::new(&literal(text), Syntax { wildcards: true, variables: true });
+            let pattern = pattern.bind(&Context::new()).unwrap();
+            assert_eq!(pattern.as_exact(), Some(text), "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn an_explanation_goes_statement_by_statement() {
     ${iot:ClientId} is "lamp"
   home[2] Allow: does not apply
     IpAddress aws:SourceIp ["10.0.0.0/8"] fails: it is ["192.168.0.1"]
-    DateLessThan aws:CurrentTime ["2030-01-01"] holds: it is 1970-01-01T00:00:00Z
+    DateLessThan aws:CurrentTime ["2030-01-01"] holds: it is ["1970-01-01T00:00:00Z"]
     StringEquals iot:DomainName ["${iot:ClientId}"] fails: it is nothing
     ${iot:ClientId} is "lamp"
   home[3] Allow: does not apply

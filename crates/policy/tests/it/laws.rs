@@ -111,7 +111,7 @@ const WHOLE: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"s","Effect":
 /// Reads, and uses what could be read, so that nothing behind the reader panics either.
 fn exercise(text: &str) {
     if let Ok(document) = Document::parse(text) {
-        lint(&document);
+        lint(&document, None);
         let set = PolicySet::compile([("p", Arc::new(document))], Context::new());
         let request = Request::new("iot:Publish", "arn:aws:iot:r:1:topic/a", 0);
         assert_eq!(set.decide(&request).verdict, set.explain(&request).verdict);

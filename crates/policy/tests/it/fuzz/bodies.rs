@@ -15,7 +15,7 @@ pub(crate) fn documents(input: &[u8]) {
             return;
         }
     };
-    let _ = lint(&document);
+    let _ = lint(&document, None);
     let mut context = Context::new();
     context.set(keys::CLIENT_ID, "a*b");
     context.set(keys::SOURCE_IP, "192.0.2.1");
