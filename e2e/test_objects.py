@@ -162,6 +162,7 @@ def test_listings_go_through_all_keys(s3):
     answer = s3.delete_objects(Bucket="listed", Delete={"Objects": [{"Key": key} for key in [*keys, "none"]]})
     assert len(answer["Deleted"]) == len(keys) + 1 and "Errors" not in answer
     assert s3.list_objects_v2(Bucket="listed")["KeyCount"] == 0
+    assert "Versions" not in s3.list_object_versions(Bucket="listed")
     s3.delete_bucket(Bucket="listed")
     with refused("NoSuchBucket"):
         s3.list_objects_v2(Bucket="listed")
@@ -191,7 +192,6 @@ def test_what_is_not_built_says_so_by_name(s3):
         lambda: s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"}),
         lambda: s3.put_object(Bucket=BUCKET, Key="k", Body=b"", ServerSideEncryption="aws:kms"),
         lambda: s3.put_object(Bucket=BUCKET, Key="k", Body=b"", StorageClass="GLACIER"),
-        lambda: s3.get_object(Bucket=BUCKET, Key="k", PartNumber=1),
     ):
         with refused("NotImplemented", 501):
             ask()
@@ -276,8 +276,10 @@ def test_an_address_that_was_signed_beforehand_is_good_for_its_time(ombra, s3, s
         config=Config(signature_version=signature),
     )
     names = {"Bucket": BUCKET, "Key": "signed/a b"}
-    put = client.generate_presigned_url("put_object", Params=names)
-    assert fetched(put, "PUT", b"signed")[0] == 200
+    put = client.generate_presigned_url("put_object", Params={**names, "Metadata": {"of": "url"}})
+    # In the older form metadata stands in the address, in today's the client must send it.
+    assert fetched(put, "PUT", b"signed", {} if signature == "s3" else {"x-amz-meta-of": "url"})[0] == 200
+    assert s3.head_object(**names)["Metadata"] == {"of": "url"}
     got = client.generate_presigned_url("get_object", Params={**names, "ResponseContentType": "text/y"})
     status, headers, body = fetched(got)
     assert (status, headers["content-type"], body) == (200, "text/y", b"signed")

@@ -90,8 +90,7 @@ pub struct Head<'a> {
 impl Call {
     /// Reads a request.
     pub fn read(head: &Head) -> Result<Self, Refusal> {
-        let headers = head.headers.to_vec();
-        let header = |name| value(&headers, name);
+        let header = |name| value(head.headers, name);
         let path = head.path.strip_prefix('/').unwrap_or(head.path);
         let (bucket, key) = if let Some(bucket) = header("host").and_then(bucket_of_host) {
             (bucket.to_owned(), path)
@@ -101,6 +100,7 @@ impl Call {
         };
         let key = decoded(key)?;
         let parameters = parameters(head.query)?;
+        let headers = with_hoisted(head.headers.to_vec(), &parameters);
         let level = match (bucket.is_empty(), key.is_empty()) {
             (true, _) => Level::Account,
             (false, true) => Level::Bucket,
@@ -109,7 +109,7 @@ impl Call {
         let has = |name: &str, wanted: Option<&str>| {
             parameters.iter().any(|(sent, value)| sent == name && wanted.is_none_or(|wanted| value == wanted))
         };
-        let found = routes::find(head.method, level, header("x-amz-copy-source").is_some(), has);
+        let found = routes::find(head.method, level, value(&headers, "x-amz-copy-source").is_some(), has);
         let operation = found
             .ok_or_else(|| refused("MethodNotAllowed", "The specified method is not allowed against this resource."))?;
         if key.len() > KEY {
@@ -169,6 +169,29 @@ impl Call {
             _ => Err(invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")),
         })
     }
+}
+
+/// The headers, with those that stand in the query because it was signed beforehand. Checksums that stand there are of a body that
+/// nobody had yet, and S3 passes them over.
+fn with_hoisted(mut headers: Vec<(String, String)>, parameters: &[(String, String)]) -> Vec<(String, String)> {
+    const OF_SIGNATURES: [&str; 7] = [
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    ];
+    for (name, value) in parameters {
+        let name = name.to_ascii_lowercase();
+        let is_checksum = name.starts_with("x-amz-checksum-") || name == "x-amz-sdk-checksum-algorithm";
+        let is_header = name.starts_with("x-amz-") && !is_checksum && !OF_SIGNATURES.contains(&name.as_str());
+        if is_header && !headers.iter().any(|(sent, _)| *sent == name) {
+            headers.push((name, value.clone()));
+        }
+    }
+    headers
 }
 
 /// Every operation there is, built or not.
@@ -356,6 +379,17 @@ mod tests {
         }
         assert_eq!(outcome("GET", &format!("/b/{}", "k".repeat(1025)), &[]), "KeyTooLongError");
         assert_eq!(outcome("GET", "/b/%FF", &[]), "InvalidURI");
+    }
+
+    #[test]
+    fn headers_may_stand_in_a_query_that_was_signed_beforehand() {
+        let target =
+            "/b/k?x-amz-meta-room=attic+2&X-Amz-Acl=private&x-amz-checksum-crc32=AAAAAA%3D%3D&X-Amz-Signature=0";
+        let call = read("PUT", target, &[("x-amz-acl", "other")]).unwrap();
+        assert_eq!(call.header("x-amz-meta-room"), Some("attic 2"));
+        assert_eq!((call.header("x-amz-acl"), call.header("x-amz-checksum-crc32")), (Some("other"), None));
+        assert_eq!(outcome("PUT", "/b/k?x-amz-copy-source=b/k", &[]), "CopyObject b k");
+        assert_eq!(outcome("PUT", "/b/k?x-amz-server-side-encryption=AES256", &[]), "NotImplemented");
     }
 
     #[test]

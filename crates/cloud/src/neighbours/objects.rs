@@ -334,6 +334,7 @@ const OPS: &[Op] = &[
     read("HeadObject", contents::head_object),
     read("ListBuckets", buckets::list_buckets),
     read("ListMultipartUploads", multipart::list_multipart_uploads),
+    read("ListObjectVersions", listing::list_object_versions),
     read("ListObjects", listing::list_objects),
     read("ListObjectsV2", listing::list_objects_v2),
     read("ListParts", multipart::list_parts),
@@ -434,10 +435,14 @@ fn object(db: Read, bucket: &str, key: &str) -> Answer<Object> {
     Err(refused("NoSuchKey", "The specified key does not exist.").with("Key", key).into())
 }
 
+/// Letters of the id of a version.
+const VERSION: usize = 32;
+
 /// Nothing has versions here, so there is one to ask for: none, which is called `null`.
 fn check_version(version: Option<&str>) -> Result<(), Refusal> {
     match version {
         None | Some("null" | "") => Ok(()),
+        Some(id) if id.len() != VERSION => Err(refused("InvalidArgument", "Invalid version id specified")),
         Some(_) => Err(refused("NoSuchVersion", "The specified version does not exist.")),
     }
 }

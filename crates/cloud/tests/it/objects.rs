@@ -223,7 +223,9 @@ fn what_is_not_built_says_so_by_name() {
         &[("x-amz-acl", "bucket-owner-full-control"), ("x-amz-storage-class", "STANDARD")],
         b"",
     );
-    assert_eq!(no(&lab, "GET", "/bucket/k?versionId=3", &[], b""), ("NoSuchVersion", 404));
+    assert_eq!(no(&lab, "GET", "/bucket/k?versionId=3", &[], b""), ("InvalidArgument", 400));
+    let unknown = format!("/bucket/k?versionId={}", "3".repeat(32));
+    assert_eq!(no(&lab, "GET", &unknown, &[], b""), ("NoSuchVersion", 404));
 }
 
 #[test]
@@ -236,7 +238,12 @@ fn many_are_removed_at_once_and_what_was_not_there_counts() {
         <Object><Key>e</Key><VersionId>1</VersionId></Object></Delete>";
     let result = document(&ok(&lab, "POST", "/bucket?delete", &[], keys));
     assert_eq!(texts(&result, "Deleted", "Key"), ["a", "b&c", "d"]);
-    assert_eq!(texts(&result, "Error", "Code"), ["NoSuchVersion"]);
+    assert_eq!(texts(&result, "Error", "Code"), ["InvalidArgument"]);
+    for (etag, code) in [("other", "PreconditionFailed"), ("*", "NoSuchKey")] {
+        let key = if code == "NoSuchKey" { "none" } else { "f" };
+        ok(&lab, "PUT", "/bucket/f", &[], b"");
+        assert_eq!(no(&lab, "DELETE", &format!("/bucket/{key}"), &[("if-match", etag)], b"").0, code);
+    }
     let quiet = b"<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object></Delete>";
     assert!(document(&ok(&lab, "POST", "/bucket?delete", &[], quiet)).children.is_empty());
     for malformed in [&b""[..], b"<Delete/>", b"<Other/>"] {
@@ -334,6 +341,10 @@ fn an_object_is_made_of_its_parts_in_the_order_of_their_numbers() {
         assert_eq!(complete(&lab, &id, &[earlier, later]), Ok(result));
         let got = ok(&lab, "GET", "/bucket/big", &[("range", "bytes=5242878-5242882")], b"");
         let Body::Pieces(pieces, 5) = &got.body else { panic!("{got:?}") };
+        let second = ok(&lab, "HEAD", "/bucket/big?partNumber=2", &[], b"");
+        assert_eq!((second.status, header(&second, "x-amz-mp-parts-count")), (206, Some("2")));
+        assert_eq!(header(&second, "content-range"), Some("bytes 5242880-5242886/5242887"));
+        assert_eq!(no(&lab, "GET", "/bucket/big?partNumber=3", &[], b""), ("InvalidPartNumber", 416));
         let file = |number: usize, from: u64, to: u64| Piece::File(format!("{id}.{number}"), from..to);
         assert_eq!(*pieces, [file(2, 5_242_878, 5_242_880), file(7, 0, 3)]);
     }
@@ -416,7 +427,19 @@ fn a_listing_says_what_is_there_and_where_to_go_on() {
     assert_eq!(texts(&page, "Contents", "Key"), ["b/1", "b/2"]);
     let page = document(&ok(&lab, "GET", "/bucket?list-type=2&start-after=b/1&max-keys=0", &[], b""));
     assert_eq!((page.text_of("IsTruncated"), page.all("Contents").count()), (Some("false"), 0));
-    for query in ["max-keys=-1", "max-keys=x", "list-type=2&continuation-token=!", "encoding-type=x"] {
+    let page = document(&ok(&lab, "GET", "/bucket?versions&delimiter=/&max-keys=2", &[], b""));
+    assert_eq!(texts(&page, "Version", "Key"), ["a"]);
+    assert_eq!((page.text_of("NextKeyMarker"), page.text_of("NextVersionIdMarker")), (Some("b/"), Some("null")));
+    let page = document(&ok(&lab, "GET", "/bucket?versions&delimiter=/&key-marker=b/", &[], b""));
+    assert_eq!(texts(&page, "Version", "Key"), ["c d", "e"]);
+    assert_eq!(texts(&page, "Version", "VersionId"), ["null", "null"]);
+    for query in [
+        "max-keys=-1",
+        "max-keys=x",
+        "list-type=2&continuation-token=!",
+        "list-type=2&continuation-token=",
+        "encoding-type=x",
+    ] {
         assert_eq!(no(&lab, "GET", &format!("/bucket?{query}"), &[], b""), ("InvalidArgument", 400), "{query}");
     }
     assert_eq!(lab.faults(), 0);

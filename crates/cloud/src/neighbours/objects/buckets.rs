@@ -67,7 +67,7 @@ pub(super) fn create_bucket(db: &mut Write, request: &Request) -> Answer<Reply> 
 fn location(request: &Request, here: &str) -> Result<String, Refusal> {
     let named = request.document.as_ref().and_then(|document| document.text_of("LocationConstraint"));
     match named.filter(|named| !named.is_empty()) {
-        Some(FIRST_REGION) => {
+        Some(FIRST_REGION) if here == FIRST_REGION => {
             Err(refused("InvalidLocationConstraint", "The specified location-constraint is not valid"))
         }
         Some(named) if named == here || here == FIRST_REGION => Ok(named.to_owned()),
@@ -121,7 +121,8 @@ pub(super) fn delete_bucket(db: &mut Write, request: &Request) -> Answer<Reply> 
 
 pub(super) fn head_bucket(db: Read, request: &Request) -> Answer<Reply> {
     let bucket = request.bucket(db)?;
-    Ok(Reply::empty(200).with("x-amz-bucket-region", bucket.region).with("x-amz-access-point-alias", "false"))
+    let reply = Reply::empty(200).with("content-type", "application/xml");
+    Ok(reply.with("x-amz-bucket-region", bucket.region).with("x-amz-access-point-alias", "false"))
 }
 
 pub(super) fn get_bucket_location(db: Read, request: &Request) -> Answer<Reply> {
@@ -172,10 +173,13 @@ pub(super) fn list_buckets(db: Read, request: &Request) -> Answer<Reply> {
 /// The element of this name that a request must hold for its document.
 pub(super) fn document<'r>(request: &'r Request, name: &str) -> Result<&'r Element, Refusal> {
     let found = request.document.as_ref().filter(|document| document.name == name);
-    found.ok_or_else(|| {
-        let message = "The XML you provided was not well-formed or did not validate against our published schema";
-        refused("MalformedXML", message)
-    })
+    found.ok_or_else(malformed)
+}
+
+/// The refusal of a document that is not what its operation takes.
+pub(super) fn malformed() -> Refusal {
+    let message = "The XML you provided was not well-formed or did not validate against our published schema";
+    refused("MalformedXML", message)
 }
 
 #[cfg(test)]

@@ -12,8 +12,13 @@ use wire::s3::{Call, refused};
 use super::Object;
 
 /// The names that conditions have in a request for an object.
-pub(super) const PLAIN: Names =
-    Names { matches: "if-match", differs: "if-none-match", newer: "if-modified-since", older: "if-unmodified-since" };
+pub(super) const PLAIN: Names = Names {
+    matches: "if-match",
+    differs: "if-none-match",
+    newer: "if-modified-since",
+    older: "if-unmodified-since",
+    wire: ["If-Match", "If-None-Match", "If-Unmodified-Since"],
+};
 
 /// The names that they have for the source of a copy.
 pub(super) const OF_SOURCE: Names = Names {
@@ -21,6 +26,7 @@ pub(super) const OF_SOURCE: Names = Names {
     differs: "x-amz-copy-source-if-none-match",
     newer: "x-amz-copy-source-if-modified-since",
     older: "x-amz-copy-source-if-unmodified-since",
+    wire: ["x-amz-copy-source-If-Match", "x-amz-copy-source-If-None-Match", "x-amz-copy-source-If-Unmodified-Since"],
 };
 
 pub(super) struct Names {
@@ -28,6 +34,15 @@ pub(super) struct Names {
     differs: &'static str,
     newer: &'static str,
     older: &'static str,
+    /// The same as refusals spell them: those that must match, must not, and must be older.
+    wire: [&'static str; 3],
+}
+
+impl Names {
+    /// The refusal of what the caller has already.
+    pub(super) fn unchanged(&self) -> Refusal {
+        failed(self.wire[1])
+    }
 }
 
 /// What came of the conditions.
@@ -44,9 +59,10 @@ pub(super) enum Verdict {
 pub(super) fn judge(call: &Call, names: &Names, object: &Object) -> Verdict {
     let seconds = |name: &str| call.header(name).and_then(seconds_of);
     let modified = object.modified.div_euclid(1000);
+    let [matches, _, older] = names.wire;
     let is_wanted = match call.header(names.matches) {
-        Some(tags) => lists(tags, &object.etag).then_some(()).ok_or(names.matches),
-        None if seconds(names.older).is_some_and(|since| modified > since) => Err(names.older),
+        Some(tags) => lists(tags, &object.etag).then_some(()).ok_or(matches),
+        None if seconds(names.older).is_some_and(|since| modified > since) => Err(older),
         None => Ok(()),
     };
     let is_known = match call.header(names.differs) {
@@ -67,11 +83,11 @@ pub(super) fn may_write(call: &Call, there: Option<&Object>) -> Result<(), Refus
             return Err(refused("NoSuchKey", "The specified key does not exist.").with("Key", call.key.as_str()));
         };
         if !lists(tags, &there.etag) {
-            return Err(failed(PLAIN.matches));
+            return Err(failed(PLAIN.wire[0]));
         }
     }
     match call.header(PLAIN.differs) {
-        Some("*") if there.is_some() => Err(failed(PLAIN.differs)),
+        Some("*") if there.is_some() => Err(PLAIN.unchanged()),
         None | Some("*") => Ok(()),
         Some(_) => Err(wire::s3::not_implemented("If-None-Match with an entity tag on writing")),
     }
@@ -153,7 +169,7 @@ mod tests {
             (&[("if-match", "\"abc\"")], Verdict::Met),
             (&[("if-match", "x, \"abc\"")], Verdict::Met),
             (&[("if-match", "*")], Verdict::Met),
-            (&[("if-match", "\"x\"")], Verdict::Failed("if-match")),
+            (&[("if-match", "\"x\"")], Verdict::Failed("If-Match")),
             (&[("if-none-match", "abc")], Verdict::Unchanged),
             (&[("if-none-match", "\"x\"")], Verdict::Met),
             (&[("if-modified-since", then)], Verdict::Unchanged),
@@ -161,7 +177,7 @@ mod tests {
             (&[("if-modified-since", "2023-11-14T22:13:20Z")], Verdict::Unchanged),
             (&[("if-modified-since", "yesterday")], Verdict::Met),
             (&[("if-unmodified-since", then)], Verdict::Met),
-            (&[("if-unmodified-since", before)], Verdict::Failed("if-unmodified-since")),
+            (&[("if-unmodified-since", before)], Verdict::Failed("If-Unmodified-Since")),
             (&[("if-match", "abc"), ("if-unmodified-since", before)], Verdict::Met),
             (&[("if-none-match", "x"), ("if-modified-since", then)], Verdict::Met),
         ] {

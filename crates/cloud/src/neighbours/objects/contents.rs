@@ -1,6 +1,8 @@
 //! Objects one at a time: put, copied, given out. Conditions, the headers that go with an object, and what is known of it before
 //! its body is received.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use wire::Refusal;
@@ -57,7 +59,7 @@ fn open(db: Read, call: &Call, bucket: &str, key: &str) -> Answer<Source> {
     let object = object(db, bucket, key)?;
     match conditions::judge(call, &OF_SOURCE, &object) {
         Verdict::Met => {}
-        Verdict::Unchanged => return Err(conditions::failed("x-amz-copy-source-If-None-Match").into()),
+        Verdict::Unchanged => return Err(OF_SOURCE.unchanged().into()),
         Verdict::Failed(name) => return Err(conditions::failed(name).into()),
     }
     let range = match call.header("x-amz-copy-source-range") {
@@ -265,9 +267,6 @@ type Described = (Object, Reply, Option<(u64, u64)>);
 fn describe(db: Read, request: &Request) -> Answer<Described> {
     let call = &request.call;
     check_version(call.parameter("versionId"))?;
-    if call.parameter("partNumber").is_some() {
-        return Err(wire::s3::not_implemented(format!("{} with partNumber", call.operation)).into());
-    }
     let object = object(db, &call.bucket, &call.key)?;
     match conditions::judge(call, &PLAIN, &object) {
         Verdict::Met => {}
@@ -277,7 +276,7 @@ fn describe(db: Read, request: &Request) -> Answer<Described> {
         }
         Verdict::Failed(name) => return Err(conditions::failed(name).into()),
     }
-    let range = call.header("range").map(|range| conditions::range(range, object.size)).transpose()?.flatten();
+    let (range, parts) = stretch(db, call, &object)?;
     let mut reply = Reply::empty(if range.is_some() { 206 } else { 200 })
         .with("accept-ranges", "bytes")
         .with("etag", quoted(&object.etag))
@@ -287,12 +286,40 @@ fn describe(db: Read, request: &Request) -> Answer<Described> {
     if range.is_some() {
         reply = reply.with("content-range", format!("bytes {from}-{}/{}", to.saturating_sub(1), object.size));
     }
+    if let Some(parts) = parts {
+        reply = reply.with("x-amz-mp-parts-count", parts.to_string());
+    }
     reply = with_facts(reply, call, &object.facts);
     if let Some(sum) = object.sum.as_ref().filter(|_| range.is_none() && wants_sums(call)) {
         let header = Algorithm::named(&sum.algorithm).map(Algorithm::header);
         reply = reply.with(header.unwrap_or("x-amz-checksum"), &sum.value).with("x-amz-checksum-type", &sum.kind);
     }
     Ok((object, reply, Some((from, to))))
+}
+
+/// Which bytes of an object are asked for, if not all; and how many parts it has, if one of them is.
+fn stretch(db: Read, call: &Call, object: &Object) -> Answer<(Option<Range<u64>>, Option<usize>)> {
+    if let Some(number) = call.parameter("partNumber") {
+        let (range, parts) = part(db, object, number)?;
+        return Ok((Some(range), parts));
+    }
+    let range = call.header("range").map(|range| conditions::range(range, object.size)).transpose()?;
+    Ok((range.flatten(), None))
+}
+
+/// Which bytes of an object are a part of it, and how many parts it has if it came in parts.
+fn part(db: Read, object: &Object, number: &str) -> Answer<(Range<u64>, Option<usize>)> {
+    let files = match db.get(&CONTENTS, [object.content.as_str()])? {
+        Some(Content::Files(files)) if object.upload.is_some() => files,
+        _ => vec![File { name: String::new(), size: object.size }],
+    };
+    let number = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let Some(File { size, .. }) = number.and_then(|number| files.get(number)) else {
+        let refusal = refused("InvalidPartNumber", "The requested partnumber is not satisfiable");
+        return Err(refusal.with_status(416).into());
+    };
+    let start: u64 = files.iter().take(number.unwrap_or_default()).map(|file| file.size).sum();
+    Ok((start..start + size, object.upload.as_ref().map(|_| files.len())))
 }
 
 fn wants_sums(call: &Call) -> bool {

@@ -1,9 +1,8 @@
 //! The removal of objects, one by one or a thousand at once. What is not there counts as removed, as with S3.
 
-use wire::Refusal;
 use wire::s3::{Element, Xml, refused};
 
-use super::buckets::document;
+use super::buckets::{document, malformed};
 use super::{OBJECTS, Reply, Request, check_version, free};
 use crate::operation::{Answer, Failure};
 use crate::scope::Write;
@@ -21,7 +20,11 @@ pub(super) fn delete_object(db: &mut Write, request: &Request) -> Answer<Reply> 
 
 /// Removes an object if there is one, and gives back the files that it lay in.
 fn remove(db: &mut Write, bucket: &str, key: &str, only: Option<&str>) -> Answer<Vec<String>> {
-    let Some(object) = db.view().get(&OBJECTS, [bucket, key])? else { return Ok(Vec::new()) };
+    let object = match db.view().get(&OBJECTS, [bucket, key])? {
+        Some(object) => object,
+        None if only.is_none() => return Ok(Vec::new()),
+        None => return Err(refused("NoSuchKey", "The specified key does not exist.").with("Key", key).into()),
+    };
     if only.is_some_and(|etag| etag != "*" && etag.trim_matches('"') != object.etag) {
         return Err(super::conditions::failed("If-Match").into());
     }
@@ -75,8 +78,4 @@ pub(super) fn delete_objects(db: &mut Write, request: &Request) -> Answer<Reply>
         }
     }));
     Ok(reply.freeing(freed))
-}
-
-fn malformed() -> Refusal {
-    refused("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
 }

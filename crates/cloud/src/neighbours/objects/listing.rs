@@ -161,13 +161,20 @@ fn sum<'k>(key: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
 
 /// The number that a parameter gives of things to list.
 pub(super) fn limit(request: &Request, name: &'static str) -> Result<usize, Refusal> {
-    let Some(text) = request.call.parameter(name).filter(|text| !text.is_empty()) else { return Ok(PAGE) };
-    let limit = text.parse::<i32>().ok().and_then(|limit| usize::try_from(limit).ok());
-    limit.map(|limit| limit.min(PAGE)).ok_or_else(|| {
-        refused("InvalidArgument", format!("Argument {name} must be an integer between 0 and 2147483647"))
-            .with("ArgumentName", name)
-            .with("ArgumentValue", text)
-    })
+    Ok(number(request, name)?.map_or(PAGE, |limit| limit.min(PAGE)))
+}
+
+/// The number that a parameter gives, if it is given.
+pub(super) fn number(request: &Request, name: &'static str) -> Result<Option<usize>, Refusal> {
+    let Some(text) = request.call.parameter(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let message = match text.parse::<i32>() {
+        Ok(number) => match usize::try_from(number) {
+            Ok(number) => return Ok(Some(number)),
+            Err(_) => format!("Argument {name} must be an integer between 0 and 2147483647"),
+        },
+        Err(_) => format!("Provided {name} not an integer or within integer range"),
+    };
+    Err(refused("InvalidArgument", message).with("ArgumentName", name).with("ArgumentValue", text))
 }
 
 /// How names are written: as they are, or URL-encoded for clients that could not read them.
@@ -196,9 +203,7 @@ pub(super) fn list_objects(db: Read, request: &Request) -> Answer<Reply> {
     request.bucket(db)?;
     let asked = |name| request.call.parameter(name).unwrap_or_default();
     let (marker, delimiter) = (asked("marker"), asked("delimiter"));
-    // A marker that is itself what keys were summed up as leads on past all of them.
-    let is_sum = sum(marker, asked("prefix"), delimiter) == Some(marker);
-    let after = if is_sum { past(marker) } else { marker.as_bytes().to_vec() };
+    let after = after(marker, asked("prefix"), delimiter);
     let limit = limit(request, "max-keys")?;
     let encoding = Encoding::of(request)?;
     let found = walk(db, &Asked { bucket: &request.call.bucket, prefix: asked("prefix"), delimiter, after, limit })?;
@@ -213,7 +218,7 @@ pub(super) fn list_objects(db: Read, request: &Request) -> Answer<Reply> {
         xml.maybe("Delimiter", Some(encoding.text(delimiter)).filter(|delimiter| !delimiter.is_empty()));
         encoding.say(xml);
         xml.text("IsTruncated", found.is_cut);
-        entries(xml, &found.entries, encoding, Some(&db.cx.scope.account));
+        entries(xml, As::Objects, &found.entries, encoding, Some(&db.cx.scope.account));
     })))
 }
 
@@ -221,9 +226,12 @@ pub(super) fn list_objects_v2(db: Read, request: &Request) -> Answer<Reply> {
     request.bucket(db)?;
     let asked = |name| request.call.parameter(name).unwrap_or_default();
     let given = |name| request.call.parameter(name).filter(|value| !value.is_empty());
-    let after = match given("continuation-token") {
+    // A token counts for more than where the first page began, and then that is not repeated.
+    let token = request.call.parameter("continuation-token");
+    let start = given("start-after").filter(|_| token.is_none());
+    let after = match token {
         Some(token) => unwrapped(token)?,
-        None => asked("start-after").as_bytes().to_vec(),
+        None => start.unwrap_or_default().as_bytes().to_vec(),
     };
     let limit = limit(request, "max-keys")?;
     let encoding = Encoding::of(request)?;
@@ -234,30 +242,71 @@ pub(super) fn list_objects_v2(db: Read, request: &Request) -> Answer<Reply> {
     Ok(Reply::document(Xml::document("ListBucketResult", |xml| {
         xml.text("Name", &request.call.bucket);
         xml.text("Prefix", encoding.text(prefix));
-        xml.maybe("StartAfter", given("start-after").map(|start| encoding.text(start)));
-        xml.maybe("ContinuationToken", given("continuation-token"));
+        xml.maybe("StartAfter", start.map(|start| encoding.text(start)));
+        xml.maybe("ContinuationToken", token);
         xml.maybe("NextContinuationToken", next.map(|entry| URL_SAFE_NO_PAD.encode(entry.end())));
         xml.text("KeyCount", found.entries.len());
         xml.text("MaxKeys", limit);
         xml.maybe("Delimiter", given("delimiter").map(|delimiter| encoding.text(delimiter)));
         encoding.say(xml);
         xml.text("IsTruncated", found.is_cut);
-        entries(xml, &found.entries, encoding, owner);
+        entries(xml, As::Objects, &found.entries, encoding, owner);
     })))
 }
 
+/// Every object is its only version, which has no name of its own.
+pub(super) fn list_object_versions(db: Read, request: &Request) -> Answer<Reply> {
+    request.bucket(db)?;
+    let asked = |name| request.call.parameter(name).unwrap_or_default();
+    let (marker, delimiter, prefix) = (asked("key-marker"), asked("delimiter"), asked("prefix"));
+    let limit = limit(request, "max-keys")?;
+    let encoding = Encoding::of(request)?;
+    let after = after(marker, prefix, delimiter);
+    let found = walk(db, &Asked { bucket: &request.call.bucket, prefix, delimiter, after, limit })?;
+    let next = found.entries.last().filter(|_| found.is_cut);
+    Ok(Reply::document(Xml::document("ListVersionsResult", |xml| {
+        xml.text("Name", &request.call.bucket);
+        xml.text("Prefix", encoding.text(prefix));
+        xml.text("KeyMarker", encoding.text(marker));
+        xml.text("VersionIdMarker", asked("version-id-marker"));
+        xml.maybe("NextKeyMarker", next.map(|entry| encoding.text(entry.name())));
+        xml.maybe("NextVersionIdMarker", next.map(|_| "null"));
+        xml.text("MaxKeys", limit);
+        xml.maybe("Delimiter", Some(encoding.text(delimiter)).filter(|delimiter| !delimiter.is_empty()));
+        encoding.say(xml);
+        xml.text("IsTruncated", found.is_cut);
+        entries(xml, As::Versions, &found.entries, encoding, Some(&db.cx.scope.account));
+    })))
+}
+
+/// From where a listing goes on after a marker: past all keys, if it is itself what keys were summed up as.
+fn after(marker: &str, prefix: &str, delimiter: &str) -> Vec<u8> {
+    if sum(marker, prefix, delimiter) == Some(marker) { past(marker) } else { marker.as_bytes().to_vec() }
+}
+
 fn unwrapped(token: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(token).map_err(|_| {
+    URL_SAFE_NO_PAD.decode(token).ok().filter(|after| !after.is_empty()).ok_or_else(|| {
         refused("InvalidArgument", "The continuation token provided is incorrect")
             .with("ArgumentName", "continuation-token")
     })
 }
 
-fn entries(xml: &mut Xml, entries: &[Entry], encoding: Encoding, account: Option<&str>) {
+/// What objects are listed as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum As {
+    Objects,
+    Versions,
+}
+
+fn entries(xml: &mut Xml, listed: As, entries: &[Entry], encoding: Encoding, account: Option<&str>) {
     for entry in entries {
         let Entry::One(key, object) = entry else { continue };
-        xml.element("Contents", |xml| {
+        xml.element(if listed == As::Objects { "Contents" } else { "Version" }, |xml| {
             xml.text("Key", encoding.text(key));
+            if listed == As::Versions {
+                xml.text("VersionId", "null");
+                xml.text("IsLatest", true);
+            }
             xml.text("LastModified", iso(object.modified));
             xml.text("ETag", format_args!("\"{}\"", object.etag));
             if let Some(sum) = &object.sum {

@@ -12,9 +12,9 @@ use wire::s3::{Call, Element, Xml, refused};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::buckets::{document, iso, owner};
+use super::buckets::{document, iso, malformed, owner};
 use super::contents::{facts, put_content, quoted, received, say_sum};
-use super::listing::{Encoding, PAGE, limit};
+use super::listing::{Encoding, PAGE, limit, number};
 use super::{
     Content, FILES, File, Kept, OBJECTS, Object, PARTS, Part, Reply, Request, Sum, UPLOADS, Upload, free_file,
 };
@@ -108,7 +108,8 @@ fn put_part(db: &mut Write, request: &Request) -> Answer<(Part, Vec<String>)> {
     let number = call.parameter("partNumber").and_then(|number| number.parse::<usize>().ok());
     let number = number.filter(|number| (1..=MOST_PARTS).contains(number)).ok_or_else(|| {
         let message = "Part number must be an integer between 1 and 10000, inclusive";
-        refused("InvalidArgument", message).with("ArgumentName", "partNumber")
+        let value = call.parameter("partNumber").unwrap_or_default();
+        refused("InvalidArgument", message).with("ArgumentName", "partNumber").with("ArgumentValue", value)
     })?;
     let received = received(request)?;
     let measured = &received.measured;
@@ -220,11 +221,11 @@ fn chosen(document: &Element, there: &mut BTreeMap<String, Part>) -> Result<Vec<
         parts.push((number, part));
     }
     if parts.is_empty() {
-        return Err(refused("MalformedXML", "A multipart upload is completed with at least one part"));
+        return Err(malformed());
     }
     let mut all_but_last = parts.iter().rev().skip(1);
     if all_but_last.any(|(_, part)| part.size < LEAST) {
-        let message = "Your proposed upload is smaller than the minimum allowed size";
+        let message = "Your proposed upload is smaller than the minimum allowed object size.";
         return Err(refused("EntityTooSmall", message));
     }
     Ok(parts)
@@ -291,7 +292,7 @@ fn completed(call: &Call, object: &Object) -> Reply {
 pub(super) fn list_parts(db: Read, request: &Request) -> Answer<Reply> {
     let call = &request.call;
     let upload = upload(db, call, id_of(call))?;
-    let marker = call.parameter("part-number-marker").and_then(|marker| marker.parse::<usize>().ok()).unwrap_or(0);
+    let marker = number(request, "part-number-marker")?.unwrap_or(0);
     let limit = limit(request, "max-parts")?;
     let mut parts = Vec::new();
     for (at, part) in db.all(&PARTS, [id_of(call)])? {
@@ -310,7 +311,7 @@ pub(super) fn list_parts(db: Read, request: &Request) -> Answer<Reply> {
         owner(xml, "Owner", &db.cx.scope.account);
         xml.text("StorageClass", "STANDARD");
         xml.text("PartNumberMarker", marker);
-        xml.maybe("NextPartNumberMarker", parts.last().filter(|_| is_cut).map(|(number, _)| *number));
+        xml.text("NextPartNumberMarker", parts.last().map_or(0, |(number, _)| *number));
         xml.text("MaxParts", limit);
         xml.text("IsTruncated", is_cut);
         if let Some(algorithm) = &upload.algorithm {
@@ -369,7 +370,10 @@ pub(super) fn list_multipart_uploads(db: Read, request: &Request) -> Answer<Repl
                 owner(xml, "Owner", &db.cx.scope.account);
                 xml.text("StorageClass", "STANDARD");
                 xml.text("Initiated", iso(upload.started));
-                xml.maybe("ChecksumAlgorithm", upload.algorithm.as_deref());
+                if let Some(algorithm) = &upload.algorithm {
+                    xml.text("ChecksumAlgorithm", algorithm);
+                    xml.text("ChecksumType", &upload.kind);
+                }
             });
         }
     })))

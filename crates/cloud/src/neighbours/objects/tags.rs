@@ -23,6 +23,9 @@ fn checked(tags: Tags, most: usize) -> Result<Tags, Refusal> {
     if tags.len() > most {
         return Err(refused("BadRequest", format!("Object tags cannot be greater than {most}")));
     }
+    if tags.iter().any(|(key, _)| key.starts_with("aws:")) {
+        return invalid("Your TagKey cannot be prefixed with aws:");
+    }
     if tags.iter().any(|(key, _)| key.is_empty() || key.chars().count() > 128) {
         return invalid("The TagKey you have provided is invalid");
     }
