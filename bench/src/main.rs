@@ -9,6 +9,7 @@
 //! bench latency OMBRA DIRECTORY [--tls] [--rounds N] [--seconds S]
 //! bench workers OMBRA DIRECTORY [--rows A,B] [--rounds N] [--seconds S]
 //! bench scale OMBRA DIRECTORY [--only connections|retained|subscriptions] [--divide N] [--mosquitto]
+//! bench registry OMBRA DIRECTORY [--things N] [--rounds N] [--seconds S]
 //! bench relay
 //! bench handshakes DATA
 //! ```
@@ -25,10 +26,12 @@ mod http;
 mod identity;
 mod latency;
 mod link;
+mod load;
 mod ombra;
 mod packets;
 mod poll;
 mod process;
+mod registry;
 mod relay;
 mod rows;
 mod scale;
@@ -44,10 +47,11 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What takes the binary of ombra, a directory to work in, and words of its own.
 type Measure = fn(&Path, &Path, &[&str]) -> Result<(), Failure>;
 
-const MEASURES: [(&str, Measure); 6] = [
+const MEASURES: [(&str, Measure); 7] = [
     ("broker", broker::run),
     ("connects", connects::run),
     ("latency", latency::run),
+    ("registry", registry::run),
     ("scale", scale::run),
     ("updates", updates::run),
     ("workers", workers::run),

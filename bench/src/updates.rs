@@ -5,14 +5,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use self::load::{Load, Rate};
+use crate::load::{Load, Rate};
 use crate::ombra::Ombra;
 use crate::{Failure, median, say};
 
 mod device;
 mod documents;
 mod engine;
-mod load;
 mod updater;
 
 /// Clients at a time, and records of one commit of the engine.

@@ -18,9 +18,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::documents::{REPORTS, thing};
-use super::load::Client;
 use crate::Failure;
 use crate::http::{Line, request};
+use crate::load::Client;
 use crate::ombra::Ombra;
 
 const POLICY: &str = "bench";
@@ -146,7 +146,7 @@ impl Device {
 }
 
 impl Client for Device {
-    async fn update(&mut self) -> Result<(), Failure> {
+    async fn ask(&mut self) -> Result<(), Failure> {
         self.turn ^= 1;
         self.stream.write_all(&self.updates[self.turn]).await?;
         self.stream.flush().await?;

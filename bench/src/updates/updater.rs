@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 
 use super::documents::{FIRST, REPORTS, thing};
-use super::load::Client;
 use crate::Failure;
 use crate::http::{Line, request};
+use crate::load::Client;
 use crate::ombra::Ombra;
 
 /// Whoever updates over HTTP: things whose shadows exist.
@@ -48,7 +48,7 @@ impl Clients {
 }
 
 impl Client for Updater {
-    async fn update(&mut self) -> Result<(), Failure> {
+    async fn ask(&mut self) -> Result<(), Failure> {
         self.turn ^= 1;
         self.line.call(&self.requests[self.turn]).await?;
         Ok(())
