@@ -729,6 +729,25 @@ fn a_second_attempt_with_the_same_token_changes_nothing() {
 }
 
 #[test]
+fn tokens_that_are_forgotten_do_not_pile_up() {
+    let lab = lab();
+    let put = |token: &str| {
+        lab.does(
+            "TransactWriteItems",
+            json!({"ClientRequestToken": token, "TransactItems": [
+                {"Put": {"TableName": "lamps", "Item": key("a", 1)}},
+            ]}),
+        );
+    };
+    (0..20).for_each(|number| put(&format!("token-{number}")));
+    assert_eq!(lab.rows("dynamodb_tokens"), 20);
+    lab.pass(10 * 60 * 1000);
+    put("token-0");
+    (0..10).for_each(|number| put(&format!("younger-{number}")));
+    assert_eq!((lab.rows("dynamodb_tokens"), lab.rows("dynamodb_tokens_by_time")), (11, 11));
+}
+
+#[test]
 fn capacity_is_told_as_it_would_be_paid_for() {
     let lab = indexed();
     let item = item("a", 1, json!({"color": {"S": "red"}, "size": {"N": "1"}, "v": {"S": "x".repeat(1500)}}));

@@ -24,7 +24,7 @@ use super::refusal::invalid;
 use super::request::{Guard, Together, attributes, check_table, collection, paths};
 use super::schema::Place;
 use crate::operation::{Answer, Failure, Op, ops};
-use crate::scope::{Read, Write};
+use crate::scope::{NO_PARTS, Read, Write};
 
 pub(crate) const OPS: &[Op] = ops! {
     write transact_write_items on any;
@@ -33,6 +33,11 @@ pub(crate) const OPS: &[Op] = ops! {
 
 /// By client token: transactions that a second attempt must not make again.
 const TOKENS: Table<Token> = Table::new("dynamodb_tokens");
+/// By when it was made and client token, so that those that are forgotten can go.
+const TOKENS_BY_TIME: Table<()> = Table::new("dynamodb_tokens_by_time");
+
+/// Forgotten tokens that go when another comes: more than come, so that they never pile up.
+const FORGOTTEN_TOGETHER: usize = 4;
 
 /// Milliseconds for which a token is remembered.
 const REMEMBERED: i64 = 10 * 60 * 1000;
@@ -85,7 +90,7 @@ fn transact_write_items(db: &mut Write, input: &TransactWriteItemsInput) -> Answ
         ));
     }
     if let Some((token, fingerprint)) = token {
-        db.put(&TOKENS, [token], &Token { fingerprint, at: db.now() })?;
+        remember(db, token, fingerprint)?;
     }
     let told = done.told(input.return_consumed_capacity(), Purpose::Writing);
     let mut answer = TransactWriteItemsOutput::new();
@@ -93,6 +98,25 @@ fn transact_write_items(db: &mut Write, input: &TransactWriteItemsInput) -> Answ
         answer = answer.with_item_collection_metrics(done.metrics);
     }
     Ok(if told.is_empty() { answer } else { answer.with_consumed_capacity(told) })
+}
+
+/// Notes a transaction that was made, and takes some of those away that need not be known any longer.
+fn remember(db: &mut Write, token: &str, fingerprint: Vec<u8>) -> Answer<()> {
+    let at = db.now();
+    for (key, ()) in db.view().some(&TOKENS_BY_TIME, NO_PARTS, FORGOTTEN_TOGETHER)? {
+        let made = i64::try_from(key.u64_at(2)?).unwrap_or(i64::MAX);
+        if at - made < REMEMBERED {
+            break;
+        }
+        let old = key.text_at(3)?;
+        db.delete_at(&TOKENS_BY_TIME, &key)?;
+        if db.view().get(&TOKENS, [&old])?.is_some_and(|known| known.at == made) {
+            db.delete(&TOKENS, [&old])?;
+        }
+    }
+    let by_time = db.view().key(NO_PARTS).and_u64(u64::try_from(at).unwrap_or_default()).and(token);
+    db.put_global(&TOKENS_BY_TIME, &by_time, &())?;
+    Ok(db.put(&TOKENS, [token], &Token { fingerprint, at })?)
 }
 
 /// What an action of a request asks for, as far as that is sound without its table.
