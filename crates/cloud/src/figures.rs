@@ -54,8 +54,19 @@ const SHADOWS: &str = "Ombra/Shadow";
 
 /// What is counted of a rule, by its place.
 const OF_RULES: [&str; 3] = ["TopicMatch", "RuleNotFound", "RuleExecutionThrottled"];
-/// What is counted of each action of a rule, by its place.
-const OF_ACTIONS: [&str; 4] = ["Success", "Failure", "ErrorActionSuccess", "ErrorActionFailure"];
+/// What is counted of each action of a rule; the last six of those that send HTTP, when they have failed.
+const OF_ACTIONS: [&str; 10] = [
+    "Success",
+    "Failure",
+    "ErrorActionSuccess",
+    "ErrorActionFailure",
+    "HttpCode_4XX",
+    "HttpCode_5XX",
+    "HttpCode_Other",
+    "HttpInvalidUrl",
+    "HttpRequestTimeout",
+    "HttpUnknownHost",
+];
 
 /// Rules that are counted; a name that no rule has counts too, and anybody can make one up.
 const RULES: usize = 5_000;
@@ -156,18 +167,17 @@ impl Figures {
         });
     }
 
-    /// What became of an action of a rule, or of its error action. The type is as AWS writes it in dimensions: `Republish`.
-    pub(crate) fn count_action(&self, rule: &str, action: &'static str, is_error_action: bool, is_done: bool) {
-        let place = usize::from(is_error_action) * 2 + usize::from(!is_done);
+    /// What became of an action of a rule, or of its error action. The type is as AWS writes it in dimensions: `Republish`;
+    /// the metrics are of those that are counted of actions, and others are not.
+    pub(crate) fn count_action(&self, rule: &str, action: &'static str, metrics: &[&str]) {
         self.of_rule(rule, |of| {
             let at = of.actions.iter().position(|(known, _)| *known == action);
             let known = match at.and_then(|at| of.actions.get_mut(at)) {
                 Some(known) => known,
                 None => of.actions.push_mut((action, <[Tally; OF_ACTIONS.len()]>::default())),
             };
-            if let Some(tally) = known.1.get_mut(place) {
-                tally.total += 1;
-            }
+            let counted = OF_ACTIONS.iter().zip(&mut known.1).filter(|(metric, _)| metrics.contains(metric));
+            counted.for_each(|(_, tally)| tally.total += 1);
         });
     }
 
@@ -319,7 +329,7 @@ mod tests {
         let figures = Figures::default();
         figures.count(Count::Connect);
         figures.add(Count::PublishOut, 3);
-        figures.count_action("r", "Republish", false, true);
+        figures.count_action("r", "Republish", &["Success"]);
         let sums = |taken: Vec<(Name, Datum)>| {
             let mut sums: Vec<(String, f64)> =
                 taken.into_iter().map(|(name, datum)| (name.metric, datum.values.sum)).collect();
@@ -329,7 +339,7 @@ mod tests {
         let expected = [("Connect.Success", 1.0), ("PublishOut.Success", 3.0), ("Success", 1.0)];
         assert_eq!(sums(figures.take(0)), expected.map(|(metric, sum)| (metric.to_owned(), sum)));
         assert!(figures.take(0).is_empty());
-        figures.count_action("r", "Republish", false, true);
+        figures.count_action("r", "Republish", &["Success"]);
         assert_eq!(sums(figures.take(0)), [("Success".to_owned(), 1.0)]);
     }
 

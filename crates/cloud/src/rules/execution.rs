@@ -328,7 +328,7 @@ impl House {
             place => rule.actions.get(usize::from(place)),
         };
         let name = kind.map_or("Action", Action::name);
-        self.count_action(&execution.run, name, action == ERROR_ACTION, outcome.is_ok());
+        self.count_action(&execution.run, name, action == ERROR_ACTION, &outcome);
         self.tell_action(&execution.run, now, name, &resource, &outcome);
         if let Err(failure) = outcome {
             let failed =

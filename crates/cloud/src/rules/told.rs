@@ -53,10 +53,18 @@ impl House {
         Arc::clone(&self.space(&heard.scope).books.figures)
     }
 
-    /// Counts what became of an action, or of the error action.
-    pub(super) fn count_action(&self, run: &Run, action: &'static str, is_error_action: bool, is_done: bool) {
+    /// Counts what became of an action, or of the error action; of an HTTP action also how it failed.
+    pub(super) fn count_action(&self, run: &Run, action: &'static str, is_error_action: bool, outcome: &Outcome) {
+        let result = match (is_error_action, outcome.is_ok()) {
+            (false, true) => "Success",
+            (false, false) => "Failure",
+            (true, true) => "ErrorActionSuccess",
+            (true, false) => "ErrorActionFailure",
+        };
+        let how = outcome.as_ref().err().filter(|_| action == "HttpAction").and_then(Failure::http_metric);
+        let metrics: Vec<&str> = std::iter::once(result).chain(how).collect();
         let kind = action.strip_suffix("Action").unwrap_or(action);
-        self.figures_of(&run.heard).count_action(&run.rule.name, kind, is_error_action, is_done);
+        self.figures_of(&run.heard).count_action(&run.rule.name, kind, &metrics);
     }
 
     /// What became of an action.

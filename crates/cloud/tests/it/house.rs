@@ -274,7 +274,6 @@ impl Lab {
         }
     }
 
-    /// One turn of the rules, for a test that does the rest.
     /// Somebody begins to follow all that is published, or ends it.
     pub(crate) fn follow(&self, follows: bool) {
         self.listener.follows.store(follows, Ordering::Relaxed);
@@ -297,6 +296,7 @@ impl Lab {
         self.house.show_rules_world(&self.scope, self.now(), self.entropy(), answers, see)
     }
 
+    /// One turn of the rules, for a test that does the rest.
     pub(crate) fn rules_turn(&self) -> cloud::Turn {
         self.house.rules_turn(self.now(), self.entropy())
     }

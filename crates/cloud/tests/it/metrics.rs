@@ -502,6 +502,37 @@ fn rules_and_their_actions_are_counted() {
 }
 
 #[test]
+fn how_an_http_action_failed_is_counted() {
+    use cloud::actions::{Cause, Failure, Work};
+    let lab = lab();
+    lab.tick().unwrap();
+    let rule = json!({"sql": "SELECT * FROM 'x'", "actions": [{"http": {"url": "https://sink.example.com/"}}]});
+    lab.ok("CreateTopicRule", json!({"ruleName": "r", "topicRulePayload": rule}));
+    let sent = lab.work(|_| Ok(()), |_| Err(String::new()));
+    let Work::Http(challenge) = &sent[0].effect.work else { panic!() };
+    let challenge: Value = serde_json::from_slice(&challenge.body).unwrap();
+    lab.ok("ConfirmTopicRuleDestination", json!({"confirmationToken": challenge["confirmationToken"]}));
+    let device = lab.device(&lab.identity(everything()), Version::V311, "c");
+    for cause in [Cause::Status(404), Cause::Status(503), Cause::Status(503), Cause::TimedOut, Cause::Overflow] {
+        device.publish("x", "{}");
+        lab.work(|_| Err(Failure::new(cause, "no")), |_| Err(String::new()));
+    }
+    lab.pass(MINUTE);
+    lab.tick().unwrap();
+    lab.pass(MINUTE);
+    let dimensions = json!([{"Name": "RuleName", "Value": "r"}, {"Name": "ActionType", "Value": "Http"}]);
+    for (metric, sum) in [
+        ("Failure", Some(5.0)),
+        ("HttpCode_4XX", Some(1.0)),
+        ("HttpCode_5XX", Some(2.0)),
+        ("HttpRequestTimeout", Some(1.0)),
+        ("HttpUnknownHost", None),
+    ] {
+        assert_eq!(figure(&lab, "AWS/IoT", metric, dimensions.clone(), "Sum"), sum, "{metric}");
+    }
+}
+
+#[test]
 fn shadows_have_figures_of_their_own() {
     let lab = lab();
     lab.tick().unwrap();
