@@ -103,6 +103,10 @@ impl Context {
                 return Err(Empty::Unsafe);
             }
         }
+        // security.md §3.3 warns of it and AWS lets it pass: a filter that names such a client would cover the topics of others.
+        if key.is_of_client() && value.contains(['+', '#']) {
+            return Err(Empty::Wild);
+        }
         Ok(value)
     }
 }
@@ -114,6 +118,7 @@ pub(crate) enum Empty {
     Several,
     TooLong,
     Unsafe,
+    Wild,
     /// There is a text, but the operator of a condition cannot compare it.
     Unfit,
 }
@@ -125,6 +130,7 @@ impl std::fmt::Display for Empty {
             Empty::Several => "has several values, which cannot stand in text",
             Empty::TooLong => "has a certificate value of more than 1024 bytes, which is not substituted",
             Empty::Unsafe => "has a certificate value with one of `* $ + ? #`, which is not substituted",
+            Empty::Wild => "has a value with `+` or `#`, which would be wildcards of a filter and are not substituted",
             Empty::Unfit => "has a value that the operator cannot compare",
         })
     }
@@ -174,6 +180,11 @@ impl Key {
     /// Whether the values come from the certificate, so that the caution about them applies.
     pub(crate) fn is_of_certificate(&self) -> bool {
         self.folded.starts_with("iot:certificate.")
+    }
+
+    /// Whether the value is what a client calls itself, or what somebody wrote into the registry of its thing.
+    fn is_of_client(&self) -> bool {
+        &*self.folded == "iot:clientid" || self.folded.starts_with("iot:connection.thing.attributes[")
     }
 
     /// Whether this is one of the attributes that may occur several times in one certificate.
@@ -236,5 +247,21 @@ mod tests {
         assert!(text(&context, name).is_ok());
         context.set(keys::CLIENT_ID, "a*");
         assert_eq!(text(&context, keys::CLIENT_ID), Ok("a*"));
+    }
+
+    #[test]
+    fn what_would_be_a_wildcard_of_a_filter_is_not_substituted() {
+        let mut context = Context::new();
+        let attribute = keys::thing_attribute("hall");
+        for (name, value, expected) in [
+            (keys::CLIENT_ID, "+", Err(Empty::Wild)),
+            (keys::CLIENT_ID, "a/#", Err(Empty::Wild)),
+            (&attribute, "#", Err(Empty::Wild)),
+            (keys::CLIENT_ID, "$a", Ok("$a")),
+            (&attribute, "a/b", Ok("a/b")),
+        ] {
+            context.set(name, value);
+            assert_eq!(text(&context, name), expected, "{name} {value}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use mqtt::{
     AckProperties, Filter, Packet, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
     SubscriptionId, UnsubAck, Unsubscribe,
 };
-use policy::Resource;
+use policy::{Request, Resource, Verdict};
 use serde_json::{Value, json};
 use store::Fault;
 
@@ -118,6 +118,7 @@ impl House {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         self.may(connection, cx, "iot:Subscribe", resource).map_err(|no| no.reason)?;
+        self.is_not_denied_behind_its_share(connection, filter, cx)?;
         let aws = &quotas::SUBSCRIPTIONS;
         let has_room = connection.link.session().has_room_for(filter, aws.size());
         keep(aws.stand_if(quotas, !has_room)).map_err(|limit| limit.reason)?;
@@ -131,6 +132,25 @@ impl House {
             self.tell_refused(connection, cx, "iot:Subscribe", resource.to_string(), refused);
         }
         Err(ReasonCode::QuotaExceeded)
+    }
+
+    /// A group does not open what is denied to each of its members. The name of a shared subscription begins with `$share`, so a
+    /// statement that denies the filter alone would not meet it.
+    fn is_not_denied_behind_its_share(
+        &self,
+        connection: &Connection,
+        filter: &Filter,
+        cx: &Context,
+    ) -> Result<(), ReasonCode> {
+        if filter.share_name().is_none() {
+            return Ok(());
+        }
+        let plain = Resource::new(&connection.grant.filters, filter.pattern());
+        let verdict = connection.grant.set().decide(&Request::new("iot:Subscribe", plain, cx.now)).verdict;
+        if verdict != Verdict::ExplicitDeny {
+            return Ok(());
+        }
+        self.may(connection, cx, "iot:Subscribe", plain).map_err(|no| no.reason)
     }
 
     /// Subscribes to what was granted, answers, and notes what is retained for it.
