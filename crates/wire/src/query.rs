@@ -138,12 +138,10 @@ pub(crate) fn reply(
     let (status, xml) = match (answer, operation) {
         (Ok(output), Some(operation)) => {
             let action = operation.name;
-            let mut result = String::new();
-            if !operation.output.is_empty() {
-                let mut members = String::new();
-                write_members(&mut members, operation.output, output.fields());
-                result = format!("<{action}Result>{members}</{action}Result>");
-            }
+            // Some answers have a result without members, and their clients look for it; the others do not look at all.
+            let mut members = String::new();
+            write_members(&mut members, operation.output, output.fields());
+            let result = format!("<{action}Result>{members}</{action}Result>");
             let metadata = format!("<ResponseMetadata>{}</ResponseMetadata>", element("RequestId", request_id));
             (operation.status, format!("<{action}Response xmlns=\"{namespace}\">{result}{metadata}</{action}Response>"))
         }
@@ -272,8 +270,8 @@ mod tests {
         ] {
             assert!(xml.contains(part), "{part} in {xml}");
         }
-        let (_, xml) = replied(&iam::SERVICE, "DeleteRole", Ok(json!({})));
-        assert!(xml.contains("><ResponseMetadata>"), "{xml}");
+        let (_, xml) = replied(&iam::SERVICE, "UpdateRole", Ok(json!({})));
+        assert!(xml.contains("><UpdateRoleResult></UpdateRoleResult><ResponseMetadata>"), "{xml}");
     }
 
     #[test]
