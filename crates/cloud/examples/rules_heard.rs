@@ -122,6 +122,7 @@ fn house() -> Result<House, Failure> {
         targets: Service::all().collect(),
         broker: broker::Settings::default(),
         logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
+        authority: String::new(),
         functions: false,
         vault: Vault::new(&[7; KEY_BYTES]).ok_or("no vault")?,
     };

@@ -71,6 +71,8 @@ pub(crate) struct Space {
     pub(crate) overheard: Told,
     /// Queues of who is away that have no more room: each message beyond is no event of its own.
     full: Told,
+    /// Certificates that registered themselves, or tried to: what is beyond waits for a later attempt.
+    pub(crate) introduced: Told,
     /// What of it is told and counted.
     pub(crate) books: Books,
 }
@@ -484,9 +486,9 @@ impl House {
             let broker = Broker::new(self.settings.of_brokers());
             let (connections, clients) = (Connections::default(), Clients::default());
             let (rules, recent) = (Rules::default(), Recent::default());
-            let (overheard, full) = (Told::default(), Told::default());
+            let (overheard, full, introduced) = (Told::default(), Told::default(), Told::default());
             let books = self.books_of(scope);
-            let space = Space { broker, connections, clients, rules, recent, overheard, full, books };
+            let space = Space { broker, connections, clients, rules, recent, overheard, full, introduced, books };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })

@@ -19,6 +19,15 @@ use crate::things::{self, Thing};
 pub enum Principal {
     /// Whoever holds the key of this certificate; its id.
     Certificate(String),
+    /// Whoever holds the key of a certificate that is not, or not yet, registered, and why it is sent away.
+    Stranger {
+        /// The certificate's id.
+        certificate_id: String,
+        /// Whose the certificate would be.
+        scope: Option<Scope>,
+        /// Why.
+        turned: Turned,
+    },
     /// The holder of an access key, who may do on a connection whatever its account may.
     Key {
         /// The access key's id.
@@ -39,7 +48,7 @@ impl Principal {
     /// How events name it, and how news of a change find its connections.
     pub fn id(&self) -> String {
         match self {
-            Self::Certificate(id) => id.clone(),
+            Self::Certificate(id) | Self::Stranger { certificate_id: id, .. } => id.clone(),
             Self::Key { access_key_id, .. } => access_key_id.clone(),
             Self::Anonymous { policy, .. } => anonymous(policy),
         }
@@ -49,6 +58,7 @@ impl Principal {
     pub(crate) fn scope(&self, view: &store::Read) -> Result<Option<Scope>, Fault> {
         match self {
             Self::Certificate(id) => scope_of(view, id),
+            Self::Stranger { scope, .. } => Ok(scope.clone()),
             Self::Key { scope, .. } | Self::Anonymous { scope, .. } => Ok(Some(scope.clone())),
         }
     }
@@ -60,6 +70,7 @@ impl Principal {
                 Standing::Active(certificate) => Ok(certificate_context(id, &certificate)),
                 other => Err(Turned { decision: other.decision().to_owned(), reason: other.reason() }),
             }),
+            Self::Stranger { turned, .. } => Ok(Err(turned.clone())),
             Self::Key { .. } => Ok(Ok(Context::new())),
             Self::Anonymous { policy, .. } => Ok(match policies::document(db, policy)? {
                 Some(_) => Ok(Context::new()),
@@ -78,7 +89,7 @@ impl Principal {
     pub(crate) fn exclusive_thing(&self, db: Read) -> Result<Option<String>, Fault> {
         match self {
             Self::Certificate(id) => principals::exclusive_thing(db, &db.arn(format_args!("cert/{id}"))),
-            Self::Key { .. } | Self::Anonymous { .. } => Ok(None),
+            Self::Stranger { .. } | Self::Key { .. } | Self::Anonymous { .. } => Ok(None),
         }
     }
 
@@ -89,6 +100,7 @@ impl Principal {
                 add_thing(&mut variables, thing_of(db, id, client_id)?.as_ref());
                 policy_set(db, id, variables)
             }
+            Self::Stranger { .. } => Ok(PolicySet::compile(Vec::<(Arc<str>, Arc<Document>)>::new(), variables)),
             Self::Key { .. } => {
                 let everything = db.cx.documents.parse("the access key", EVERYTHING)?;
                 Ok(PolicySet::compile([("the access key", everything)], variables))
@@ -107,11 +119,18 @@ impl Principal {
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
 
 /// Why somebody is turned away before any policy is asked.
-pub(crate) struct Turned {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turned {
     /// The word of the refusal event.
     pub(crate) decision: String,
     /// Why, and what would help.
     pub(crate) reason: String,
+}
+
+impl Turned {
+    pub(crate) fn new(decision: &str, reason: String) -> Self {
+        Self { decision: decision.to_owned(), reason }
+    }
 }
 
 /// The name of whoever comes without credentials and is held to this policy.
@@ -148,7 +167,7 @@ impl Documents {
 /// What a certificate is to us.
 pub(crate) enum Standing {
     /// Registered and ACTIVE.
-    Active(Certificate),
+    Active(Box<Certificate>),
     /// Registered, and not ACTIVE.
     NotActive(String),
     /// Never heard of.
@@ -191,7 +210,7 @@ pub(crate) fn scope_of(view: &store::Read, certificate_id: &str) -> Result<Optio
 /// What the certificate is to this scope.
 pub(crate) fn standing(db: Read, certificate_id: &str) -> Result<Standing, Fault> {
     Ok(match db.get(&CERTIFICATES, [certificate_id])? {
-        Some(certificate) if certificate.is_active() => Standing::Active(certificate),
+        Some(certificate) if certificate.is_active() => Standing::Active(Box::new(certificate)),
         Some(certificate) => Standing::NotActive(certificate.status),
         None => Standing::Unknown,
     })

@@ -23,6 +23,7 @@ mod scope;
 // The nouns.
 pub mod actions;
 mod attributes;
+mod ca_certificates;
 mod certificates;
 mod destinations;
 mod endpoints;
@@ -48,12 +49,13 @@ mod x509;
 
 pub use authority::{Authority, Issued, KeyPair, NotIssued};
 pub use caller::{Caller, Identity};
+pub use certificates::Introduced;
 pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use entropy::uuid;
 pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use figures::Total;
 pub use house::{Fetch, House, Job, Plan, Wait};
-pub use identity::Principal;
+pub use identity::{Principal, Turned};
 pub use neighbours::functions::{Code, Due, Entry, Function, Invocation, Invoked, KEYS_LAST, Keys, Outcome, Package};
 pub use neighbours::objects;
 pub use neighbours::sts::session::{NotASession, RoleSession};
@@ -66,7 +68,10 @@ pub use x509::certificate_id;
 
 /// The operations of every noun: what is not in one of these lists answers 501 by name.
 const NOUNS: &[&[operation::Op]] = &[
+    ca_certificates::OPS,
     certificates::OPS,
+    certificates::REGISTRATION,
+    certificates::TRANSFERS,
     connection::OPS,
     destinations::OPS,
     endpoints::OPS,

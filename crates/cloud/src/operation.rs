@@ -209,6 +209,10 @@ pub(crate) mod resource {
         format!("cert/{id}")
     }
 
+    pub(crate) fn ca_certificate(id: &str) -> String {
+        format!("cacert/{id}")
+    }
+
     pub(crate) fn policy(name: &str) -> String {
         format!("policy/{name}")
     }

@@ -306,7 +306,7 @@ fn delete_policy_version(db: &mut Write, input: &DeletePolicyVersionRequest) -> 
 }
 
 fn attach(db: &mut Write, name: &str, target: &str) -> Answer<()> {
-    let id = certificates::named_by(db.view(), target)?;
+    let id = certificates::attachable(db.view(), target)?;
     db.view().named(&POLICIES, [name])?;
     let attached = db.view().all(&TARGET_POLICIES, [target])?.len();
     if db.view().contains(&TARGET_POLICIES, [target, name])? {

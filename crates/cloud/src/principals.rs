@@ -100,7 +100,7 @@ pub(crate) fn tell_of_thing(db: &mut Write, thing: &str) -> Result<(), Fault> {
 fn attach_thing_principal(db: &mut Write, input: &AttachThingPrincipalRequest) -> Answer<AttachThingPrincipalResponse> {
     let (thing, principal) = (input.thing_name(), input.principal());
     things::must_exist(db.view(), thing)?;
-    let id = certificates::named_by(db.view(), principal)?;
+    let id = certificates::attachable(db.view(), principal)?;
     let wanted = Attachment::read(input.thing_principal_type());
     match db.view().get(&PRINCIPAL_THINGS, [principal, thing])? {
         Some(known) if known == wanted => return Ok(AttachThingPrincipalResponse::new()),

@@ -182,6 +182,16 @@ impl<'a> Read<'a> {
         self.view.get(table, key)
     }
 
+    /// The records under a key that no scope owns, at most `limit`.
+    pub(crate) fn some_global<R: Record>(
+        self,
+        table: &Table<R>,
+        under: &Key,
+        limit: usize,
+    ) -> Result<Vec<(Key, R)>, Fault> {
+        self.view.range(table, under, None, Direction::Ascending, limit)
+    }
+
     /// The record at `parts`, which the caller named: without it, AWS's 404.
     pub(crate) fn named<T: Placed, P: AsRef<[u8]>>(
         self,

@@ -1,16 +1,28 @@
-//! What an X.509 certificate says: its id, its validity, and the variables that policies can ask of it
-//! (security.md §3.4). Whether the certificate is registered, trusted or current is unknown here.
+//! What an X.509 certificate says: its id, its validity, who issued it, and the variables that policies can ask of it
+//! (security.md §3.4); and whether one certificate has signed another. Whether a certificate is registered, trusted or
+//! current is unknown here.
 
 use std::net::IpAddr;
 
 use aws_lc_rs::digest;
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use policy::Context;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_NIST_HASH_SHA256,
+    OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA,
+    OID_PKCS1_SHA512WITHRSA, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
+};
 use x509_parser::pem::{Pem, parse_x509_pem};
 use x509_parser::prelude::X509Name;
+use x509_parser::public_key::PublicKey;
+use x509_parser::signature_algorithm::SignatureAlgorithm;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
-/// What is kept of a certificate beside its PEM.
+/// What is to be known of a certificate before it is kept.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// Lower-case hex of the SHA-256 of the DER.
@@ -19,17 +31,170 @@ pub(crate) struct Facts {
     pub(crate) not_before_ms: i64,
     /// The end of its validity, in milliseconds.
     pub(crate) not_after_ms: i64,
+    /// The certificate itself.
+    pub(crate) der: Vec<u8>,
+    /// The name of its holder, as [`name_id`] has it.
+    pub(crate) subject: String,
+    /// The name of whoever issued it, likewise.
+    pub(crate) issuer: String,
+    /// The common names of its holder.
+    pub(crate) common_names: Vec<String>,
+    /// Whether it may issue others (basicConstraints).
+    pub(crate) is_ca: bool,
 }
 
 /// The facts of a PEM certificate; the error says what is wrong with it.
 pub(crate) fn facts(pem: &str) -> Result<Facts, String> {
-    let block = block(pem)?;
-    let validity = parse(&block)?.tbs_certificate.validity;
+    facts_of_der(&block(pem)?.contents)
+}
+
+/// The same of a certificate as it comes over TLS.
+pub(crate) fn facts_of_der(der: &[u8]) -> Result<Facts, String> {
+    let certificate = parse(der)?;
+    let validity = &certificate.validity;
+    let common_names = certificate.subject().iter_common_name();
     Ok(Facts {
-        id: certificate_id(&block.contents),
+        id: certificate_id(der),
         not_before_ms: validity.not_before.timestamp().saturating_mul(1000),
         not_after_ms: validity.not_after.timestamp().saturating_mul(1000),
+        der: der.to_vec(),
+        subject: name_id(certificate.subject()),
+        issuer: name_id(certificate.issuer()),
+        common_names: common_names.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect(),
+        is_ca: certificate.is_ca(),
     })
+}
+
+/// Stands for a name: names can be longer than any key.
+fn name_id(name: &X509Name<'_>) -> String {
+    certificate_id(name.as_raw())
+}
+
+/// Whether `der` names that issuer and bears its signature; the error says what is missing.
+pub(crate) fn is_issued_by(der: &[u8], issuer: &[u8]) -> Result<bool, String> {
+    let (certificate, issuer) = (parse(der)?, parse(issuer)?);
+    if certificate.issuer().as_raw() != issuer.subject().as_raw() {
+        return Ok(false);
+    }
+    let algorithm = signature_algorithm(&certificate.signature_algorithm, issuer.public_key())?;
+    let key = UnparsedPublicKey::new(algorithm, &issuer.public_key().subject_public_key.data);
+    Ok(key.verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data).is_ok())
+}
+
+/// Whether AWS takes keys and signatures of this kind (security.md §2.2); the error says what it does not.
+///
+/// AWS takes DSA signatures too. No client could prove such a key to our TLS, so they are refused from the start.
+pub(crate) fn is_of_known_kind(der: &[u8]) -> Result<(), String> {
+    let certificate = parse(der)?;
+    kind_of_key(certificate.public_key())?;
+    match hash_and_padding(&certificate.signature_algorithm) {
+        Some(_) => Ok(()),
+        None => Err("its signature is neither RSA nor ECDSA over SHA-256, SHA-384 or SHA-512".to_owned()),
+    }
+}
+
+/// The kinds of keys that are known.
+#[derive(Clone, Copy)]
+enum KeyKind {
+    Rsa,
+    P256,
+    P384,
+    P521,
+}
+
+fn kind_of_key(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyKind, String> {
+    const KIND: &str = "its key is neither RSA nor of curve P-256, P-384 or P-521";
+    if key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
+        let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+        return match curve {
+            Some(curve) if curve == OID_EC_P256 => Ok(KeyKind::P256),
+            Some(curve) if curve == OID_NIST_EC_P384 => Ok(KeyKind::P384),
+            Some(curve) if curve == OID_NIST_EC_P521 => Ok(KeyKind::P521),
+            _ => Err(KIND.to_owned()),
+        };
+    }
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < 2048 => Err("its RSA key has less than 2048 bits".to_owned()),
+        Ok(PublicKey::RSA(_)) => Ok(KeyKind::Rsa),
+        _ => Err(KIND.to_owned()),
+    }
+}
+
+/// The hash of a signature.
+#[derive(Clone, Copy)]
+enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// How the hash was made a signature.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Padding {
+    Pkcs1,
+    Pss,
+    Ecdsa,
+}
+
+fn hash_and_padding(algorithm: &AlgorithmIdentifier<'_>) -> Option<(Hash, Padding)> {
+    let oid = &algorithm.algorithm;
+    let plain = [
+        (OID_PKCS1_SHA256WITHRSA, Hash::Sha256, Padding::Pkcs1),
+        (OID_PKCS1_SHA384WITHRSA, Hash::Sha384, Padding::Pkcs1),
+        (OID_PKCS1_SHA512WITHRSA, Hash::Sha512, Padding::Pkcs1),
+        (OID_SIG_ECDSA_WITH_SHA256, Hash::Sha256, Padding::Ecdsa),
+        (OID_SIG_ECDSA_WITH_SHA384, Hash::Sha384, Padding::Ecdsa),
+        (OID_SIG_ECDSA_WITH_SHA512, Hash::Sha512, Padding::Ecdsa),
+    ];
+    if let Some((_, hash, padding)) = plain.iter().find(|(known, ..)| known == oid) {
+        return Some((*hash, *padding));
+    }
+    let Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) = SignatureAlgorithm::try_from(algorithm) else { return None };
+    let hashes = [
+        (OID_NIST_HASH_SHA256, Hash::Sha256),
+        (OID_NIST_HASH_SHA384, Hash::Sha384),
+        (OID_NIST_HASH_SHA512, Hash::Sha512),
+    ];
+    let hash = hashes.iter().find(|(known, _)| known == parameters.hash_algorithm_oid());
+    hash.map(|(_, hash)| (*hash, Padding::Pss))
+}
+
+fn signature_algorithm(
+    signed_how: &AlgorithmIdentifier<'_>,
+    key: &SubjectPublicKeyInfo<'_>,
+) -> Result<&'static dyn VerificationAlgorithm, String> {
+    let unknown = || "its signature is neither RSA nor ECDSA over SHA-256, SHA-384 or SHA-512".to_owned();
+    let (hash, padding) = hash_and_padding(signed_how).ok_or_else(unknown)?;
+    let algorithm: &'static dyn VerificationAlgorithm = match (kind_of_key(key)?, padding, hash) {
+        (KeyKind::Rsa, Padding::Pkcs1, Hash::Sha256) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (KeyKind::Rsa, Padding::Pkcs1, Hash::Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (KeyKind::Rsa, Padding::Pkcs1, Hash::Sha512) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        (KeyKind::Rsa, Padding::Pss, Hash::Sha256) => &signature::RSA_PSS_2048_8192_SHA256,
+        (KeyKind::Rsa, Padding::Pss, Hash::Sha384) => &signature::RSA_PSS_2048_8192_SHA384,
+        (KeyKind::Rsa, Padding::Pss, Hash::Sha512) => &signature::RSA_PSS_2048_8192_SHA512,
+        (KeyKind::P256, Padding::Ecdsa, Hash::Sha256) => &signature::ECDSA_P256_SHA256_ASN1,
+        (KeyKind::P256, Padding::Ecdsa, Hash::Sha384) => &signature::ECDSA_P256_SHA384_ASN1,
+        (KeyKind::P256, Padding::Ecdsa, Hash::Sha512) => &signature::ECDSA_P256_SHA512_ASN1,
+        (KeyKind::P384, Padding::Ecdsa, Hash::Sha256) => &signature::ECDSA_P384_SHA256_ASN1,
+        (KeyKind::P384, Padding::Ecdsa, Hash::Sha384) => &signature::ECDSA_P384_SHA384_ASN1,
+        (KeyKind::P384, Padding::Ecdsa, Hash::Sha512) => &signature::ECDSA_P384_SHA512_ASN1,
+        (KeyKind::P521, Padding::Ecdsa, Hash::Sha256) => &signature::ECDSA_P521_SHA256_ASN1,
+        (KeyKind::P521, Padding::Ecdsa, Hash::Sha384) => &signature::ECDSA_P521_SHA384_ASN1,
+        (KeyKind::P521, Padding::Ecdsa, Hash::Sha512) => &signature::ECDSA_P521_SHA512_ASN1,
+        _ => return Err("its signature is of another kind than the issuer's key".to_owned()),
+    };
+    Ok(algorithm)
+}
+
+/// A certificate as PEM.
+pub(crate) fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().map(|&byte| char::from(byte)));
+        pem.push('\n');
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 /// AWS's id of a certificate: the SHA-256 of its DER in hexadecimal (security.md §2.2).
@@ -52,9 +217,9 @@ fn block(pem: &str) -> Result<Pem, String> {
     }
 }
 
-fn parse(block: &Pem) -> Result<X509Certificate<'_>, String> {
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     use x509_parser::prelude::FromDer as _;
-    let (rest, certificate) = X509Certificate::from_der(&block.contents).map_err(|bad| format!("not X.509: {bad}"))?;
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|bad| format!("not X.509: {bad}"))?;
     if rest.is_empty() { Ok(certificate) } else { Err("bytes after the certificate".to_owned()) }
 }
 
@@ -78,7 +243,7 @@ const ATTRIBUTES: [(u8, &str); 13] = [
 /// Files every variable of the certificate; one that cannot be read has none.
 pub(crate) fn add_variables(context: &mut Context, pem: &str) {
     let Ok(block) = block(pem) else { return };
-    let Ok(certificate) = parse(&block) else { return };
+    let Ok(certificate) = parse(&block.contents) else { return };
     let mut found = Found { context, keys: Vec::new() };
     found.add_name("Subject", certificate.subject());
     found.add_name("Issuer", certificate.issuer());
@@ -155,8 +320,6 @@ mod smoke;
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-
     use super::*;
 
     const RICH: &str = include_str!("../tests/it/data/rich.pem");
@@ -231,7 +394,7 @@ mod tests {
 
     /// What reads certificates is private here, so that this is all the fuzzing there is.
     fn is_survived(der: &[u8]) {
-        let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+        let base64 = STANDARD.encode(der);
         let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
         let (read, mut context) = (facts(&pem), Context::new());
         add_variables(&mut context, &pem);

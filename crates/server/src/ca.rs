@@ -16,7 +16,10 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 use aws_lc_rs::rsa;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    UnparsedPublicKey,
+};
 use cloud::{Authority, Issued, KeyPair, NotIssued};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -422,6 +425,9 @@ fn check_csr(der: &[u8]) -> Result<X509CertificationRequest<'_>, &'static str> {
     let key = &request.certification_request_info.subject_pki;
     check_public_key(key)?;
     let signed_how = x509::signature_algorithm(der).ok_or(MALFORMED)?;
+    if signed_how == RSA_WITH_SHA1 {
+        return if is_signed_with_sha1(&request) { Ok(request) } else { Err(NOT_ITS_KEY) };
+    }
     let known = default_provider().signature_verification_algorithms.all;
     let fitting: Vec<_> =
         known.iter().copied().filter(|algorithm| algorithm.signature_alg_id().as_ref() == signed_how).collect();
@@ -432,9 +438,25 @@ fn check_csr(der: &[u8]) -> Result<X509CertificationRequest<'_>, &'static str> {
     }
     let message = request.certification_request_info.raw;
     if !x509::is_signed_by(key.raw, &fitting, message, &request.signature_value.data) {
-        return Err("The signature of the certificate signing request does not match its public key");
+        return Err(NOT_ITS_KEY);
     }
     Ok(request)
+}
+
+const NOT_ITS_KEY: &str = "The signature of the certificate signing request does not match its public key";
+
+/// The `AlgorithmIdentifier` of older tools, without its tag and length.
+const RSA_WITH_SHA1: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5, 5, 0];
+
+/// A request is signed to show that its key is held, and for nothing else: a weak hash does no harm here.
+// unconfirmed: that AWS takes SHA-1 in requests; its documentation speaks of keys alone.
+fn is_signed_with_sha1(request: &X509CertificationRequest<'_>) -> bool {
+    let info = &request.certification_request_info;
+    let key = UnparsedPublicKey::new(
+        &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        &info.subject_pki.subject_public_key.data,
+    );
+    key.verify(info.raw, &request.signature_value.data).is_ok()
 }
 
 fn check_public_key(key: &SubjectPublicKeyInfo<'_>) -> Result<(), &'static str> {

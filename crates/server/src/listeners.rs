@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::{Peer, Principal, Refused, Scope};
+use cloud::{Introduced, Peer, Principal, Refused, Scope};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::api;
 use crate::data_dir::Endpoints;
 use crate::http::{self, Entry};
 use crate::mqtt;
@@ -151,6 +152,16 @@ async fn tell_of_turned_away(server: Arc<Server>) {
     }
 }
 
+/// Who holds the key of this certificate. One that registers itself is on disk when this returns.
+async fn introduce(server: &Server, certificate: &[u8]) -> Principal {
+    let Introduced { principal, job } = server.house.introduce(certificate, server.now(), server.entropy());
+    if let Some(job) = job {
+        // Who comes is sent away in any case; that it could not be written has been told.
+        let _ = api::at_desk(server, job).await;
+    }
+    principal
+}
+
 /// Takes one connection to its door. Each way is boxed: a connection holds the room of the one it takes, not of the
 /// largest, and none for the handshake once that is over.
 async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, door: Door, turns: &Turns) {
@@ -187,10 +198,13 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
         }
     };
     let Accepted { stream, protocol, certificate, server_name, .. } = accepted;
-    let device = certificate.as_ref().map(|der| cloud::certificate_id(der));
+    let device = match &certificate {
+        Some(der) => Some(introduce(&server, der).await),
+        None => None,
+    };
     match (protocol, device) {
-        (Protocol::Mqtt, Some(certificate_id)) => {
-            let peer = peer(Principal::Certificate(certificate_id), server_name);
+        (Protocol::Mqtt, Some(principal)) => {
+            let peer = peer(principal, server_name);
             Box::pin(mqtt::serve(&server, stream, peer)).await;
         }
         (Protocol::Mqtt, None) => {
@@ -205,6 +219,7 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
             Box::pin(mqtt::turn_away(stream, ::mqtt::ReasonCode::NotAuthorized)).await;
         }
         (Protocol::Http, device) => {
+            let device = device.map(|principal| principal.id());
             let entry = Entry { ip, address: address.to_string(), local, server_name, device, pages: false };
             Box::pin(http::serve(server, stream, entry)).await;
         }

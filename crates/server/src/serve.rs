@@ -137,7 +137,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let events = Arc::new(Events::new(Arc::clone(&metrics)));
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
     let vault = vault::open(data.path())?;
-    let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault), Arc::new(ca), witness));
+    let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault, &ca), Arc::new(ca), witness));
     let functions = Functions::new(&settings.functions, data.path(), api(&endpoints));
     let functions = functions.map_err(|error| StartError::System(format!("prepare functions: {error}")))?;
     house.tell_due(functions.listener());
@@ -229,7 +229,12 @@ impl Running {
     }
 }
 
-fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> cloud::Settings {
+fn house_settings(
+    settings: &Settings,
+    endpoints: &Endpoints,
+    vault: Vault,
+    ca: &CertificateAuthority,
+) -> cloud::Settings {
     // Clients put `https://` in front; on the port that this implies, the name alone is what SDKs like best.
     let host = if endpoints.tls.ip().is_loopback() { "localhost".to_owned() } else { endpoints.tls.ip().to_string() };
     let endpoint = if endpoints.tls.port() == 443 { host } else { format!("{host}:{}", endpoints.tls.port()) };
@@ -247,6 +252,7 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> c
         broker: broker::Settings::default(),
         logs: cloud::LogBounds::of((settings.log_megabytes as u64) << 20),
         vault,
+        authority: ca.certificate_pem.clone(),
         functions: settings.functions.on,
     }
 }

@@ -44,7 +44,9 @@ macro_rules! refusals {
 }
 
 refusals! {
+    certificate_conflict "CertificateConflictException";
     certificate_state "CertificateStateException";
+    certificate_validation "CertificateValidationException";
     conflict "ConflictException";
     delete_conflict "DeleteConflictException";
     forbidden "ForbiddenException";
@@ -54,9 +56,12 @@ refusals! {
     malformed_policy "MalformedPolicyException";
     method_not_allowed "MethodNotAllowedException";
     payload_too_large "RequestEntityTooLargeException";
+    registration_code_validation "RegistrationCodeValidationException";
     resource_already_exists "ResourceAlreadyExistsException";
     resource_not_found "ResourceNotFoundException";
     throttling "ThrottlingException";
+    transfer_already_completed "TransferAlreadyCompletedException";
+    transfer_conflict "TransferConflictException";
     unauthorized "UnauthorizedException";
     unsupported_encoding "UnsupportedDocumentEncodingException";
     version_conflict "VersionConflictException";

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cloud::actions::{Outcome, Service};
 use cloud::{
-    Ask, Authority, Caller, Connection, Deed, Errand, Event, House, Identity, Issued, Job, KEY_BYTES, KeyPair, Kind,
-    LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope, Settings, Total,
-    Vault, Witness,
+    Ask, Authority, Caller, Connection, Deed, Errand, Event, House, Identity, Introduced, Issued, Job, KEY_BYTES,
+    KeyPair, Kind, LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope,
+    Settings, Total, Vault, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -331,17 +331,36 @@ impl Lab {
 
     /// The same, but for what must be brought to the desk before it hears of it.
     pub(crate) fn knock(&self, certificate_id: &str, connect: &Connect) -> (Vec<Job>, Told) {
+        self.knock_as(Principal::Certificate(certificate_id.to_owned()), connect)
+    }
+
+    fn knock_as(&self, principal: Principal, connect: &Connect) -> (Vec<Job>, Told) {
         let peer = Peer {
             ip: "192.0.2.1".to_owned(),
             address: "192.0.2.1:50000".to_owned(),
             local: "192.0.2.9:8883".to_owned(),
             server_name: None,
-            principal: Principal::Certificate(certificate_id.to_owned()),
+            principal,
         };
         let (tell, told) = std::sync::mpsc::channel();
         let arrived = Box::new(move |arrived| drop(tell.send(arrived)));
         let moment = (self.now(), self.entropy());
         (self.house.connect(peer, connect.clone(), Arc::new(Asleep), moment, arrived), told)
+    }
+
+    /// A device shows a certificate: who it is to the house, once what follows from that is written.
+    pub(crate) fn introduce(&self, pem: &str) -> Principal {
+        let Introduced { principal, job } = self.house.introduce(&der(pem), self.now(), self.entropy());
+        self.commit(job).unwrap();
+        principal
+    }
+
+    /// The same device sends a CONNECT.
+    pub(crate) fn introduced(&self, pem: &str, client_id: &str) -> Result<Arc<Connection>, NotConnected> {
+        let principal = self.introduce(pem);
+        let (jobs, told) = self.knock_as(principal, &hello(Version::V311, client_id));
+        self.commit(jobs).unwrap();
+        told.recv().unwrap()
     }
 
     pub(crate) fn receive(&self, connection: &Arc<Connection>, packet: Packet) -> Option<Job> {
@@ -462,11 +481,19 @@ fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Lis
         broker: broker::Settings::default(),
         // Small, so that tests meet it.
         logs: LogBounds { group_bytes: 2 << 20, all_bytes: 4 << 20 },
+        authority: include_str!("data/rich.pem").to_owned(),
         functions: true,
         vault: Vault::new(&[7; KEY_BYTES]).unwrap(),
     };
     let (drawer, listener) = (Arc::clone(drawer) as Arc<dyn Authority>, Arc::clone(listener) as Arc<dyn Witness>);
     Arc::new(House::new(store.clone(), settings, drawer, listener))
+}
+
+/// The bytes of a PEM certificate.
+fn der(pem: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
 /// A plain CONNECT.

@@ -8,6 +8,7 @@
 )]
 
 mod actions;
+mod ca_certificates;
 mod certificates;
 mod connections;
 mod device;
@@ -18,12 +19,14 @@ mod functions;
 mod fuzz;
 mod house;
 mod iam;
+mod just_in_time;
 mod lifecycle;
 mod logging;
 mod logs;
 mod messages;
 mod metrics;
 mod objects;
+mod pki;
 mod policies;
 mod principals;
 mod quotas;
@@ -38,4 +41,5 @@ mod tables;
 mod thing_groups;
 mod thing_types;
 mod things;
+mod transfers;
 mod trials;

@@ -61,6 +61,7 @@ impl Kept {
             broker: broker::Settings::default(),
             logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
             vault: Vault::new(&[7; 32])?,
+            authority: String::new(),
             functions: false,
         };
         let witness = Arc::clone(&faults) as Arc<dyn Witness>;
