@@ -30,6 +30,7 @@ mod clients;
 mod operations;
 mod packets;
 mod paths;
+mod propagation;
 mod subscribing;
 
 pub use arrival::{Arrived, NotConnected};
@@ -39,6 +40,7 @@ pub(crate) use operations::OPS;
 
 use clients::Left;
 use paths::Paths;
+use propagation::Propagated;
 use subscribing::Retained;
 
 /// Bytes of the largest packet we take (mqtt.md §2): 128 KB of payload, and room for the header.
@@ -106,6 +108,7 @@ pub struct Connection {
     retained: Mutex<VecDeque<Retained>>,
     paths: Mutex<Paths>,
     meter: Meter,
+    propagated: Propagated,
 }
 
 /// How many events of refused packets this second has seen: a client that insists shall not fill the log, nor keep the
@@ -403,6 +406,7 @@ impl House {
             connection.link.close(Closed::Forbidden("its policies no longer allow it to connect".to_owned()));
         }
         connection.grant.replace(set);
+        connection.propagated.forget();
         Ok(())
     }
 

@@ -73,6 +73,8 @@ pub(crate) struct Space {
     full: Told,
     /// Certificates that registered themselves, or tried to: what is beyond waits for a later attempt.
     pub(crate) introduced: Told,
+    /// How often it has changed what thing types add to messages, from 1.
+    pub(crate) propagation: Arc<AtomicU64>,
     /// What of it is told and counted.
     pub(crate) books: Books,
 }
@@ -429,6 +431,7 @@ impl House {
             News::Rule(name) => self.refresh_rule(cx, &name),
             News::Challenge(effect) => self.engine.send(cx.scope.clone(), *effect),
             News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
+            News::Propagation => drop(self.space(&cx.scope).propagation.fetch_add(1, Ordering::SeqCst)),
             News::Logging => self.set_logging(cx),
             News::Count(count) => cx.figures.count(count),
             News::ShadowUpdated(update) => cx.figures.shadow_updated(*update),
@@ -488,7 +491,9 @@ impl House {
             let (rules, recent) = (Rules::default(), Recent::default());
             let (overheard, full, introduced) = (Told::default(), Told::default(), Told::default());
             let books = self.books_of(scope);
-            let space = Space { broker, connections, clients, rules, recent, overheard, full, introduced, books };
+            let propagation = Arc::new(AtomicU64::new(1));
+            let space =
+                Space { broker, connections, clients, rules, recent, overheard, full, introduced, propagation, books };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })

@@ -23,10 +23,13 @@ mod scope;
 // The nouns.
 pub mod actions;
 mod attributes;
+mod billing_groups;
 mod ca_certificates;
 mod certificates;
 mod destinations;
 mod endpoints;
+mod event_configurations;
+mod naming;
 mod neighbours;
 mod policies;
 mod principals;
@@ -35,6 +38,7 @@ mod retained;
 mod rules;
 mod sessions;
 mod shadows;
+mod tags;
 mod thing_groups;
 mod thing_types;
 mod things;
@@ -69,12 +73,14 @@ pub use x509::certificate_id;
 /// The operations of every noun: what is not in one of these lists answers 501 by name.
 const NOUNS: &[&[operation::Op]] = &[
     ca_certificates::OPS,
+    billing_groups::OPS,
     certificates::OPS,
     certificates::REGISTRATION,
     certificates::TRANSFERS,
     connection::OPS,
     destinations::OPS,
     endpoints::OPS,
+    event_configurations::OPS,
     logging::OPS,
     neighbours::iam::attached::OPS,
     neighbours::iam::inline::OPS,
@@ -105,7 +111,9 @@ const NOUNS: &[&[operation::Op]] = &[
     retained::OPS,
     rules::OPS,
     shadows::OPS,
+    tags::OPS,
     thing_groups::OPS,
+    thing_groups::dynamic::OPS,
     thing_groups::members::OPS,
     thing_types::OPS,
     things::OPS,

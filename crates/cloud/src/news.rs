@@ -30,6 +30,8 @@ pub(crate) enum News {
     Challenge(Box<Effect>),
     /// Whatever decides what this principal may do has changed: its certificate, policies or things.
     Identity(String),
+    /// What a thing type adds to the messages of its things has changed.
+    Propagation,
     /// What is logged has been set anew.
     Logging,
     /// One more of this.

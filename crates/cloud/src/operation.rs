@@ -196,8 +196,26 @@ pub(crate) mod resource {
 
     /// A group that is named, or given by its ARN.
     pub(crate) fn group_or_arn(name: Option<&str>, arn: Option<&str>) -> String {
-        let of_arn = || arn.and_then(|arn| arn.splitn(6, ':').nth(5)).unwrap_or("*").to_owned();
-        name.map_or_else(of_arn, thing_group)
+        name.map_or_else(|| arn.map_or_else(any, of_arn), thing_group)
+    }
+
+    /// AWS calls them a kind of their own in policies, though their ARN is that of thing groups.
+    pub(crate) fn dynamic_thing_group(name: &str) -> String {
+        format!("dynamicthinggroup/{name}")
+    }
+
+    pub(crate) fn billing_group(name: &str) -> String {
+        format!("billinggroup/{name}")
+    }
+
+    /// A billing group that is named, or given by its ARN.
+    pub(crate) fn billing_group_or_arn(name: Option<&str>, arn: Option<&str>) -> String {
+        name.map_or_else(|| arn.map_or_else(any, of_arn), billing_group)
+    }
+
+    /// What an ARN names.
+    pub(crate) fn of_arn(arn: &str) -> String {
+        arn.splitn(6, ':').nth(5).unwrap_or("*").to_owned()
     }
 
     /// A thing, if it is named.

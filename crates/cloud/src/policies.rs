@@ -3,7 +3,6 @@
 
 use policy::Document;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use store::{Direction, Fault, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
@@ -21,6 +20,7 @@ use crate::identity;
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, NO_PARTS, Read, Write, date_part, paged};
+use crate::tags::{self, Tags, tagged};
 
 pub(crate) const OPS: &[Op] = ops! {
     write create_policy on policy(policy_name);
@@ -41,6 +41,8 @@ pub(crate) const OPS: &[Op] = ops! {
     read  list_principal_policies on any;
     read  list_policy_principals on policy(policy_name);
 };
+
+pub(crate) const TAGGED: tags::Kind = tagged!("policy" in POLICIES);
 
 /// By name.
 const POLICIES: Table<Policy> = Table::new("policies");
@@ -66,9 +68,8 @@ struct Policy {
     last_version: u64,
     created: i64,
     modified: i64,
-    /// Kept for the day that tags can be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<Value>,
+    tags: Tags,
 }
 json_record!(Policy, version 1);
 
@@ -157,7 +158,7 @@ fn create_policy(db: &mut Write, input: &CreatePolicyRequest) -> Answer<CreatePo
         last_version: 1,
         created: db.now(),
         modified: db.now(),
-        tags: input.tags().unwrap_or_default().into_iter().map(Value::from).collect(),
+        tags: tags::first(input.tags())?,
     };
     let version = Version { document: document.to_owned(), created: db.now() };
     db.put(&POLICIES, [name], &policy)?;

@@ -23,6 +23,7 @@ use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::quotas::{self, Stand};
 use crate::scope::{Asked, NO_PARTS, Read, Scope, Write, paged};
+use crate::tags::{self, Tags, tagged};
 
 mod engine;
 mod execution;
@@ -47,6 +48,8 @@ pub(crate) const OPS: &[Op] = ops! {
     write delete_topic_rule on rule(rule_name);
 };
 
+pub(crate) const TAGGED: tags::Kind = tagged!("rule" in RULES);
+
 /// By name.
 const RULES: Table<Rule> = Table::new("rules");
 
@@ -65,9 +68,8 @@ pub(crate) struct Rule {
     version: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error_action: Option<Value>,
-    /// As the header gives them, kept for the day that tags can be listed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tags: Option<String>,
+    #[serde(default, deserialize_with = "tags::stored", skip_serializing_if = "Vec::is_empty")]
+    tags: Tags,
 }
 json_record!(Rule, version 1);
 
@@ -82,7 +84,7 @@ pub(crate) struct Ready {
 }
 
 impl Rule {
-    fn new(payload: &TopicRulePayload, created: i64, tags: Option<&str>) -> Self {
+    fn new(payload: &TopicRulePayload, created: i64, tags: Tags) -> Self {
         Self {
             sql: payload.sql().to_owned(),
             description: payload.description().map(str::to_owned),
@@ -91,7 +93,7 @@ impl Rule {
             disabled: payload.rule_disabled().unwrap_or(false),
             version: payload.aws_iot_sql_version().unwrap_or(DEFAULT_VERSION).to_owned(),
             error_action: payload.error_action().map(Value::from),
-            tags: tags.map(str::to_owned),
+            tags,
         }
     }
 
@@ -191,7 +193,8 @@ fn create_topic_rule(db: &mut Write, input: &CreateTopicRuleRequest) -> Answer<(
         // unconfirmed: the error, which the model does not have for this operation.
         Stand::Refused(limit) => return Err(Refusal::limit_exceeded(limit.words).with_status(410).into()),
     }
-    let rule = Rule::new(&input.topic_rule_payload().unwrap_or_default(), db.now(), input.tags());
+    let tags = tags::of_header(input.tags().unwrap_or_default())?;
+    let rule = Rule::new(&input.topic_rule_payload().unwrap_or_default(), db.now(), tags);
     put(db, name, &rule)
 }
 
@@ -205,7 +208,7 @@ fn replace_topic_rule(db: &mut Write, input: &ReplaceTopicRuleRequest) -> Answer
     let name = input.rule_name();
     let known = named(db.view(), name)?;
     let payload = input.topic_rule_payload().unwrap_or_default();
-    let rule = Rule::new(&payload, known.created, known.tags.as_deref());
+    let rule = Rule::new(&payload, known.created, known.tags);
     put(db, name, &rule)
 }
 

@@ -153,6 +153,14 @@ pub(crate) struct Page<R> {
     pub next: Option<String>,
 }
 
+impl<R> Page<R> {
+    /// The names on it, where a key ends with a name, and the token.
+    pub(crate) fn names(self) -> Result<(Vec<String>, Option<String>), Fault> {
+        let names: Result<_, Fault> = self.items.iter().map(|(key, _)| key.last_text()).collect();
+        Ok((names?, self.next))
+    }
+}
+
 impl<'a> Read<'a> {
     pub(crate) fn new(view: &'a store::Read, cx: &'a Context) -> Self {
         Self { view, cx }
@@ -283,7 +291,8 @@ impl<'a> Read<'a> {
 
     /// One page of what stands under `parts` and passes `keep`, starting after `token`.
     ///
-    /// The token is the last key seen, so a page is stable whatever is added or removed between two calls.
+    /// The token is the last key seen, so a page is stable whatever is added or removed between two calls. A page of which
+    /// a filter leaves little ends once much has been looked at, so that none costs more for all there is.
     pub(crate) fn page<T: Placed, P: AsRef<[u8]>>(
         self,
         table: &T,
@@ -296,6 +305,7 @@ impl<'a> Read<'a> {
         let mut items: Vec<(Key, T::Record)> = Vec::new();
         // A filter may pass over much, so the table is read a stretch at a time rather than whole.
         let stretch = asked.limit.max(STRETCH) + 1;
+        let mut seen = 0;
         loop {
             let read = self.view.range(table.table(), &prefix, after.as_ref(), asked.direction, stretch)?;
             let more = read.len() == stretch;
@@ -312,6 +322,11 @@ impl<'a> Read<'a> {
             }
             if !more {
                 return Ok(Page { items, next: None });
+            }
+            seen += stretch;
+            if seen >= LOOKED_AT {
+                let next = after.map(|key| wire::page::encode(key.as_bytes()));
+                return Ok(Page { items, next });
             }
         }
     }
@@ -367,6 +382,8 @@ pub(crate) fn date_part(milliseconds: i64) -> String {
 
 /// How many records a filtered listing reads at a time, and how many who reads all.
 const STRETCH: usize = 100;
+/// How many a page looks at that a filter leaves empty.
+const LOOKED_AT: usize = 1000;
 const LONG_STRETCH: usize = 1000;
 
 /// What a caller asked of a listing.

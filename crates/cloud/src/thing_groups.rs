@@ -3,7 +3,8 @@
 //! continue its own. Which things are in a group is told in `members`; what its policies say is unknown here.
 
 use serde::{Deserialize, Serialize};
-use store::{Fault, Table, json_record};
+use serde_json::json;
+use store::{Fault, Key, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
     AttributePayload, CreateThingGroupRequest, CreateThingGroupResponse, DeleteThingGroupRequest,
@@ -13,10 +14,14 @@ use wire::iot::{
 };
 
 use crate::attributes::{self, Attributes};
+use crate::event_configurations::{self as events, About, Happened, Told};
+use crate::naming::Noun;
 use crate::operation::{Answer, Op, ops};
 use crate::policies;
-use crate::scope::{Asked, NO_PARTS, Page, Read, Write, paged};
+use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
+use crate::tags::{self, Tags, tagged};
 
+pub(crate) mod dynamic;
 pub(crate) mod members;
 
 #[allow(unused_imports, reason = "policies of groups ask for them")]
@@ -29,6 +34,8 @@ pub(crate) const OPS: &[Op] = ops! {
     write delete_thing_group on thing_group(thing_group_name);
     read  list_thing_groups on any;
 };
+
+pub(crate) const TAGGED: tags::Kind = tagged!("thinggroup" in THING_GROUPS);
 
 /// By name.
 const THING_GROUPS: Table<Group> = Table::new("thing_groups");
@@ -46,6 +53,9 @@ const ATTRIBUTES: usize = 50;
 /// The parent of the roots.
 const NO_PARENT: &str = "";
 
+const THING_GROUP: Noun =
+    Noun { resource: "thinggroup", member: "thingGroup", title: "ThingGroup", words: "thing group", blank: " " };
+
 /// A thing group.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
@@ -58,6 +68,8 @@ pub(crate) struct Group {
     description: Option<String>,
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     attributes: Attributes,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Tags,
     /// Counts updates, from 1.
     version: i64,
     created: i64,
@@ -114,12 +126,13 @@ impl Group {
 
 /// The ARN of a group of this name.
 pub(crate) fn arn(db: Read, name: &str) -> String {
-    db.arn(format_args!("thinggroup/{name}"))
+    THING_GROUP.arn(db, name)
 }
 
 /// The name in the ARN of a group of this scope, whether there is one or not.
+#[allow(dead_code, reason = "policies of groups ask for it")]
 pub(crate) fn name_of_arn<'a>(db: Read, arn: &'a str) -> Option<&'a str> {
-    db.cx.scope.resource(arn)?.strip_prefix("thinggroup/")
+    THING_GROUP.name_of_arn(db, arn)
 }
 
 /// Whether there is a group of this name.
@@ -147,6 +160,7 @@ fn create_thing_group(db: &mut Write, input: &CreateThingGroupRequest) -> Answer
         parents: path_of_parent(db.view(), input.parent_group_name())?,
         description: properties.thing_group_description().map(str::to_owned),
         attributes: attributes::first(properties.attribute_payload().as_ref()),
+        tags: tags::first(input.tags())?,
         version: 1,
         created: db.now(),
     };
@@ -158,7 +172,51 @@ fn create_thing_group(db: &mut Write, input: &CreateThingGroupRequest) -> Answer
     db.put(&THING_GROUPS, [name], &group)?;
     db.put(&THING_GROUP_TREE, group.path(name), &())?;
     db.put(&THING_GROUP_CHILDREN, [group.parent().unwrap_or(NO_PARENT), name], &())?;
+    tell(db, name, &group, Happened::Created)?;
+    tell_hierarchy(db, name, &group, Happened::Added)?;
     Ok(created(db, name, &group))
+}
+
+/// Tells that something has happened to a group.
+fn tell(db: &mut Write, name: &str, group: &Group, happened: Happened) -> Result<(), Fault> {
+    events::tell(db, About::Group, happened, |db| {
+        let mut above = Vec::with_capacity(group.parents.len());
+        for parent in &group.parents {
+            above.push((arn(db, parent), id_of(db, parent)?));
+        }
+        let members = json!({
+            "thingGroupId": group.id,
+            "thingGroupName": name,
+            "versionNumber": group.version,
+            "parentGroupName": group.parent(),
+            "parentGroupId": above.last().map(|(_, id)| id),
+            "description": group.description,
+            "rootToParentThingGroups": above.iter().map(|(arn, id)| json!({"groupArn": arn, "groupId": id})).collect::<Vec<_>>(),
+            "attributes": group.attributes,
+            "dynamicGroupMappingId": null,
+        });
+        Ok(Told { subject: name.to_owned(), members })
+    })
+}
+
+/// Tells that a group has come below another, or is there no more.
+fn tell_hierarchy(db: &mut Write, name: &str, group: &Group, happened: Happened) -> Result<(), Fault> {
+    let Some(parent) = group.parent() else { return Ok(()) };
+    events::tell(db, About::Hierarchy, happened, |db| {
+        let members = json!({
+            "thingGroupId": id_of(db, parent)?,
+            "thingGroupName": parent,
+            "childGroupId": group.id,
+            "childGroupName": name,
+        });
+        Ok(Told { subject: format!("thingGroup/{parent}/childThingGroup/{name}"), members })
+    })
+}
+
+/// The id of a group that is there.
+fn id_of(db: Read, name: &str) -> Result<String, Fault> {
+    let found = db.get(&THING_GROUPS, [name])?;
+    found.map(|group| group.id).ok_or_else(|| Fault::new(format!("thing group {name} has lost its parent")))
 }
 
 /// The names from the root down to the parent of a new group.
@@ -230,6 +288,7 @@ fn update_thing_group(db: &mut Write, input: &UpdateThingGroupRequest) -> Answer
     group.check_attributes()?;
     group.version += 1;
     db.put(&THING_GROUPS, [name], &group)?;
+    tell(db, name, &group, Happened::Updated)?;
     Ok(UpdateThingGroupResponse::new().with_version(group.version))
 }
 
@@ -242,6 +301,8 @@ fn delete_thing_group(db: &mut Write, input: &DeleteThingGroupRequest) -> Answer
         let message = format!(" Cannot delete thing group : {name} when there are still child groups attached to it");
         return Err(Refusal::invalid_request(message).into());
     }
+    tell(db, name, &group, Happened::Deleted)?;
+    tell_hierarchy(db, name, &group, Happened::Removed)?;
     let path = group.path(name);
     members::release_all(db, name, &path)?;
     let arn = arn(db.view(), name);
@@ -258,23 +319,15 @@ fn list_thing_groups(db: Read, input: &ListThingGroupsRequest) -> Answer<ListThi
     let start = input.name_prefix_filter().unwrap_or_default();
     let parent = input.parent_group().map(|name| Ok::<_, crate::Failure>((name, db.named(&THING_GROUPS, [name])?)));
     let (names, next) = match (parent.transpose()?, input.recursive() != Some(false)) {
-        (None, true) => names(db.page_of_names(&THING_GROUPS, NO_PARTS, start, asked)?)?,
-        (None, false) => names(db.page_of_names(&THING_GROUP_CHILDREN, [NO_PARENT], start, asked)?)?,
-        (Some((parent, _)), false) => names(db.page_of_names(&THING_GROUP_CHILDREN, [parent], start, asked)?)?,
+        (None, true) => db.page_of_names(&THING_GROUPS, NO_PARTS, start, asked)?.names()?,
+        (None, false) => db.page_of_names(&THING_GROUP_CHILDREN, [NO_PARENT], start, asked)?.names()?,
+        (Some((parent, _)), false) => db.page_of_names(&THING_GROUP_CHILDREN, [parent], start, asked)?.names()?,
         (Some((parent, group)), true) => {
             let is_wanted = |name: &str| name != parent && name.starts_with(start);
-            let path = group.path(parent);
-            names(
-                db.page(&THING_GROUP_TREE, path, asked, |key, ()| key.last_text().is_ok_and(|name| is_wanted(&name)))?,
-            )?
+            let is_wanted = |key: &Key| key.last_text().is_ok_and(|name| is_wanted(&name));
+            db.page(&THING_GROUP_TREE, group.path(parent), asked, |key, ()| is_wanted(key))?.names()?
         }
     };
     let answer = ListThingGroupsResponse::new().with_thing_groups(names.iter().map(|name| listed(db, name)));
     Ok(paged(answer, next, ListThingGroupsResponse::with_next_token))
-}
-
-/// The last parts of a page's keys.
-fn names<R>(page: Page<R>) -> Result<(Vec<String>, Option<String>), Fault> {
-    let names: Result<_, Fault> = page.items.iter().map(|(key, _)| key.last_text()).collect();
-    Ok((names?, page.next))
 }

@@ -2,26 +2,33 @@
 //! when nothing is of them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use store::{Fault, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
     CreateThingTypeRequest, CreateThingTypeResponse, DeleteThingTypeRequest, DeleteThingTypeResponse,
     DeprecateThingTypeRequest, DeprecateThingTypeResponse, DescribeThingTypeRequest, DescribeThingTypeResponse,
-    ListThingTypesRequest, ListThingTypesResponse, ThingTypeDefinition, ThingTypeMetadata, ThingTypeProperties,
+    ListThingTypesRequest, ListThingTypesResponse, PropagatingAttribute, ThingTypeDefinition, ThingTypeMetadata,
+    ThingTypeProperties, UpdateThingTypeRequest, UpdateThingTypeResponse,
 };
 
+use crate::event_configurations::{self as events, About, Happened, Told};
+use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
+use crate::tags::{self, Tags, tagged};
 use crate::things::THINGS_BY_TYPE;
 
 pub(crate) const OPS: &[Op] = ops! {
     write create_thing_type on thing_type(thing_type_name);
     read  describe_thing_type on thing_type(thing_type_name);
     read  list_thing_types on any;
+    write update_thing_type on thing_type(thing_type_name);
     write deprecate_thing_type on thing_type(thing_type_name);
     write delete_thing_type on thing_type(thing_type_name);
 };
+
+pub(crate) const TAGGED: tags::Kind = tagged!("thingtype" in THING_TYPES);
 
 /// By name.
 pub(crate) const THING_TYPES: Table<ThingType> = Table::new("thing_types");
@@ -32,16 +39,21 @@ const DEPRECATED_FOR: i64 = 5 * 60 * 1000;
 /// Attributes that a type can call searchable.
 const SEARCHABLE: usize = 3;
 
+/// Attributes that a type can propagate.
+const PROPAGATING: usize = 20;
+
+/// The member of a type's properties that says what is propagated.
+const MQTT5: &str = "mqtt5Configuration";
+
 /// A thing type.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ThingType {
     id: String,
-    /// As they were given; nothing changes them.
+    /// As they were given; nothing changes them but what is propagated.
     #[serde(default)]
     properties: Map<String, Value>,
-    /// Kept for the day that tags can be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<Value>,
+    tags: Tags,
     created: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deprecated: Option<i64>,
@@ -56,6 +68,12 @@ impl ThingType {
 
     fn properties(&self) -> ThingTypeProperties {
         ThingTypeProperties::from_value(Value::Object(self.properties.clone()))
+    }
+
+    /// What is added to the messages of its things.
+    pub(crate) fn propagating(&self) -> Vec<PropagatingAttribute> {
+        let configuration = self.properties().mqtt5_configuration();
+        configuration.and_then(|configuration| configuration.propagating_attributes()).unwrap_or_default()
     }
 
     fn metadata(&self) -> ThingTypeMetadata {
@@ -78,9 +96,10 @@ fn create_thing_type(db: &mut Write, input: &CreateThingTypeRequest) -> Answer<C
     if let Some(known) = db.view().get(&THING_TYPES, [name])? {
         return existing(db, name, &known, &properties);
     }
-    let tags = input.tags().unwrap_or_default().into_iter().map(Value::from).collect();
+    let tags = tags::first(input.tags())?;
     let type_ = ThingType { id: db.uuid(), properties, tags, created: db.now(), deprecated: None };
     db.put(&THING_TYPES, [name], &type_)?;
+    tell(db, name, &type_, Happened::Created)?;
     Ok(created(db, name, &type_))
 }
 
@@ -89,12 +108,74 @@ fn check(properties: &ThingTypeProperties) -> Result<(), Refusal> {
         // unconfirmed: the text.
         return Err(Refusal::invalid_request(format!("A thing type has at most {SEARCHABLE} searchable attributes")));
     }
-    if properties.mqtt5_configuration().is_some() {
-        // Taken and not acted on, it would be a promise that no message keeps.
-        let message = "mqtt5Configuration is not implemented yet: nothing is propagated into user properties.";
-        return Err(Refusal::new("NotImplementedException", message));
+    let configuration = properties.mqtt5_configuration().unwrap_or_default();
+    check_propagating(&configuration.propagating_attributes().unwrap_or_default())
+}
+
+/// unconfirmed: the limit, these refusals and their texts.
+fn check_propagating(attributes: &[PropagatingAttribute]) -> Result<(), Refusal> {
+    if attributes.len() > PROPAGATING {
+        return Err(Refusal::invalid_request(format!("A thing type has at most {PROPAGATING} propagating attributes")));
+    }
+    for (at, attribute) in attributes.iter().enumerate() {
+        let Some(key) = attribute.user_property_key() else {
+            return Err(Refusal::invalid_request("A propagating attribute needs a userPropertyKey"));
+        };
+        if attributes.iter().take(at).any(|earlier| earlier.user_property_key() == Some(key)) {
+            return Err(Refusal::invalid_request(format!("The userPropertyKey {key} is given twice")));
+        }
+        match (attribute.thing_attribute(), attribute.connection_attribute()) {
+            (Some(_), None) | (None, Some("iot:ClientId" | "iot:Thing.ThingName")) => {}
+            (None, Some(other)) => {
+                let message =
+                    format!("The connectionAttribute {other} is neither iot:ClientId nor iot:Thing.ThingName");
+                return Err(Refusal::invalid_request(message));
+            }
+            _ => {
+                let message = "A propagating attribute needs either a thingAttribute or a connectionAttribute";
+                return Err(Refusal::invalid_request(message));
+            }
+        }
     }
     Ok(())
+}
+
+/// Tells that something has happened to a type.
+fn tell(db: &mut Write, name: &str, type_: &ThingType, happened: Happened) -> Result<(), Fault> {
+    events::tell(db, About::Type, happened, |_| {
+        let properties = type_.properties();
+        let members = json!({
+            "thingTypeId": type_.id,
+            "thingTypeName": name,
+            "isDeprecated": type_.is_deprecated(),
+            "deprecationDate": type_.deprecated,
+            "searchableAttributes": properties.searchable_attributes().unwrap_or_default(),
+            "propagatingAttributes": type_.propagating().into_iter().map(Value::from).collect::<Vec<_>>(),
+            "description": properties.thing_type_description(),
+        });
+        Ok(Told { subject: name.to_owned(), members })
+    })
+}
+
+/// Only what is propagated can change. unconfirmed: the text, and that the rest may be given as it is.
+fn update_thing_type(db: &mut Write, input: &UpdateThingTypeRequest) -> Answer<UpdateThingTypeResponse> {
+    let name = input.thing_type_name();
+    let mut type_ = db.view().named(&THING_TYPES, [name])?;
+    let given = input.thing_type_properties().unwrap_or_default();
+    check(&given)?;
+    let Value::Object(given) = Value::from(given) else { return Ok(UpdateThingTypeResponse::new()) };
+    for (member, value) in given {
+        if member == MQTT5 {
+            type_.properties.insert(member, value);
+        } else if type_.properties.get(&member) != Some(&value) {
+            let message = format!("{member} of a thing type cannot be changed: only {MQTT5} can");
+            return Err(Refusal::invalid_request(message).into());
+        }
+    }
+    db.put(&THING_TYPES, [name], &type_)?;
+    tell(db, name, &type_, Happened::Updated)?;
+    db.tell(News::Propagation);
+    Ok(UpdateThingTypeResponse::new())
 }
 
 fn existing(db: &Write, name: &str, known: &ThingType, wanted: &Map<String, Value>) -> Answer<CreateThingTypeResponse> {
@@ -133,8 +214,7 @@ fn describe_thing_type(db: Read, input: &DescribeThingTypeRequest) -> Answer<Des
 fn list_thing_types(db: Read, input: &ListThingTypesRequest) -> Answer<ListThingTypesResponse> {
     let asked = Asked::new(input.next_token(), input.max_results());
     let prefix = input.thing_type_name().unwrap_or_default();
-    let page =
-        db.page(&THING_TYPES, NO_PARTS, asked, |key, _| key.text_at(2).is_ok_and(|name| name.starts_with(prefix)))?;
+    let page = db.page_of_names(&THING_TYPES, NO_PARTS, prefix, asked)?;
     let listed = page.items.iter().map(|(key, type_)| {
         let name = key.text_at(2)?;
         Ok(ThingTypeDefinition::new()
@@ -156,6 +236,7 @@ fn deprecate_thing_type(db: &mut Write, input: &DeprecateThingTypeRequest) -> An
         _ => type_.deprecated.or(Some(db.now())),
     };
     db.put(&THING_TYPES, [name], &type_)?;
+    tell(db, name, &type_, Happened::Updated)?;
     Ok(DeprecateThingTypeResponse::new())
 }
 
@@ -175,5 +256,6 @@ fn delete_thing_type(db: &mut Write, input: &DeleteThingTypeRequest) -> Answer<D
         return refuse(format!("Cannot delete thing type {name}: there are still things of this type"));
     }
     db.delete(&THING_TYPES, [name])?;
+    tell(db, name, &type_, Happened::Deleted)?;
     Ok(DeleteThingTypeResponse::new())
 }

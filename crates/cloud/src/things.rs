@@ -2,6 +2,7 @@
 //! `principals`; what its attributes mean to a policy is decided in `identity`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use store::{Fault, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
@@ -11,6 +12,9 @@ use wire::iot::{
 };
 
 use crate::attributes::{self, Attributes};
+use crate::billing_groups;
+use crate::event_configurations::{self as events, About, Happened, Told};
+use crate::naming::Noun;
 use crate::operation::{Answer, Op, ops};
 use crate::principals;
 use crate::scope::{Asked, NO_PARTS, Page, Read, Write, paged};
@@ -30,6 +34,8 @@ pub(crate) const THINGS: Table<Thing> = Table::new("things");
 /// By type and name.
 pub(crate) const THINGS_BY_TYPE: Table<()> = Table::new("things_by_type");
 
+pub(crate) const THING: Noun = Noun { resource: "thing", member: "thing", title: "Thing", words: "thing", blank: "" };
+
 /// Attributes of a thing: with a type, and without.
 const ATTRIBUTES: (usize, usize) = (50, 3);
 
@@ -44,6 +50,9 @@ pub(crate) struct Thing {
     /// None of them empty.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub(crate) attributes: Attributes,
+    /// The name of its billing group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) billing_group: Option<String>,
     /// Counts changes of type and attributes, from 1.
     pub(crate) version: i64,
 }
@@ -76,41 +85,17 @@ pub(crate) fn must_exist(db: Read, name: &str) -> Answer<()> {
     db.named(&THINGS, [name]).map(drop)
 }
 
-/// The name of a thing that a request gives by name, by ARN, or by both if they agree.
-pub(crate) fn asked(db: Read, name: Option<&str>, given_arn: Option<&str>) -> Answer<String> {
-    match (name, given_arn) {
-        (None, None) => {
-            let message = "Both thingArn and thingName are empty. Need to specify at least one of them";
-            Err(Refusal::invalid_request(message).into())
-        }
-        (Some(name), given) => {
-            must_exist(db, name)?;
-            if given.is_some_and(|given| given != arn(db, name)) {
-                let message = "ThingName thingArn does not match specified thingName in request";
-                return Err(Refusal::invalid_request(message).into());
-            }
-            Ok(name.to_owned())
-        }
-        (None, Some(given)) => {
-            let name = db.cx.scope.resource(given).and_then(|resource| resource.strip_prefix("thing/"));
-            match name {
-                Some(name) if db.contains(&THINGS, [name])? => Ok(name.to_owned()),
-                // unconfirmed: the text.
-                _ => Err(Refusal::invalid_request(format!("No thing with ARN {given} exists")).into()),
-            }
-        }
-    }
-}
-
 fn create_thing(db: &mut Write, input: &CreateThingRequest) -> Answer<CreateThingResponse> {
     let name = input.thing_name();
     let attributes = attributes::first(input.attribute_payload().as_ref());
-    let thing = Thing { id: db.uuid(), type_name: input.thing_type_name().map(str::to_owned), attributes, version: 1 };
+    let thing = Thing {
+        id: db.uuid(),
+        type_name: input.thing_type_name().map(str::to_owned),
+        attributes,
+        billing_group: input.billing_group_name().map(str::to_owned),
+        version: 1,
+    };
     thing.check_attributes()?;
-    if let Some(group) = input.billing_group_name() {
-        let message = format!("Billing group {group} does not exist; billing groups are not built yet");
-        return Err(Refusal::resource_not_found(message).into());
-    }
     if let Some(known) = db.view().get(&THINGS, [name])? {
         return existing(db, name, &known, &thing);
     }
@@ -120,9 +105,14 @@ fn create_thing(db: &mut Write, input: &CreateThingRequest) -> Answer<CreateThin
             let message = format!("Can not create new thing with depreated thing type:{type_name}");
             return Err(Refusal::invalid_request(message).into());
         }
-        db.put(&THINGS_BY_TYPE, [type_name.as_str(), name], &())?;
+    }
+    if let Some(group) = &thing.billing_group {
+        billing_groups::must_exist(db.view(), group)?;
     }
     db.put(&THINGS, [name], &thing)?;
+    tell(db, name, &thing, Happened::Created)?;
+    file_under_type(db, name, &thing, None, thing.type_name.as_deref())?;
+    billing_groups::file(db, name, None, thing.billing_group.as_deref())?;
     Ok(created(db, name, &thing))
 }
 
@@ -132,7 +122,8 @@ fn created(db: &Write, name: &str, thing: &Thing) -> CreateThingResponse {
 
 /// Creating what is there already succeeds if it is the same.
 fn existing(db: &Write, name: &str, known: &Thing, wanted: &Thing) -> Answer<CreateThingResponse> {
-    if (&known.type_name, &known.attributes) == (&wanted.type_name, &wanted.attributes) {
+    let of = |thing: &Thing| (thing.type_name.clone(), thing.attributes.clone(), thing.billing_group.clone());
+    if of(known) == of(wanted) {
         return Ok(created(db, name, known));
     }
     // unconfirmed: the text; it is that of groups.
@@ -141,9 +132,32 @@ fn existing(db: &Write, name: &str, known: &Thing, wanted: &Thing) -> Answer<Cre
     Err(refusal.with("resourceId", known.id.as_str()).with("resourceArn", arn(db.view(), name)).into())
 }
 
-/// The ARN of a thing of this name.
-pub(crate) fn arn(db: Read, name: &str) -> String {
-    db.arn(format_args!("thing/{name}"))
+fn arn(db: Read, name: &str) -> String {
+    THING.arn(db, name)
+}
+
+/// Tells that something has happened to a thing.
+fn tell(db: &mut Write, name: &str, thing: &Thing, happened: Happened) -> Result<(), Fault> {
+    events::tell(db, About::Thing, happened, |_| {
+        let mut members = json!({
+            "thingId": thing.id,
+            "thingName": name,
+            "versionNumber": thing.version,
+            "thingTypeName": thing.type_name,
+            "attributes": thing.attributes,
+        });
+        // unconfirmed: that events name it, and only where there is one.
+        if let (Value::Object(members), Some(group)) = (&mut members, &thing.billing_group) {
+            members.insert("billingGroupName".to_owned(), group.as_str().into());
+        }
+        Ok(Told { subject: name.to_owned(), members })
+    })
+}
+
+/// The id of a thing that is there.
+pub(crate) fn id_of(db: Read, name: &str) -> Result<String, Fault> {
+    let found = db.get(&THINGS, [name])?;
+    found.map(|thing| thing.id).ok_or_else(|| Fault::new(format!("thing {name} is filed and not there")))
 }
 
 pub(crate) fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<DescribeThingResponse> {
@@ -156,6 +170,10 @@ pub(crate) fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<D
         .with_thing_arn(arn(db, name))
         .with_attributes(attributes::json(&thing.attributes))
         .with_version(thing.version);
+    let answer = match thing.billing_group {
+        Some(group) => answer.with_billing_group_name(group),
+        None => answer,
+    };
     Ok(match thing.type_name {
         Some(type_name) => answer.with_thing_type_name(type_name),
         None => answer,
@@ -186,20 +204,41 @@ fn update_thing(db: &mut Write, input: &UpdateThingRequest) -> Answer<UpdateThin
     }
     thing.check_attributes()?;
     thing.version += 1;
-    file_under_type(db, name, old_type.as_deref(), thing.type_name.as_deref())?;
     db.put(&THINGS, [name], &thing)?;
+    tell(db, name, &thing, Happened::Updated)?;
+    file_under_type(db, name, &thing, old_type.as_deref(), thing.type_name.as_deref())?;
     principals::tell_of_thing(db, name)?;
     Ok(UpdateThingResponse::new())
 }
 
-fn file_under_type(db: &mut Write, name: &str, old: Option<&str>, new: Option<&str>) -> Result<(), Fault> {
+/// Files a thing under another type, or none, and tells of it.
+/// unconfirmed: that a type ends with its thing, and its groups too, as events tell.
+fn file_under_type(
+    db: &mut Write,
+    name: &str,
+    thing: &Thing,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> Result<(), Fault> {
+    if old == new {
+        return Ok(());
+    }
     if let Some(old) = old {
         db.delete(&THINGS_BY_TYPE, [old, name])?;
+        tell_of_type(db, name, thing, old, Happened::Removed)?;
     }
-    match new {
-        Some(new) => db.put(&THINGS_BY_TYPE, [new, name], &()),
-        None => Ok(()),
+    if let Some(new) = new {
+        db.put(&THINGS_BY_TYPE, [new, name], &())?;
+        tell_of_type(db, name, thing, new, Happened::Added)?;
     }
+    Ok(())
+}
+
+fn tell_of_type(db: &mut Write, name: &str, thing: &Thing, type_name: &str, happened: Happened) -> Result<(), Fault> {
+    events::tell(db, About::Association, happened, |_| {
+        let members = json!({"thingId": thing.id, "thingName": name, "thingTypeName": type_name});
+        Ok(Told { subject: format!("thing/{name}/thingType/{type_name}"), members })
+    })
 }
 
 fn delete_thing(db: &mut Write, input: &DeleteThingRequest) -> Answer<DeleteThingResponse> {
@@ -212,7 +251,9 @@ fn delete_thing(db: &mut Write, input: &DeleteThingRequest) -> Answer<DeleteThin
         return Err(Refusal::invalid_request(message).into());
     }
     thing_groups::members::leave_all(db, name)?;
-    file_under_type(db, name, thing.type_name.as_deref(), None)?;
+    file_under_type(db, name, &thing, thing.type_name.as_deref(), None)?;
+    billing_groups::file(db, name, thing.billing_group.as_deref(), None)?;
+    tell(db, name, &thing, Happened::Deleted)?;
     db.delete(&THINGS, [name])?;
     Ok(DeleteThingResponse::new())
 }

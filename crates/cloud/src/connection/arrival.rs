@@ -10,6 +10,7 @@ use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, V
 use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
+use super::propagation::Propagated;
 use super::{Clients, Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
 use crate::events::{Event, Kind, Refused, Rival};
 use crate::figures::Count;
@@ -187,6 +188,7 @@ impl House {
             retained: Mutex::default(),
             paths: Mutex::default(),
             meter: Meter::default(),
+            propagated: Propagated::new(&space.propagation),
         });
         space.connections.add(&connection);
         if present {

@@ -83,17 +83,19 @@ impl House {
         let from = Some(connection.link.session().number());
         let waits = connection.at_desk.load(Ordering::Relaxed) > 0;
         let durable = publish.qos == QoS::ExactlyOnce && connection.link.session().stored().is_some();
+        let message = self.propagate(connection, publish, now, entropy);
+        let message = &*message;
         if !waits && !durable && publish.payload.len() <= PAYLOAD.size() {
             let delivered = connection.known_path(publish, |space, route| {
-                let delivered = space.broker.deliver(route, publish, from, now)?;
+                let delivered = space.broker.deliver(route, message, from, now)?;
                 if !route.listeners().is_empty() {
-                    self.let_hear(&connection.context(self, now, entropy), route.listeners(), publish);
+                    self.let_hear(&connection.context(self, now, entropy), route.listeners(), message);
                 }
                 Some(delivered)
             });
             if let Some(Some(delivered)) = delivered {
                 if self.witness.follows_publications() {
-                    self.tell_published(&connection.context(self, now, entropy), publish, delivered);
+                    self.tell_published(&connection.context(self, now, entropy), message, delivered);
                 }
                 connection.succeed(publish, now);
                 return None;
@@ -109,11 +111,11 @@ impl House {
         if plain {
             connection.learn_path(publish, token, &self.space(&connection.scope));
         }
-        if !waits && !durable && plain && self.deliver(&cx, publish, from) {
+        if !waits && !durable && plain && self.deliver(&cx, message, from) {
             connection.succeed(publish, now);
             return None;
         }
-        Some(publish_at_desk(connection, publish.compact(), cx))
+        Some(publish_at_desk(connection, message.compact(), cx))
     }
 
     /// The client lets go of a QoS 2 message that it knows we have.

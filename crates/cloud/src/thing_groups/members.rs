@@ -2,6 +2,7 @@
 //! Whoever speaks for a thing is told when that changes; what follows from it is unknown here.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{Fault, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
@@ -11,11 +12,12 @@ use wire::iot::{
     UpdateThingGroupsForThingResponse,
 };
 
-use super::{Group, THING_GROUPS, arn, listed, name_of_arn, names};
+use super::{Group, THING_GROUP, THING_GROUPS, arn, listed};
+use crate::event_configurations::{self as events, About, Happened, Told};
 use crate::operation::{Answer, Op, ops};
 use crate::principals;
 use crate::scope::{Asked, Read, Write, paged};
-use crate::things;
+use crate::things::{self, THING, THINGS};
 
 pub(crate) const OPS: &[Op] = ops! {
     write add_thing_to_thing_group on group_or_arn(thing_group_name, thing_group_arn);
@@ -34,7 +36,7 @@ const THING_GROUP_MEMBERS: Table<()> = Table::new("thing_group_members");
 /// Static groups that a thing is in.
 const GROUPS_OF_A_THING: usize = 10;
 /// What stands between a group's path and its things.
-const THINGS: &str = "";
+const THINGS_BELOW: &str = "";
 
 /// That a thing is in a group.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,55 +82,15 @@ pub(crate) fn tell_of_group(db: &mut Write, group: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A group that a request names, with its name.
-struct Named {
-    name: String,
-    group: Group,
-}
-
-impl Named {
-    fn of(db: Read, name: &str) -> Answer<Self> {
-        Ok(Self { name: name.to_owned(), group: db.named(&THING_GROUPS, [name])? })
-    }
-
-    /// By name, by ARN, or by both if they agree.
-    fn asked(db: Read, name: Option<&str>, given_arn: Option<&str>) -> Answer<Self> {
-        match (name, given_arn) {
-            (None, None) => {
-                let message = " Both thingGroupArn and thingGroupName are empty. Need to specify at least one of them";
-                Err(Refusal::invalid_request(message).into())
-            }
-            (Some(name), Some(given)) if given != arn(db, name) => {
-                db.named(&THING_GROUPS, [name])?;
-                let message = "ThingGroupName thingGroupArn does not match specified thingGroupName in request";
-                Err(Refusal::invalid_request(message).into())
-            }
-            (Some(name), _) => Self::of(db, name),
-            (None, Some(given)) => {
-                let name = name_of_arn(db, given);
-                let found = name.map(|name| db.get(&THING_GROUPS, [name])).transpose()?.flatten();
-                match (name, found) {
-                    (Some(name), Some(group)) => Ok(Self { name: name.to_owned(), group }),
-                    _ => Err(Refusal::invalid_request(format!("No thing group with ARN {given} exists")).into()),
-                }
-            }
-        }
-    }
-
-    fn path(&self) -> Vec<String> {
-        self.group.path(&self.name)
-    }
-}
-
 /// The key of a member, after the scope.
 fn member<'a>(path: &'a [String], thing: &'a str) -> impl Iterator<Item = &'a str> {
-    path.iter().map(String::as_str).chain([THINGS, thing])
+    path.iter().map(String::as_str).chain([THINGS_BELOW, thing])
 }
 
 /// Puts a thing into a group; being there already is fine.
-fn join(db: &mut Write, thing: &str, into: &Named) -> Answer<()> {
+fn join(db: &mut Write, thing: &str, into: &str, group: &Group) -> Answer<()> {
     let present = db.view().all(&THING_MEMBERSHIPS, [thing])?;
-    let path = into.path();
+    let path = group.path(into);
     for (_, known) in &present {
         if known.path == path {
             return Ok(());
@@ -147,16 +109,37 @@ fn join(db: &mut Write, thing: &str, into: &Named) -> Answer<()> {
     }
     db.put(&THING_GROUP_MEMBERS, member(&path, thing), &())?;
     let membership = Membership { id: db.uuid(), path };
-    db.put(&THING_MEMBERSHIPS, [thing, &into.name], &membership)?;
+    db.put(&THING_MEMBERSHIPS, [thing, into], &membership)?;
+    tell(db, thing, into, &membership, Happened::Added)?;
     Ok(principals::tell_of_thing(db, thing)?)
 }
 
 /// Takes a thing out of a group; not being there is fine.
 fn leave(db: &mut Write, thing: &str, group: &str) -> Result<(), Fault> {
-    let Some(membership) = db.view().get(&THING_MEMBERSHIPS, [thing, group])? else { return Ok(()) };
+    let Some(membership) = take_out(db, thing, group)? else { return Ok(()) };
+    tell(db, thing, group, &membership, Happened::Removed)
+}
+
+fn take_out(db: &mut Write, thing: &str, group: &str) -> Result<Option<Membership>, Fault> {
+    let Some(membership) = db.view().get(&THING_MEMBERSHIPS, [thing, group])? else { return Ok(None) };
     db.delete(&THING_GROUP_MEMBERS, member(&membership.path, thing))?;
     db.delete(&THING_MEMBERSHIPS, [thing, group])?;
-    principals::tell_of_thing(db, thing)
+    principals::tell_of_thing(db, thing)?;
+    Ok(Some(membership))
+}
+
+/// Tells that a thing has come into a group, or is there no more.
+fn tell(db: &mut Write, thing: &str, group: &str, membership: &Membership, happened: Happened) -> Result<(), Fault> {
+    events::tell(db, About::Membership, happened, |db| {
+        let members = json!({
+            "groupArn": arn(db, group),
+            "groupId": super::id_of(db, group)?,
+            "thingArn": THING.arn(db, thing),
+            "thingId": things::id_of(db, thing)?,
+            "membershipId": membership.id,
+        });
+        Ok(Told { subject: format!("thingGroup/{group}/thing/{thing}"), members })
+    })
 }
 
 /// Takes a thing that is deleted out of all its groups.
@@ -168,9 +151,10 @@ pub(crate) fn leave_all(db: &mut Write, thing: &str) -> Result<(), Fault> {
 }
 
 /// Takes all things out of a group that is deleted and has none below it.
+/// unconfirmed: that no event tells of each of them.
 pub(super) fn release_all(db: &mut Write, group: &str, path: &[String]) -> Result<(), Fault> {
     for (key, ()) in db.view().all(&THING_GROUP_MEMBERS, path)? {
-        leave(db, &key.last_text()?, group)?;
+        take_out(db, &key.last_text()?, group)?;
     }
     Ok(())
 }
@@ -179,9 +163,10 @@ fn add_thing_to_thing_group(
     db: &mut Write,
     input: &AddThingToThingGroupRequest,
 ) -> Answer<AddThingToThingGroupResponse> {
-    let group = Named::asked(db.view(), input.thing_group_name(), input.thing_group_arn())?;
-    let thing = things::asked(db.view(), input.thing_name(), input.thing_arn())?;
-    join(db, &thing, &group)?;
+    let (name, arn) = (input.thing_group_name(), input.thing_group_arn());
+    let (name, group) = THING_GROUP.asked(db.view(), &THING_GROUPS, name, arn)?;
+    let (thing, _) = THING.asked(db.view(), &THINGS, input.thing_name(), input.thing_arn())?;
+    join(db, &thing, &name, &group)?;
     Ok(AddThingToThingGroupResponse::new())
 }
 
@@ -189,9 +174,10 @@ fn remove_thing_from_thing_group(
     db: &mut Write,
     input: &RemoveThingFromThingGroupRequest,
 ) -> Answer<RemoveThingFromThingGroupResponse> {
-    let group = Named::asked(db.view(), input.thing_group_name(), input.thing_group_arn())?;
-    let thing = things::asked(db.view(), input.thing_name(), input.thing_arn())?;
-    leave(db, &thing, &group.name)?;
+    let (name, arn) = (input.thing_group_name(), input.thing_group_arn());
+    let (name, _) = THING_GROUP.asked(db.view(), &THING_GROUPS, name, arn)?;
+    let (thing, _) = THING.asked(db.view(), &THINGS, input.thing_name(), input.thing_arn())?;
+    leave(db, &thing, &name)?;
     Ok(RemoveThingFromThingGroupResponse::new())
 }
 
@@ -201,14 +187,14 @@ fn update_thing_groups_for_thing(
     db: &mut Write,
     input: &UpdateThingGroupsForThingRequest,
 ) -> Answer<UpdateThingGroupsForThingResponse> {
-    let thing = things::asked(db.view(), input.thing_name(), None)?;
+    let (thing, _) = THING.asked(db.view(), &THINGS, input.thing_name(), None)?;
     for name in input.thing_groups_to_remove().unwrap_or_default() {
-        let group = Named::of(db.view(), name)?;
-        leave(db, &thing, &group.name)?;
+        db.view().named(&THING_GROUPS, [name])?;
+        leave(db, &thing, name)?;
     }
     for name in input.thing_groups_to_add().unwrap_or_default() {
-        let group = Named::of(db.view(), name)?;
-        join(db, &thing, &group)?;
+        let group = db.view().named(&THING_GROUPS, [name])?;
+        join(db, &thing, name, &group)?;
     }
     Ok(UpdateThingGroupsForThingResponse::new())
 }
@@ -221,7 +207,7 @@ pub(crate) fn list_thing_groups_for_thing(
     let thing = input.thing_name();
     things::must_exist(db, thing)?;
     let asked = Asked::new(input.next_token(), input.max_results());
-    let (names, next) = names(db.page(&THING_MEMBERSHIPS, [thing], asked, |_, _| true)?)?;
+    let (names, next) = db.page(&THING_MEMBERSHIPS, [thing], asked, |_, _| true)?.names()?;
     let answer = ListThingGroupsForThingResponse::new().with_thing_groups(names.iter().map(|name| listed(db, name)));
     Ok(paged(answer, next, ListThingGroupsForThingResponse::with_next_token))
 }
@@ -230,12 +216,13 @@ fn list_things_in_thing_group(
     db: Read,
     input: &ListThingsInThingGroupRequest,
 ) -> Answer<ListThingsInThingGroupResponse> {
-    let mut under = Named::of(db, input.thing_group_name())?.path();
+    let name = input.thing_group_name();
+    let mut under = db.named(&THING_GROUPS, [name])?.path(name);
     if input.recursive() != Some(true) {
-        under.push(THINGS.to_owned());
+        under.push(THINGS_BELOW.to_owned());
     }
     let asked = Asked::new(input.next_token(), input.max_results());
-    let (things, next) = names(db.page(&THING_GROUP_MEMBERS, under, asked, |_, ()| true)?)?;
+    let (things, next) = db.page(&THING_GROUP_MEMBERS, under, asked, |_, ()| true)?.names()?;
     let answer = ListThingsInThingGroupResponse::new().with_things(things);
     Ok(paged(answer, next, ListThingsInThingGroupResponse::with_next_token))
 }

@@ -8,6 +8,7 @@
 )]
 
 mod actions;
+mod billing_groups;
 mod ca_certificates;
 mod certificates;
 mod connections;
@@ -29,7 +30,9 @@ mod objects;
 mod pki;
 mod policies;
 mod principals;
+mod propagation;
 mod quotas;
+mod registry_events;
 mod retained;
 mod rules;
 mod secrets;
@@ -38,6 +41,7 @@ mod sessions;
 mod shadows;
 mod sts;
 mod tables;
+mod tags;
 mod thing_groups;
 mod thing_types;
 mod things;

@@ -341,3 +341,16 @@ fn a_device_stays_connected_when_its_things_groups_change() {
     lab.ok("DeleteThingGroup", json!({"thingGroupName": "c"}));
     assert_eq!((connection.link().closed(), lab.faults()), (None, 0));
 }
+
+#[test]
+fn dynamic_groups_are_refused_as_long_as_nothing_is_indexed() {
+    let lab = lab_with_tree();
+    let create = json!({"thingGroupName": "dyn", "queryString": "thingName:lamp*"});
+    assert_eq!(lab.no("CreateDynamicThingGroup", create), "InvalidRequest");
+    assert_eq!(lab.no("DescribeThingGroup", json!({"thingGroupName": "dyn"})), "ResourceNotFound");
+    let update = |name: &str| json!({"thingGroupName": name, "thingGroupProperties": {}});
+    assert_eq!(lab.no("UpdateDynamicThingGroup", update("dyn")), "ResourceNotFound");
+    assert_eq!(lab.no("UpdateDynamicThingGroup", update("a")), "InvalidRequest");
+    assert_eq!(lab.no("DeleteDynamicThingGroup", json!({"thingGroupName": "e"})), "InvalidRequest");
+    lab.ok("DeleteDynamicThingGroup", json!({"thingGroupName": "dyn"}));
+}

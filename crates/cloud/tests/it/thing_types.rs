@@ -1,7 +1,7 @@
 //! Thing types from their creation to their deletion, five minutes of virtual time after they were deprecated, and what
 //! things may do with them meanwhile.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::house::{DAWN, Lab, column, seconds};
 
@@ -40,12 +40,43 @@ fn what_a_type_cannot_have_is_refused() {
     let create =
         |properties| lab.no("CreateThingType", json!({"thingTypeName": "light", "thingTypeProperties": properties}));
     assert_eq!(create(json!({"searchableAttributes": ["a", "b", "c", "d"]})), "InvalidRequest");
-    let propagating = json!({"propagatingAttributes": [{"userPropertyKey": "k", "thingAttribute": "a"}]});
-    assert_eq!(create(json!({"mqtt5Configuration": propagating})), "NotImplemented");
+    let propagating = |attributes: Value| json!({"mqtt5Configuration": {"propagatingAttributes": attributes}});
+    let many: Value = (0..21).map(|n| json!({"userPropertyKey": format!("k{n}"), "thingAttribute": "a"})).collect();
+    for attributes in [
+        many,
+        json!([{"thingAttribute": "a"}]),
+        json!([{"userPropertyKey": "k"}]),
+        json!([{"userPropertyKey": "k", "thingAttribute": "a", "connectionAttribute": "iot:ClientId"}]),
+        json!([{"userPropertyKey": "k", "connectionAttribute": "iot:Other"}]),
+        json!([{"userPropertyKey": "k", "thingAttribute": "a"}, {"userPropertyKey": "k", "thingAttribute": "b"}]),
+    ] {
+        assert_eq!(create(propagating(attributes.clone())), "InvalidRequest", "{attributes}");
+    }
     lab.ok(
         "CreateThingType",
         json!({"thingTypeName": "light", "thingTypeProperties": {"searchableAttributes": ["a", "b", "c"]}}),
     );
+}
+
+#[test]
+fn an_update_of_a_type_changes_what_is_propagated_and_nothing_else() {
+    let lab = Lab::new();
+    let propagating = |key: &str| json!({"propagatingAttributes": [{"userPropertyKey": key, "thingAttribute": "a"}]});
+    let properties = |key: &str| json!({"thingTypeDescription": "d", "mqtt5Configuration": propagating(key)});
+    lab.ok("CreateThingType", json!({"thingTypeName": "light", "thingTypeProperties": properties("k")}));
+    let update = |properties: Value| {
+        let input = json!({"thingTypeName": "light", "thingTypeProperties": properties});
+        lab.call("UpdateThingType", input).map_err(|(error, _)| error)
+    };
+    let described = || lab.ok("DescribeThingType", json!({"thingTypeName": "light"}))["thingTypeProperties"].clone();
+    assert_eq!(update(json!({"mqtt5Configuration": propagating("m")})), Ok(json!({})));
+    assert_eq!(described(), properties("m"));
+    assert_eq!(update(properties("n")), Ok(json!({})));
+    for other in [json!({"thingTypeDescription": "other"}), json!({"searchableAttributes": ["a"]})] {
+        assert_eq!(update(other), Err("InvalidRequestException".to_owned()));
+    }
+    assert_eq!(described(), properties("n"));
+    assert_eq!(lab.no("UpdateThingType", json!({"thingTypeName": "none"})), "ResourceNotFound");
 }
 
 #[test]

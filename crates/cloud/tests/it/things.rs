@@ -210,6 +210,20 @@ fn pages_lose_and_repeat_nothing_while_things_come_and_go() {
 }
 
 #[test]
+fn a_page_ends_when_much_was_looked_at_and_the_next_goes_on() {
+    let lab = Lab::new();
+    for n in 0..2500 {
+        let room = if n % 1000 == 7 { "hall" } else { "attic" };
+        let attributes = json!({"attributes": {"room": room}});
+        lab.ok("CreateThing", json!({"thingName": format!("t{n:04}"), "attributePayload": attributes}));
+    }
+    let input = json!({"attributeName": "room", "attributeValue": "hall"});
+    let pages = lab.pages("ListThings", input, "things", ("nextToken", "nextToken"));
+    assert_eq!(pages.len(), 3);
+    assert_eq!(column(&Value::Array(pages.concat()), "thingName"), ["t0007", "t1007", "t2007"]);
+}
+
+#[test]
 fn a_token_of_another_list_or_of_none_is_refused() {
     let lab = Lab::new();
     for name in ["a", "b"] {
