@@ -3,7 +3,6 @@
 //! in `certificates`; templates that provision them are not built yet.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use store::{Fault, Key, Table, json_record};
 use wire::Refusal;
 use wire::iot::{
@@ -18,6 +17,7 @@ use crate::certificates;
 use crate::identity::Turned;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, NO_PARTS, Read, Scope, Write, date_part, paged};
+use crate::tags::{self, Tags, tagged};
 use crate::x509::{self, Facts};
 
 pub(crate) const OPS: &[Op] = ops! {
@@ -29,6 +29,8 @@ pub(crate) const OPS: &[Op] = ops! {
     write get_registration_code on any;
     write delete_registration_code on any;
 };
+
+pub(crate) const TAGGED: tags::Kind = tagged!("cacert" in CA_CERTIFICATES);
 
 /// By id.
 const CA_CERTIFICATES: Table<CaCertificate> = Table::new("ca_certificates");
@@ -63,7 +65,7 @@ struct CaCertificate {
     not_before: i64,
     not_after: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<Value>,
+    tags: Tags,
 }
 json_record!(CaCertificate, version 1);
 
@@ -177,7 +179,7 @@ fn register_ca_certificate(
         modified: db.now(),
         not_before: facts.not_before_ms,
         not_after: facts.not_after_ms,
-        tags: input.tags().unwrap_or_default().into_iter().map(Value::from).collect(),
+        tags: tags::first(input.tags())?,
     };
     let id = facts.id;
     db.put(&CA_CERTIFICATES, [&id], &ca)?;

@@ -173,7 +173,7 @@ fn set_v2_logging_level(db: &mut Write, input: &SetV2LoggingLevelRequest) -> Ans
         return put(db, &options);
     }
     if kind == "THING_GROUP" {
-        let message = "Log levels of thing groups are not implemented yet: there are no thing groups.";
+        let message = "Log levels of thing groups are not implemented yet.";
         return Err(Refusal::new("NotImplementedException", message).into());
     }
     let name = target.target_name().filter(|name| !name.is_empty());

@@ -22,6 +22,7 @@ pub(crate) const OPS: &[Op] = ops! {
 /// Everything that can be tagged: a new kind is one more row. Things and certificates cannot.
 const KINDS: &[Kind] = &[
     crate::billing_groups::TAGGED,
+    crate::ca_certificates::TAGGED,
     crate::policies::TAGGED,
     crate::rules::TAGGED,
     crate::thing_groups::TAGGED,
@@ -192,4 +193,29 @@ fn list_tags_for_resource(db: Read, input: &ListTagsForResourceRequest) -> Answe
     }
     let listed = |tag: &Tag| wire::iot::Tag::default().with_key(&tag.key).with_value(&tag.value);
     Ok(ListTagsForResourceResponse::new().with_tags(found.tags.iter().map(listed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Rule {
+        #[serde(default, deserialize_with = "stored")]
+        tags: Tags,
+    }
+
+    fn read(record: &str) -> Vec<(String, String)> {
+        let rule: Rule = serde_json::from_str(record).unwrap();
+        rule.tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
+    }
+
+    #[test]
+    fn tags_that_an_earlier_release_kept_are_read() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(read(r#"{"tags":"a=1&b=x%20y"}"#), [pair("a", "1"), pair("b", "x y")]);
+        assert_eq!(read(r#"{"tags":[{"Key":"a","Value":"1"},{"Key":"b"}]}"#), [pair("a", "1"), pair("b", "")]);
+        assert_eq!(read("{}"), []);
+        assert_eq!(read(r#"{"tags":"=&=&%ff"}"#), []);
+    }
 }

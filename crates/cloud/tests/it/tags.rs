@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::house::{Lab, everything};
+use crate::pki::Ca;
 
 const ARN: &str = "arn:aws:iot:us-east-1:000000000000:";
 
@@ -19,7 +20,7 @@ fn many(count: usize) -> Value {
 }
 
 /// One of each kind, born with the tag `born=here`.
-fn lab_with_kinds() -> (Lab, [&'static str; 5]) {
+fn lab_with_kinds() -> (Lab, Vec<String>) {
     let lab = Lab::new();
     let born = json!([{"Key": "born", "Value": "here"}]);
     lab.ok("CreateThingGroup", json!({"thingGroupName": "x", "tags": born}));
@@ -29,13 +30,15 @@ fn lab_with_kinds() -> (Lab, [&'static str; 5]) {
     lab.ok("CreatePolicy", json!({"policyName": "x", "policyDocument": document, "tags": born}));
     let payload = json!({"sql": "SELECT * FROM 'a'", "actions": []});
     lab.ok("CreateTopicRule", json!({"ruleName": "x", "topicRulePayload": payload, "tags": "born=here"}));
-    (lab, ["thinggroup/x", "thingtype/x", "billinggroup/x", "policy/x", "rule/x"])
+    let ca = lab.ca(&Ca::new("x"), json!({"tags": born}));
+    let kinds = ["thinggroup", "thingtype", "billinggroup", "policy", "rule"].map(|kind| format!("{kind}/x"));
+    (lab, kinds.into_iter().chain([format!("cacert/{ca}")]).collect())
 }
 
 #[test]
 fn whatever_can_be_tagged_is_tagged_alike() {
     let (lab, kinds) = lab_with_kinds();
-    for kind in kinds {
+    for kind in &kinds {
         assert_eq!(tags(&lab, kind), json!([{"Key": "born", "Value": "here"}]), "{kind}");
         tag(&lab, kind, json!([{"Key": "a", "Value": "1"}, {"Key": "born", "Value": ""}, {"Key": "A"}])).unwrap();
         let expected = json!([{"Key": "born", "Value": ""}, {"Key": "a", "Value": "1"}, {"Key": "A", "Value": ""}]);
@@ -67,7 +70,7 @@ fn what_is_not_there_is_not_found_and_what_cannot_be_tagged_is_refused() {
     let (lab, kinds) = lab_with_kinds();
     lab.ok("CreateThing", json!({"thingName": "x"}));
     for kind in kinds {
-        let none = kind.replace('x', "none");
+        let none = format!("{}/none", kind.split_once('/').unwrap().0);
         assert_eq!(tag(&lab, &none, many(1)).unwrap_err().0, "ResourceNotFoundException", "{none}");
     }
     assert_eq!(tag(&lab, "thing/x", many(1)).unwrap_err().0, "InvalidRequestException");
