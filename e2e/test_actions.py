@@ -308,6 +308,30 @@ def test_batches_are_arrays(rules):
             rules.device.next("publish")
 
 
+def test_a_batch_that_fails_runs_the_error_action_once(rules):
+    rules.device.client.subscribe("errors/batch", 1)
+    rules.device.next("subscribe")
+    with HttpSink() as sink:
+        batching = {"enableBatching": True, "batchConfig": {"maxBatchOpenMs": 200, "maxBatchSize": 3}}
+        error = {"errorAction": {"republish": {"topic": "errors/batch", "qos": 1, "roleArn": ROLE}}}
+        topic = rules.make({"http": {"url": sink.url, **batching}}, **error)
+        rules.confirm(sink)
+        sink.answers[:] = [404]
+        for n in range(6):
+            rules.device.client.publish(topic, json.dumps({"n": n}), 1)
+        told, failed = [], []
+        while len(failed) < 6:
+            told.append(json.loads(rules.device.next("message").payload))
+            entries = {entry["id"]: json.loads(base64.b64decode(entry["base64OriginalPayload"])) for entry in told[-1]["payloadsWithMetadata"]}
+            [failure] = told[-1]["failures"]
+            assert (failure["failedAction"], failure["failedResource"]) == ("HttpAction", sink.url)
+            assert failure["affectedIds"] == sorted(entries) and told[-1]["topic"] == topic
+            failed += [entries[id_]["n"] for id_ in failure["affectedIds"]]
+        assert failed == list(range(6)) and len(told) <= 4
+        for _ in range(6):
+            rules.device.next("publish")
+
+
 def test_a_search_cluster_gets_documents(rules):
     with HttpSink() as sink:
         action = {"endpoint": sink.url, "index": "i", "type": "_doc", "id": "${id}", "roleArn": ROLE}

@@ -26,8 +26,8 @@ use crate::scope::Scope;
 use fields::Fields;
 
 pub use effect::{
-    AwsRequest, Batch, Cause, ERROR_ACTION, Effect, Failure, HttpRequest, InfluxDestination, InfluxWrite, KafkaCluster,
-    KafkaCompression, KafkaLogin, KafkaRecord, Lane, Outcome, Service, SigningScope, Targets, Work,
+    AwsRequest, Batch, Cause, ERROR_ACTION, Effect, FailedBatch, Failure, HttpRequest, InfluxDestination, InfluxWrite,
+    KafkaCluster, KafkaCompression, KafkaLogin, KafkaRecord, Lane, Outcome, Service, SigningScope, Targets, Work,
 };
 
 /// One action of a rule: checked, its templates parsed.

@@ -26,7 +26,9 @@ use crate::scope::{Asked, NO_PARTS, Read, Scope, Write, paged};
 use crate::tags::{self, Tags, tagged};
 
 mod engine;
+mod errors;
 mod execution;
+mod gathering;
 mod heard;
 mod told;
 mod trial;

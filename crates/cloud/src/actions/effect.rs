@@ -3,6 +3,7 @@
 //! unknown here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -246,6 +247,24 @@ pub struct Failure {
     pub message: String,
     /// The same for a program.
     pub cause: Cause,
+    /// The batch that failed, if it was one.
+    pub batch: Option<FailedBatch>,
+}
+
+/// Effects that were carried out together and have failed together: how many they are, the same for each of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedBatch(Arc<usize>);
+
+impl FailedBatch {
+    /// How many effects failed.
+    pub fn size(&self) -> usize {
+        *self.0
+    }
+
+    /// Whether both are one and the same, and not only as large.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// Why an action came to nothing, as far as it is counted.
@@ -272,7 +291,13 @@ pub enum Cause {
 impl Failure {
     /// A failure for this cause.
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause }
+        Self { message: message.into(), cause, batch: None }
+    }
+
+    /// The same of a batch of so many effects; each of them is to get a clone of this.
+    #[must_use]
+    pub fn of_batch(self, size: usize) -> Self {
+        Self { batch: Some(FailedBatch(Arc::new(size))), ..self }
     }
 
     /// The action could not be prepared.

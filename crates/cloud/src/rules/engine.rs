@@ -13,6 +13,7 @@ use sql::{Call, Reply};
 use store::{Direction, Fault, Key};
 
 use super::execution::{Execution, Run};
+use super::gathering::Gathering;
 use super::heard::{HEARD, Heard, key};
 use super::{Ready, all, ready};
 use crate::actions::{Effect, Lane, Outcome};
@@ -82,6 +83,8 @@ pub(crate) struct Engine {
     inbox: Mutex<Inbox>,
     /// Says that there is something to do.
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Batches that have failed, of whose messages not all have done with their other actions.
+    pub(super) failed: Gathering<Execution>,
     next_number: AtomicU64,
     next_listener: AtomicU64,
 }
@@ -143,6 +146,8 @@ pub struct Errand {
 pub struct Ticket {
     pub(super) engine: Arc<Engine>,
     pub(super) execution: Arc<Execution>,
+    /// Others that have done once this is settled: an error action speaks for a whole batch.
+    pub(super) also: Vec<Arc<Execution>>,
     pub(super) action: u8,
     pub(super) resource: String,
 }

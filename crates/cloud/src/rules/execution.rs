@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use sql::{Call, Message, Properties, Reply, Selected};
 
 use super::Ready;
 use super::engine::{Deed, Ticket, Turn};
+use super::errors::{self, Entry, Failed, FailedAction};
 use super::heard::Heard;
 use super::world::{self, RuleWorld};
 use crate::actions::{
-    Action, Cause, ERROR_ACTION, Effect, Failure, Lane, Outcome, Prepared, Service, Unprepared, Work,
+    Action, Cause, ERROR_ACTION, Effect, FailedBatch, Failure, Lane, Outcome, Prepared, Service, Unprepared, Work,
 };
 use crate::destinations;
 use crate::house::{House, Job};
@@ -44,31 +44,8 @@ pub(super) struct Execution {
     selected: Selected,
     remaining: AtomicUsize,
     failures: Mutex<Vec<FailedAction>>,
-}
-
-/// An action that failed, as error actions hear of it.
-#[expect(clippy::struct_field_names, reason = "AWS's names, in snake case")]
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FailedAction {
-    failed_action: &'static str,
-    failed_resource: String,
-    error_message: String,
-}
-
-/// What an error action gets (rules.md §7).
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorMessage<'a> {
-    rule_name: &'a str,
-    topic: &'a str,
-    cloudwatch_trace_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_ip: Option<&'a str>,
-    base64_original_payload: String,
-    failures: &'a [FailedAction],
+    /// The batches in which actions of it failed.
+    batches: Mutex<Vec<FailedBatch>>,
 }
 
 impl Run {
@@ -203,10 +180,11 @@ impl House {
     ) {
         self.tell_start(&run, now);
         let remaining = AtomicUsize::new(effects.len() + 1);
-        let execution = Arc::new(Execution { run, selected, remaining, failures: Mutex::default() });
+        let (failures, batches) = (Mutex::default(), Mutex::default());
+        let execution = Arc::new(Execution { run, selected, remaining, failures, batches });
         for (action, effect) in (0..ERROR_ACTION).zip(effects) {
             match effect {
-                Ok(effect) => self.hand_out(&execution, action, effect, now, entropy, turn),
+                Ok(effect) => self.hand_out(&execution, Vec::new(), action, effect, now, entropy, turn),
                 Err(failure) => {
                     let resource = String::new();
                     self.note(&execution, action, resource, Err(failure), now);
@@ -218,9 +196,11 @@ impl House {
         self.one_less(&execution, now, entropy, turn);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "of one deed, at one moment of one turn")]
     fn hand_out(
         &self,
         execution: &Arc<Execution>,
+        also: Vec<Arc<Execution>>,
         action: u8,
         effect: Effect,
         now: i64,
@@ -231,6 +211,7 @@ impl House {
         let ticket = Ticket {
             engine: Arc::clone(&self.engine),
             execution: Arc::clone(execution),
+            also,
             action,
             resource: effect.resource.clone(),
         };
@@ -270,10 +251,10 @@ impl House {
 
     /// A deed is done, or has failed for good.
     pub(super) fn settled(&self, ticket: Ticket, outcome: Outcome, now: i64, entropy: u128, turn: &mut Turn) {
-        let Ticket { execution, action, resource, .. } = ticket;
+        let Ticket { execution, also, action, resource, .. } = ticket;
         self.note(&execution, action, resource, outcome, now);
         if action == ERROR_ACTION {
-            self.done_with(&execution.run);
+            [execution].iter().chain(&also).for_each(|execution| self.done_with(&execution.run));
         } else {
             self.one_less(&execution, now, entropy, turn);
         }
@@ -283,41 +264,57 @@ impl House {
         if execution.remaining.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        match self.error_effect(execution, now, entropy) {
-            None => self.done_with(&execution.run),
-            Some(Ok(effect)) => self.hand_out(execution, ERROR_ACTION, effect, now, entropy, turn),
-            Some(Err(failure)) => {
-                self.note(execution, ERROR_ACTION, String::new(), Err(failure), now);
-                self.done_with(&execution.run);
+        if execution.failures().is_empty() {
+            return self.done_with(&execution.run);
+        }
+        let batches = execution.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for together in self.engine.failed.gather(execution, &batches) {
+            self.tell_errors(together, now, entropy, turn);
+        }
+    }
+
+    /// Lets the error action have one message about all of these: one execution, or those of a batch.
+    fn tell_errors(&self, together: Vec<Arc<Execution>>, now: i64, entropy: u128, turn: &mut Turn) {
+        // A rule may have been replaced between two messages of a batch.
+        let has_action = |execution: &Arc<Execution>| execution.run.rule.error_action.is_some();
+        let (told, untold): (Vec<_>, Vec<_>) = together.into_iter().partition(has_action);
+        for execution in &untold {
+            self.done_with(&execution.run);
+        }
+        let mut told = told.into_iter();
+        let Some(first) = told.next() else { return };
+        let others: Vec<Arc<Execution>> = told.collect();
+        match self.error_effect(&first, &others, now, entropy) {
+            Ok(effect) => self.hand_out(&first, others, ERROR_ACTION, effect, now, entropy, turn),
+            Err(failure) => {
+                self.note(&first, ERROR_ACTION, String::new(), Err(failure), now);
+                [first].iter().chain(&others).for_each(|execution| self.done_with(&execution.run));
             }
         }
     }
 
-    /// What the error action has to do, if there is one and something has failed.
-    fn error_effect(&self, execution: &Execution, now: i64, entropy: u128) -> Option<Result<Effect, Failure>> {
-        let failures = execution.failures().clone();
-        let run = &execution.run;
-        let action = run.rule.error_action.as_ref().filter(|_| !failures.is_empty())?;
-        let payload = ErrorMessage {
-            rule_name: &run.rule.name,
-            topic: run.heard.topic(),
-            cloudwatch_trace_id: &run.trace_id,
-            client_id: run.heard.origin.client_id.as_deref(),
-            source_ip: run.heard.origin.source_ip.as_deref(),
-            base64_original_payload: STANDARD.encode(&run.heard.message.payload),
-            failures: &failures,
-        };
-        let payload = serde_json::to_vec(&payload).unwrap_or_default();
-        let selected = execution.selected.instead(payload.into());
+    /// What the error action has to do. Its templates see the first of the messages.
+    fn error_effect(
+        &self,
+        first: &Arc<Execution>,
+        others: &[Arc<Execution>],
+        now: i64,
+        entropy: u128,
+    ) -> Result<Effect, Failure> {
+        let run = &first.run;
+        let unusable = |why: &str| Failure::new(Cause::Unusable, why);
+        let action = run.rule.error_action.as_ref().ok_or_else(|| unusable("there is no error action"))?;
+        let is_batch = !first.batches.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let failed: Vec<Failed<'_>> = [first].into_iter().chain(others).map(|execution| execution.failed()).collect();
+        let payload =
+            if is_batch { errors::of_batch(&run.rule.name, failed) } else { errors::of_one(&run.rule.name, failed) };
+        let selected = first.selected.instead(payload.into());
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
         let mut world = RuleWorld::new(db, Some(&run.rule.name), &run.answers);
         let prepared = run.prepare((ERROR_ACTION, action), &selected, db, &mut world);
-        Some(prepared.unwrap_or_else(|()| {
-            let reason = "the templates of an error action cannot wait for a function";
-            Err(Failure::new(Cause::Unusable, reason))
-        }))
+        prepared.unwrap_or_else(|()| Err(unusable("the templates of an error action cannot wait for a function")))
     }
 
     /// Notes what became of an action.
@@ -334,6 +331,7 @@ impl House {
             let failed =
                 FailedAction { failed_action: name, failed_resource: resource, error_message: failure.message };
             execution.failures().push(failed);
+            execution.batches.lock().unwrap_or_else(PoisonError::into_inner).extend(failure.batch);
         }
     }
 
@@ -346,6 +344,18 @@ impl House {
 }
 
 impl Execution {
+    /// The message and what failed of it, for the error action.
+    fn failed(&self) -> Failed<'_> {
+        let Run { heard, trace_id, .. } = &self.run;
+        let entry = Entry {
+            cloudwatch_trace_id: trace_id,
+            client_id: heard.origin.client_id.as_deref(),
+            source_ip: heard.origin.source_ip.as_deref(),
+            base64_original_payload: STANDARD.encode(&heard.message.payload),
+        };
+        Failed { topic: heard.topic(), entry, failures: self.failures().clone() }
+    }
+
     fn failures(&self) -> std::sync::MutexGuard<'_, Vec<FailedAction>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

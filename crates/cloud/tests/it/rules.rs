@@ -245,6 +245,51 @@ fn failures_of_actions_go_to_the_error_action_together() {
 }
 
 #[test]
+fn a_batch_that_failed_is_told_once_when_all_of_it_is_done() {
+    let lab = Lab::new();
+    let role = "arn:aws:iam::000000000000:role/r";
+    let mut payload = rule("SELECT a FROM 'x'");
+    payload["actions"] = json!([
+        {"sqs": {"roleArn": role, "queueUrl": "http://q/1"}},
+        {"sns": {"roleArn": role, "targetArn": "arn:aws:sns:us-east-1:000000000000:t"}},
+    ]);
+    payload["errorAction"] = json!({"republish": {"roleArn": role, "topic": "errors", "qos": 0}});
+    make(&lab, "r", payload);
+    let device = device(&lab);
+    device.subscribe("errors");
+    for payload in [r#"{"a":1}"#, r#"{"a":2}"#] {
+        publish(&device, "x", QoS::AtLeastOnce, payload);
+    }
+    let (mut tickets, mut slow) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let turn = lab.rules_turn();
+        lab.commit(turn.jobs).unwrap();
+        for deed in turn.deeds {
+            if deed.lane.action == 0 { tickets.push(deed.ticket) } else { slow.push(deed.ticket) }
+        }
+    }
+    assert_eq!((tickets.len(), slow.len()), (2, 2));
+    let failure = Failure::new(Cause::Status(500), "down").of_batch(2);
+    for ticket in tickets {
+        ticket.settle(Err(failure.clone()));
+    }
+    slow.pop().unwrap().settle(Ok(()));
+    let errors = || {
+        lab.work(|_| Ok(()), |_| Err(String::new()));
+        let told = device.told();
+        told.iter().filter_map(|told| Some(told.strip_prefix("errors q0 ")?.to_owned())).collect::<Vec<String>>()
+    };
+    assert!(errors().is_empty(), "another action of one of the messages is under way");
+    assert_eq!(lab.rows("rules_heard"), 2);
+    slow.pop().unwrap().settle(Ok(()));
+    let told = errors();
+    let told: Value = serde_json::from_str(&told.concat()).unwrap();
+    assert_eq!((&told["topic"], &told["failures"][0]["affectedIds"]), (&json!("x"), &json!([1, 2])));
+    assert_eq!(told["payloadsWithMetadata"].as_array().unwrap().len(), 2);
+    assert_eq!(lab.rows("rules_heard"), 0);
+}
+
+#[test]
 fn a_statement_that_asks_a_function_goes_on_when_it_has_answered() {
     let lab = Lab::new();
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";

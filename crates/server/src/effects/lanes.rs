@@ -195,6 +195,7 @@ async fn serve<S: Sink>(shared: Arc<Shared<S>>, lane: Lane, wake: Arc<Notify>, _
             outcome = shared.sink.carry(&lane, &mut kept, work) => outcome,
             () = stopped(&mut stopping) => return,
         };
+        let outcome = if is_batch { outcome.map_err(|failure| failure.of_batch(dones.len())) } else { outcome };
         for done in dones {
             done(outcome.clone());
         }
@@ -263,6 +264,9 @@ mod tests {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
+            if request.url == "broken" {
+                return Err(Failure::new(Cause::Status(500), "no"));
+            }
             let body = String::from_utf8_lossy(&request.body).into_owned();
             self.seen.lock().unwrap().push(format!("{}{number} {body}", lane.rule));
             Ok(())
@@ -363,6 +367,19 @@ mod tests {
         assert_eq!(world.seen(), ["r0 [1,2,3]", "r0 [4,\"long enough\"]", "r0 [\"other\"]", "r0 [\"too long\"]"]);
         // No batch waited: each was full, or older than it may become when its turn came.
         assert_eq!(began.elapsed(), Duration::from_secs(4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_fail_together_know_it() {
+        let mut world = World::new();
+        for body in ["1", "2", "3", "4"] {
+            world.put("r", "broken", body, Some(batch("k")));
+        }
+        let mut told = world.told(3).await;
+        told.extend(world.told(1).await);
+        let failed: Vec<_> = told.into_iter().map(|told| told.unwrap_err().batch.unwrap()).collect();
+        assert!(failed[0].is(&failed[1]) && failed[0].is(&failed[2]) && failed[0].size() == 3);
+        assert!(!failed[0].is(&failed[3]) && failed[3].size() == 1);
     }
 
     #[tokio::test(start_paused = true)]
