@@ -199,11 +199,6 @@ pub(crate) mod resource {
         name.map_or_else(|| arn.map_or_else(any, of_arn), thing_group)
     }
 
-    /// AWS calls them a kind of their own in policies, though their ARN is that of thing groups.
-    pub(crate) fn dynamic_thing_group(name: &str) -> String {
-        format!("dynamicthinggroup/{name}")
-    }
-
     pub(crate) fn billing_group(name: &str) -> String {
         format!("billinggroup/{name}")
     }

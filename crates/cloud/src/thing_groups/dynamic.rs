@@ -12,9 +12,9 @@ use crate::operation::{Answer, Op, ops};
 use crate::scope::Write;
 
 pub(crate) const OPS: &[Op] = ops! {
-    write create_dynamic_thing_group on dynamic_thing_group(thing_group_name);
-    write update_dynamic_thing_group on dynamic_thing_group(thing_group_name);
-    write delete_dynamic_thing_group on dynamic_thing_group(thing_group_name);
+    write create_dynamic_thing_group on thing_group(thing_group_name);
+    write update_dynamic_thing_group on thing_group(thing_group_name);
+    write delete_dynamic_thing_group on thing_group(thing_group_name);
 };
 
 // unconfirmed: the texts of these refusals.
