@@ -15,15 +15,20 @@ use crate::identity::{self, Principal};
 use crate::scope::Read;
 use crate::thing_types::THING_TYPES;
 
+/// User properties.
+type Pairs = Arc<[(Text, Text)]>;
+
 /// What is added to the messages of one connection.
 pub(super) struct Propagated {
     /// How often types have changed in its scope.
     types: Arc<AtomicU64>,
     /// How often its thing may have changed.
     things: AtomicU64,
-    /// The sum of both that the pairs are of; nothing has been found while it is zero.
+    /// The sum of both at which nothing was to be added: the way of nearly every message.
+    nothing: AtomicU64,
+    /// The sum of both that the pairs are of.
     found: AtomicU64,
-    pairs: RwLock<Arc<[(Text, Text)]>>,
+    pairs: RwLock<Pairs>,
 }
 
 impl Propagated {
@@ -31,6 +36,7 @@ impl Propagated {
         Self {
             types: Arc::clone(types),
             things: AtomicU64::new(0),
+            nothing: AtomicU64::new(0),
             found: AtomicU64::new(0),
             pairs: RwLock::new(Arc::default()),
         }
@@ -41,16 +47,23 @@ impl Propagated {
         self.things.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// What to add now; `find` is asked if something may have changed.
-    fn get(&self, find: impl FnOnce() -> Result<Vec<(Text, Text)>, Fault>) -> Result<Arc<[(Text, Text)]>, Fault> {
-        // Both only grow, so their sum is the same only if both are.
+    /// What to add now, if anything; `find` is asked if something may have changed.
+    fn get(&self, find: impl FnOnce() -> Result<Vec<(Text, Text)>, Fault>) -> Result<Option<Pairs>, Fault> {
+        // Both only grow, so their sum is the same only if both are; and it is never zero.
         let now = self.types.load(Ordering::SeqCst) + self.things.load(Ordering::SeqCst);
+        if self.nothing.load(Ordering::Acquire) == now {
+            return Ok(None);
+        }
         if self.found.load(Ordering::Acquire) != now {
-            let found = find()?.into();
-            *self.pairs.write().unwrap_or_else(PoisonError::into_inner) = found;
+            let found = find()?;
+            if found.is_empty() {
+                self.nothing.store(now, Ordering::Release);
+                return Ok(None);
+            }
+            *self.pairs.write().unwrap_or_else(PoisonError::into_inner) = found.into();
             self.found.store(now, Ordering::Release);
         }
-        Ok(Arc::clone(&self.pairs.read().unwrap_or_else(PoisonError::into_inner)))
+        Ok(Some(Arc::clone(&self.pairs.read().unwrap_or_else(PoisonError::into_inner))))
     }
 }
 
@@ -70,8 +83,8 @@ impl House {
             pairs(Read::new(&view, &cx), &of.peer.principal, of.client_id())
         });
         let pairs = match found {
-            Ok(pairs) if pairs.is_empty() => return Cow::Borrowed(publish),
-            Ok(pairs) => pairs,
+            Ok(None) => return Cow::Borrowed(publish),
+            Ok(Some(pairs)) => pairs,
             Err(fault) => {
                 // The message is worth more than what would be added to it.
                 self.tell_fault(now, &fault);
