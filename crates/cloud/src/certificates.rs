@@ -115,6 +115,11 @@ impl Certificate {
         self.version += 1;
         self.modified = now;
     }
+
+    /// From when to when it is valid, in milliseconds.
+    pub(crate) fn validity(&self) -> (i64, i64) {
+        (self.not_before, self.not_after)
+    }
 }
 
 /// How the model writes it.
@@ -136,10 +141,7 @@ pub(crate) fn id_of_arn<'a>(db: Read, arn: &'a str) -> Option<&'a str> {
 /// The id of the certificate that a principal or target names; anything else is refused.
 pub(crate) fn named_by(db: Read, arn: &str) -> Answer<String> {
     let Some(id) = id_of_arn(db, arn) else {
-        let message = format!(
-            "{arn} is not the ARN of a certificate in this account and region; thing groups and Cognito identities \
-             are not built yet"
-        );
+        let message = format!("{arn} is not the ARN of a certificate in this account and region");
         return Err(Refusal::invalid_request(message).into());
     };
     db.named(&CERTIFICATES, [id])?;
@@ -339,11 +341,11 @@ fn delete_certificate(db: &mut Write, input: &DeleteCertificateRequest) -> Answe
     if principals::has_things(db.view(), &arn)? {
         return Err(Refusal::delete_conflict(format!("Things must be detached before deletion (arn: {arn})")).into());
     }
-    if input.force_delete() != Some(true) && policies::has_any(db.view(), &arn)? {
+    if input.force_delete() != Some(true) && policies::targets::has_any(db.view(), &arn)? {
         let message = format!("Certificate policies must be detached before deletion (arn: {arn})");
         return Err(Refusal::delete_conflict(message).into());
     }
-    policies::detach_all(db, &arn)?;
+    policies::targets::detach_all(db, &arn)?;
     let scope = db.cx.scope.clone();
     take_out_of(db, &scope, id, &certificate)?;
     db.tell(News::Identity(id.to_owned()));

@@ -3,13 +3,13 @@
 //!
 //! The protocol is the broker's affair and the way of a message is `message`'s. Knows nothing of sockets or TLS.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use broker::{Closed, Detached, Due, Ended, Gate, Link, Session, Settled, Wake};
+use broker::{Closed, Detached, Due, Ended, Link, Session, Settled, Wake};
 use mqtt::{Publish, Will};
-use policy::{Context as Variables, PolicySet, Request, Resource, keys};
+use policy::{Context as Variables, Request, Resource, keys};
 use store::Fault;
 
 use crate::events::{Event, Kind, Refused};
@@ -27,6 +27,7 @@ use crate::sessions;
 
 mod arrival;
 mod clients;
+mod grant;
 mod operations;
 mod packets;
 mod paths;
@@ -39,6 +40,7 @@ pub(crate) use clients::Clients;
 pub(crate) use operations::OPS;
 
 use clients::Left;
+use grant::Grant;
 use paths::Paths;
 use propagation::Propagated;
 use subscribing::Retained;
@@ -71,6 +73,18 @@ impl Peer {
         }
     }
 
+    /// What conditions could ask of a request that brings these values, beside its principal; for whoever explains a
+    /// refusal later.
+    fn given(&self, values: &Variables) -> BTreeMap<String, Vec<String>> {
+        let owned =
+            |(name, values): (&str, &[Box<str>])| (name.to_owned(), values.iter().map(ToString::to_string).collect());
+        let mut given: BTreeMap<String, Vec<String>> = values.entries().map(owned).collect();
+        if let Some(name) = &self.server_name {
+            given.insert(keys::DOMAIN_NAME.to_owned(), vec![name.clone()]);
+        }
+        given
+    }
+
     /// What policies may ask about a connection beside its principal.
     fn add_to(&self, mut variables: Variables, client_id: &str) -> Variables {
         variables.set(keys::CLIENT_ID, client_id);
@@ -85,7 +99,7 @@ impl Peer {
 /// One connected device.
 pub struct Connection {
     scope: Scope,
-    peer: Peer,
+    peer: Arc<Peer>,
     /// The same for whoever asks whence a message came.
     origin: Arc<Origin>,
     link: Arc<Link>,
@@ -132,74 +146,24 @@ impl Told {
     }
 }
 
-/// What a connection may do; swapped whole when policies change.
-struct Grant {
-    /// Whose it is, and where it is told what goes out.
-    origin: Arc<Origin>,
-    books: Books,
-    /// Messages that went out, and that came in, since this was last brought to the figures.
-    passed: AtomicUsize,
-    taken: AtomicUsize,
-    topics: String,
-    filters: String,
-    set: RwLock<Arc<PolicySet>>,
-    /// Stands for the set, unlike any other of the house; zero while its answers depend on the time.
-    token: AtomicU64,
-    tokens: Arc<AtomicU64>,
-    clock: Arc<AtomicI64>,
+/// What has changed, of what decides about connections.
+pub(crate) enum Changed<'a> {
+    /// A principal's certificate, policies or things.
+    Principal(&'a str),
+    /// What a policy says.
+    Policy(&'a str),
+    /// What policies a thing group has.
+    Group(&'a str),
 }
 
-impl Grant {
-    fn set(&self) -> Arc<PolicySet> {
-        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn new(cx: &Context, origin: &Arc<Origin>, set: PolicySet, tokens: Arc<AtomicU64>, clock: Arc<AtomicI64>) -> Self {
-        let token = AtomicU64::new(token_of(&set, &tokens));
-        let (scope, origin, books) = (&cx.scope, Arc::clone(origin), cx.books());
-        Self {
-            origin,
-            books,
-            passed: AtomicUsize::new(0),
-            taken: AtomicUsize::new(0),
-            topics: scope.arn(format_args!("topic/")),
-            filters: scope.arn(format_args!("topicfilter/")),
-            set: RwLock::new(Arc::new(set)),
-            token,
-            tokens,
-            clock,
+impl Changed<'_> {
+    fn concerns(&self, connection: &Connection) -> bool {
+        let granted = connection.grant.granted();
+        match self {
+            Changed::Principal(_) => true,
+            Changed::Policy(name) => granted.set.policies().iter().any(|policy| *policy.name == **name),
+            Changed::Group(name) => granted.groups.iter().any(|group| **group == **name),
         }
-    }
-
-    /// Puts another set in place.
-    fn replace(&self, set: PolicySet) {
-        let token = token_of(&set, &self.tokens);
-        // First the token goes, then the set comes: an answer of the old one is never filed under the new.
-        self.token.store(0, Ordering::Release);
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
-        self.token.store(token, Ordering::Release);
-    }
-}
-
-fn token_of(set: &PolicySet, tokens: &AtomicU64) -> u64 {
-    if set.is_timeless() { tokens.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 }
-}
-
-impl Gate for Grant {
-    fn token(&self) -> u64 {
-        self.token.load(Ordering::Acquire)
-    }
-
-    fn may_receive(&self, topic: &str) -> bool {
-        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.load(Ordering::Relaxed);
-        set.decide(&Request::new("iot:Receive", Resource::new(&self.topics, topic), now)).is_allowed()
-    }
-
-    fn has_passed(&self, message: &Publish) {
-        let now = self.clock.load(Ordering::Relaxed);
-        self.passed.fetch_add(1, Ordering::Relaxed);
-        self.books.logging.note(now, Level::Info, || message::record("Publish-Out", message).of(&self.origin));
     }
 }
 
@@ -253,6 +217,11 @@ impl Connections {
     fn of(&self, principal: &str) -> Vec<Arc<Connection>> {
         let all = self.directory();
         all.by_principal.get(principal).into_iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Connection>> {
+        let all = self.directory();
+        all.by_principal.values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect()
     }
 
     /// The connection that has this client id.
@@ -365,13 +334,18 @@ impl House {
         jobs
     }
 
-    /// A principal's certificate, policies or things changed: its connections are asked again at once.
-    pub(crate) fn refresh(&self, cx: &Context, principal: &str) {
+    /// Something has changed that decides what connections may do: those it concerns are asked again at once.
+    pub(crate) fn refresh(&self, cx: &Context, changed: &Changed<'_>) {
         let space = self.space(&cx.scope);
         // Counted first: whoever is not in the list yet sees that something has changed since it was examined.
         space.connections.changes.fetch_add(1, Ordering::SeqCst);
-        for connection in space.connections.of(principal) {
-            self.ask_again(cx, &connection);
+        let connections = match changed {
+            Changed::Principal(principal) => space.connections.of(principal),
+            // A look at every connection, however many certificates or things a policy or a group has.
+            Changed::Policy(_) | Changed::Group(_) => space.connections.all(),
+        };
+        for connection in connections.iter().filter(|connection| changed.concerns(connection)) {
+            self.ask_again(cx, connection);
         }
     }
 
@@ -397,15 +371,16 @@ impl House {
                 return Ok(());
             }
         };
-        let set = principal.grant(db, client_id, variables)?;
+        let granted = principal.grant(db, client_id, variables)?;
         let request = Request::new("iot:Connect", Resource::new("", &arn), cx.now).with(&connection.connect_values);
-        let decision = set.decide(&request);
+        let decision = granted.set.decide(&request);
         if !decision.is_allowed() {
-            let refused = identity::explained(Refused::default(), &set, &request, &decision);
+            let refused = Refused { given: connection.peer.given(&connection.connect_values), ..Refused::default() };
+            let refused = identity::explained(refused, &granted.set, &request, &decision);
             self.tell_refused(connection, cx, "iot:Connect", arn.clone(), refused);
             connection.link.close(Closed::Forbidden("its policies no longer allow it to connect".to_owned()));
         }
-        connection.grant.replace(set);
+        connection.grant.replace(granted);
         connection.propagated.forget();
         Ok(())
     }

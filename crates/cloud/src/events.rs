@@ -1,6 +1,8 @@
 //! What happens in the house, told as events: who was refused and why, who came and went, what was published.
 //! Who listens (a log, `ombra tail`, a console) is unknown here.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::scope::Scope;
@@ -76,6 +78,21 @@ pub enum Kind {
         /// Why.
         reason: String,
     },
+    /// A policy that has been written is valid and yet does not do what it seems to, or does more.
+    PolicyWarning {
+        /// The policy.
+        policy: String,
+        /// The version that says so.
+        version: u64,
+        /// The statement's place in it, from 0.
+        statement: usize,
+        /// The remark in one word.
+        code: &'static str,
+        /// What is remarked on, as the policy spells it.
+        subject: String,
+        /// The remark.
+        message: String,
+    },
     /// AWS would have refused this; with `quotas = warn` it was let through.
     Quota {
         /// Who did it.
@@ -148,6 +165,9 @@ pub struct Refused {
     pub reason: String,
     /// The peer's address.
     pub peer: String,
+    /// What conditions could ask of this request alone, and of its connection beside the principal.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub given: BTreeMap<String, Vec<String>>,
 }
 
 /// Hears of events. Called from many threads; must be quick.

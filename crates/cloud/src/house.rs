@@ -17,7 +17,7 @@ use wire::{Input, Operation, Output, Refusal};
 
 use crate::authority::Authority;
 use crate::caller::Caller;
-use crate::connection::{Clients, Connections, Told};
+use crate::connection::{Changed, Clients, Connections, Told};
 use crate::entropy::Entropy;
 use crate::events::{Event, Kind, Witness};
 use crate::figures::Figures;
@@ -75,6 +75,8 @@ pub(crate) struct Space {
     pub(crate) introduced: Told,
     /// How often it has changed what thing types add to messages, from 1.
     pub(crate) propagation: Arc<AtomicU64>,
+    /// Messages that somebody subscribed to and may not receive: each beyond is no event of its own.
+    pub(crate) unheard: Arc<Told>,
     /// What of it is told and counted.
     pub(crate) books: Books,
 }
@@ -430,7 +432,9 @@ impl House {
             News::Ingested(..) => {}
             News::Rule(name) => self.refresh_rule(cx, &name),
             News::Challenge(effect) => self.engine.send(cx.scope.clone(), *effect),
-            News::Identity(certificate_id) => self.refresh(cx, &certificate_id),
+            News::Identity(principal) => self.refresh(cx, &Changed::Principal(&principal)),
+            News::Policy(name) => self.refresh(cx, &Changed::Policy(&name)),
+            News::Group(name) => self.refresh(cx, &Changed::Group(&name)),
             News::Propagation => drop(self.space(&cx.scope).propagation.fetch_add(1, Ordering::SeqCst)),
             News::Logging => self.set_logging(cx),
             News::Count(count) => cx.figures.count(count),
@@ -490,10 +494,21 @@ impl House {
             let (connections, clients) = (Connections::default(), Clients::default());
             let (rules, recent) = (Rules::default(), Recent::default());
             let (overheard, full, introduced) = (Told::default(), Told::default(), Told::default());
-            let books = self.books_of(scope);
+            let (books, unheard) = (self.books_of(scope), Arc::default());
             let propagation = Arc::new(AtomicU64::new(1));
-            let space =
-                Space { broker, connections, clients, rules, recent, overheard, full, introduced, propagation, books };
+            let space = Space {
+                broker,
+                connections,
+                clients,
+                rules,
+                recent,
+                overheard,
+                full,
+                introduced,
+                propagation,
+                unheard,
+                books,
+            };
             let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(spaces.entry(scope.clone()).or_insert_with(|| Arc::new(space)))
         })

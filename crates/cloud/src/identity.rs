@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy::{Context, Decision, Document, PolicySet, Request};
+use policy::{Attached, Context, Decision, Document, PolicySet, Request};
 use store::{Direction, Fault, Key};
 
 use crate::certificates::{CERTIFICATE_SCOPES, CERTIFICATES, Certificate};
 use crate::events::Refused;
-use crate::policies;
+use crate::policies::{self, targets};
 use crate::principals;
 use crate::scope::{Read, Scope};
+use crate::thing_groups;
 use crate::things::{self, Thing};
 
 /// Who stands behind a connection, as a door proved it.
@@ -94,26 +95,43 @@ impl Principal {
     }
 
     /// What it may do on a connection of this client id.
-    pub(crate) fn grant(&self, db: Read, client_id: &str, mut variables: Context) -> Result<PolicySet, Fault> {
-        match self {
+    pub(crate) fn grant(&self, db: Read, client_id: &str, mut variables: Context) -> Result<Granted, Fault> {
+        let (set, groups) = match self {
             Self::Certificate(id) => {
-                add_thing(&mut variables, thing_of(db, id, client_id)?.as_ref());
-                policy_set(db, id, variables)
+                let thing = thing_of(db, id, client_id)?;
+                add_thing(&mut variables, thing.as_ref());
+                let groups = thing.map(|(name, _)| thing_groups::reaching(db, &name)).transpose()?.unwrap_or_default();
+                let arn = db.arn(format_args!("cert/{id}"));
+                let reaching = targets::reaching(db, Some((&arn, CERTIFICATE)), &groups)?;
+                (PolicySet::compile(attached(db, reaching)?, variables), groups)
             }
-            Self::Stranger { .. } => Ok(PolicySet::compile(Vec::<(Arc<str>, Arc<Document>)>::new(), variables)),
+            Self::Stranger { .. } => (PolicySet::compile(Vec::<Attached>::new(), variables), Vec::new()),
             Self::Key { .. } => {
                 let everything = db.cx.documents.parse("the access key", EVERYTHING)?;
-                Ok(PolicySet::compile([("the access key", everything)], variables))
+                (PolicySet::compile([("the access key", everything)], variables), Vec::new())
             }
             Self::Anonymous { policy, .. } => {
                 // A policy that has been deleted meanwhile grants nothing.
                 let text = policies::document(db, policy)?;
                 let document = text.map(|text| db.cx.documents.parse(policy, &text)).transpose()?;
-                Ok(PolicySet::compile(document.map(|document| (policy.as_str(), document)), variables))
+                (PolicySet::compile(document.map(|document| (policy.as_str(), document)), variables), Vec::new())
             }
-        }
+        };
+        Ok(Granted { set, groups: groups.into_iter().map(|reached| reached.group.into()).collect() })
     }
 }
+
+/// What a connection may do.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// The policies that reach it, with its values in place of their variables.
+    pub(crate) set: PolicySet,
+    /// The names of the thing groups whose policies reach it, should they have any.
+    pub(crate) groups: Box<[Box<str>]>,
+}
+
+/// Through what the policies of a certificate reach its connections.
+pub(crate) const CERTIFICATE: &str = "certificate";
 
 /// What an access key may do on a connection: nothing narrows it yet.
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
@@ -241,15 +259,25 @@ pub(crate) fn add_thing(context: &mut Context, thing: Option<&(String, Thing)>) 
     }
 }
 
-/// The policies that reach a certificate, compiled with what is known of its connection.
+/// The policies of a certificate for a request over HTTP, compiled with what is known of it. No thing belongs to such a
+/// request (security.md §3.4); unconfirmed: so that no policies of groups reach it, even where the certificate is one
+/// thing's alone.
 pub(crate) fn policy_set(db: Read, certificate_id: &str, context: Context) -> Result<PolicySet, Fault> {
     let arn = db.arn(format_args!("cert/{certificate_id}"));
-    let mut documents: Vec<(Arc<str>, Arc<Document>)> = Vec::new();
-    for (name, text) in policies::effective(db, &arn)? {
-        let document = db.cx.documents.parse(&name, &text)?;
-        documents.push((name.into(), document));
+    let reaching = targets::reaching(db, Some((&arn, CERTIFICATE)), &[])?;
+    Ok(PolicySet::compile(attached(db, reaching)?, context))
+}
+
+/// The documents of policies, in their default versions.
+pub(crate) fn attached(db: Read, reaching: Vec<targets::Reaching>) -> Result<Vec<Attached>, Fault> {
+    let mut found = Vec::with_capacity(reaching.len());
+    for targets::Reaching { policy, through } in reaching {
+        if let Some(text) = policies::document(db, &policy)? {
+            let document = db.cx.documents.parse(&policy, &text)?;
+            found.push(Attached { name: policy.into(), through: through.into(), document });
+        }
     }
-    Ok(PolicySet::compile(documents, context))
+    Ok(found)
 }
 
 /// The variables that come out of the certificate itself.

@@ -19,10 +19,12 @@ mod operation;
 mod origin;
 mod quotas;
 mod scope;
+pub mod why;
 
 // The nouns.
 pub mod actions;
 mod attributes;
+mod authorizations;
 mod billing_groups;
 mod ca_certificates;
 mod certificates;
@@ -72,6 +74,7 @@ pub use x509::certificate_id;
 
 /// The operations of every noun: what is not in one of these lists answers 501 by name.
 const NOUNS: &[&[operation::Op]] = &[
+    authorizations::OPS,
     ca_certificates::OPS,
     billing_groups::OPS,
     certificates::OPS,
@@ -106,6 +109,7 @@ const NOUNS: &[&[operation::Op]] = &[
     neighbours::tables::scan::OPS,
     neighbours::tables::transactions::OPS,
     policies::OPS,
+    policies::targets::OPS,
     principals::OPS,
     publish::OPS,
     retained::OPS,

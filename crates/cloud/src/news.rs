@@ -32,6 +32,10 @@ pub(crate) enum News {
     Identity(String),
     /// What a thing type adds to the messages of its things has changed.
     Propagation,
+    /// What this policy says has changed, or that it is there: whoever it reaches is asked again.
+    Policy(String),
+    /// The policies of this thing group have changed: whoever it reaches is asked again.
+    Group(String),
     /// What is logged has been set anew.
     Logging,
     /// One more of this.

@@ -76,6 +76,16 @@ pub(crate) fn thing_of_connection(db: Read, principal_arn: &str, client_id: &str
     Ok(Some(client_id.to_owned()))
 }
 
+/// The first things that a principal is attached to.
+pub(crate) fn some_things(db: Read, principal_arn: &str, limit: usize) -> Result<Vec<String>, Fault> {
+    db.some(&PRINCIPAL_THINGS, [principal_arn], limit)?.iter().map(|(key, _)| key.text_at(3)).collect()
+}
+
+/// The first principal of a thing.
+pub(crate) fn first_principal(db: Read, thing: &str) -> Result<Option<String>, Fault> {
+    db.first(&THING_PRINCIPALS, [thing])?.map(|(key, _)| key.text_at(3)).transpose()
+}
+
 /// Whether any principal is attached to a thing.
 pub(crate) fn has_any(db: Read, thing: &str) -> Result<bool, Fault> {
     Ok(db.first(&THING_PRINCIPALS, [thing])?.is_some())

@@ -24,8 +24,7 @@ use crate::tags::{self, Tags, tagged};
 pub(crate) mod dynamic;
 pub(crate) mod members;
 
-#[allow(unused_imports, reason = "policies of groups ask for them")]
-pub(crate) use members::{Reached, reaching, tell_of_group};
+pub(crate) use members::{Reached, reaching};
 
 pub(crate) const OPS: &[Op] = ops! {
     write create_thing_group on thing_group(thing_group_name);
@@ -136,13 +135,11 @@ pub(crate) fn name_of_arn<'a>(db: Read, arn: &'a str) -> Option<&'a str> {
 }
 
 /// Whether there is a group of this name.
-#[allow(dead_code, reason = "policies of groups ask for it")]
 pub(crate) fn exists(db: Read, name: &str) -> Result<bool, Fault> {
     db.contains(&THING_GROUPS, [name])
 }
 
 /// The names of the groups above a group, nearest first; none for a group that is not there.
-#[allow(dead_code, reason = "policies of groups ask for it")]
 pub(crate) fn ancestors(db: Read, group: &str) -> Result<Vec<String>, Fault> {
     let found = db.get(&THING_GROUPS, [group])?;
     Ok(found.map(|group| group.parents.into_iter().rev().collect()).unwrap_or_default())
@@ -306,7 +303,7 @@ fn delete_thing_group(db: &mut Write, input: &DeleteThingGroupRequest) -> Answer
     let path = group.path(name);
     members::release_all(db, name, &path)?;
     let arn = arn(db.view(), name);
-    policies::detach_all(db, &arn)?;
+    policies::targets::detach_all(db, &arn)?;
     db.delete(&THING_GROUP_TREE, &path)?;
     db.delete(&THING_GROUP_CHILDREN, [group.parent().unwrap_or(NO_PARENT), name])?;
     db.delete(&THING_GROUPS, [name])?;

@@ -59,6 +59,12 @@ pub(crate) struct Thing {
 json_record!(Thing, version 1);
 
 impl Thing {
+    /// What a thing would be that is made with a name alone, for who asks what would be if it were there.
+    pub(crate) fn unnamed() -> Self {
+        let (type_name, billing_group) = (None, None);
+        Self { id: String::new(), type_name, attributes: Attributes::default(), billing_group, version: 1 }
+    }
+
     fn check_attributes(&self) -> Result<(), Refusal> {
         let (most, kind) = match self.type_name {
             Some(_) => (ATTRIBUTES.0, "with"),

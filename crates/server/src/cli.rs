@@ -20,10 +20,12 @@ mod dev;
 mod device;
 mod env;
 mod mqtt_client;
+mod policy;
 mod rule;
 mod runtime;
 mod simulator;
 mod tail;
+mod why;
 
 /// An AWS IoT-compatible platform of your own. Without a command: ombra dev
 #[derive(Debug, Parser)]
@@ -67,6 +69,11 @@ enum Command {
     /// What runs Lambda functions
     #[command(subcommand)]
     Runtime(Runtime),
+    /// Explain a refusal: who asked, with which policies, and what would let it through
+    Why(why::Why),
+    /// Check policies for devices
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Try the statements of rules, and run tests of them
     #[command(subcommand)]
     Rule(rule::Rule),
@@ -164,6 +171,11 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Runtime(Runtime::Install { runtime, interpreter })) => {
             runtime::install(&data, runtime, interpreter.as_deref())
         }
+        Some(Command::Why(why)) => {
+            let api = Api::control(&Endpoints::of(&data)?);
+            runtime.block_on(why::run(why, &api, arguments.output))
+        }
+        Some(Command::Policy(policy)) => policy::run(&policy, arguments.output),
         Some(Command::Rule(rule)) => runtime.block_on(rule::run(rule, &data, arguments.output)),
         Some(Command::Demo) => runtime.block_on(demo::run(typed, &lookup)),
         Some(Command::Serve { .. }) => Err(Failure::Usage(

@@ -9,6 +9,7 @@ use cloud::{Event, Kind, Witness};
 use tokio::sync::broadcast;
 
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 
 /// Bytes of events that are remembered.
 const REMEMBERED: usize = 8 << 20;
@@ -30,6 +31,8 @@ pub(crate) struct Events {
     recent: Mutex<Recent>,
     live: broadcast::Sender<Line>,
     metrics: Arc<Metrics>,
+    /// What was refused last to whom, for who asks why.
+    pub(crate) refusals: Refusals,
 }
 
 #[derive(Default)]
@@ -41,7 +44,7 @@ struct Recent {
 impl Events {
     /// Nobody has said anything yet.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { recent: Mutex::default(), live: broadcast::channel(LAG).0, metrics }
+        Self { recent: Mutex::default(), live: broadcast::channel(LAG).0, metrics, refusals: Refusals::default() }
     }
 
     /// What is remembered, oldest first.
@@ -64,6 +67,7 @@ impl Witness for Events {
         let Ok(mut json) = serde_json::to_vec(&event) else { return };
         json.push(b'\n');
         let line = Line { kind: name(&event.kind), json: json.into() };
+        self.refusals.keep(&event, line.json.len());
         // Nobody listening is not a failure.
         let _ = self.live.send(line.clone());
         if !matches!(event.kind, Kind::Published { .. }) {
@@ -90,6 +94,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::TakeoverLoop { .. } => "takeover_loop",
         Kind::Published { .. } => "published",
         Kind::RuleFailed { .. } => "rule_failed",
+        Kind::PolicyWarning { .. } => "policy_warning",
         Kind::Quota { .. } => "quota",
         Kind::LogFull { .. } => "log_full",
         Kind::LogsLost { .. } => "logs_lost",
@@ -138,6 +143,9 @@ fn tell(event: &Event) {
         }
         Kind::RuleFailed { rule, topic, action, reason } => {
             tracing::warn!(kind = "rule_failed", account, rule, topic, action, reason, "a rule came to nothing");
+        }
+        Kind::PolicyWarning { policy, version, statement, code, subject, message } => {
+            tracing::warn!(kind = "policy_warning", account, policy, version, statement, code, subject, "{message}");
         }
         Kind::Quota { client_id, limit } => {
             tracing::warn!(kind = "quota", account, client_id, limit, "AWS would have refused this");

@@ -12,6 +12,7 @@ use cloud::Scope;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,6 +26,7 @@ use crate::server::Server;
 use crate::settings::{ACCOUNT, REGION};
 use crate::trial::page;
 use crate::websocket::{self, Granted};
+use crate::why;
 
 /// How long the head of a request may take, and how long its body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,6 +93,8 @@ async fn answer(
         response
     } else if entry.pages && request.uri().path() == "/_ombra/rules/test" && request.method() == Method::POST {
         trial(&server, &entry, request).await
+    } else if entry.pages && request.uri().path() == why::PATH {
+        explanation(&server, &entry, request).await
     } else {
         operation(&server, &entry, request).await
     };
@@ -154,26 +158,48 @@ fn code(server: &Server, path: &str) -> Response<Answer> {
     }
 }
 
-/// A statement that is tried: for whoever signed the request, or else for the scope of `ombra env`.
+/// A statement that is tried.
 async fn trial(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
     let (head, body) = request.into_parts();
-    let tried = async {
-        let mut signed = api::Request::of_head(&head)?;
-        signed.body = read(body, page::MAX_BODY).await?;
-        let scope = if head.headers.contains_key("authorization") {
-            api::identify(server, entry, &signed)?.scope
-        } else {
-            Scope::new(ACCOUNT, REGION)
-        };
-        Ok::<_, Refusal>(page::answer(server, scope, &head.headers, &signed.body).await)
-    };
-    match tried.await {
-        Ok((status, told)) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            whole(status, "application/json", told.to_string().into())
-        }
+    match of_page(server, entry, &head, body, page::MAX_BODY).await {
+        Ok((scope, body)) => told(page::answer(server, scope, &head.headers, &body).await),
         Err(refusal) => replied(wire::reply(None, Err(refusal), &server.request_id())),
     }
+}
+
+/// A refusal that is explained.
+async fn explanation(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
+    let (head, body) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default();
+    match of_page(server, entry, &head, body, why::MAX_BODY).await {
+        Ok((scope, body)) => told(why::answer(server, &scope, &head.method, query, &head.headers, &body)),
+        Err(refusal) => replied(wire::reply(None, Err(refusal), &server.request_id())),
+    }
+}
+
+/// Whose scope a page of the server's own is asked for, and the body: that of whoever signed the request, or else the scope
+/// of `ombra env`.
+async fn of_page(
+    server: &Server,
+    entry: &Entry,
+    head: &Parts,
+    body: Incoming,
+    max_body: usize,
+) -> Result<(Scope, Bytes), Refusal> {
+    let mut signed = api::Request::of_head(head)?;
+    signed.body = read(body, max_body).await?;
+    let scope = if head.headers.contains_key("authorization") {
+        api::identify(server, entry, &signed)?.scope
+    } else {
+        Scope::new(ACCOUNT, REGION)
+    };
+    Ok((scope, signed.body))
+}
+
+/// A status and JSON.
+fn told((status, told): (u16, serde_json::Value)) -> Response<Answer> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    whole(status, "application/json", told.to_string().into())
 }
 
 /// Recent events as lines of JSON, or with `follow=true` those to come.

@@ -20,6 +20,7 @@ mod log;
 mod metrics;
 mod mqtt;
 mod objects;
+mod refusals;
 mod reload;
 mod rules;
 mod serve;
@@ -29,6 +30,7 @@ mod tls;
 mod trial;
 mod vault;
 mod websocket;
+mod why;
 mod workers;
 
 fn main() -> std::process::ExitCode {

@@ -154,6 +154,7 @@ impl Metrics {
             }
             Kind::TakeoverLoop { .. }
             | Kind::Published { .. }
+            | Kind::PolicyWarning { .. }
             | Kind::LogFull { .. }
             | Kind::Alarm { .. }
             | Kind::EventDropped { .. } => return,

@@ -85,7 +85,7 @@ fn transfer_certificate(db: &mut Write, input: &TransferCertificateRequest) -> A
         return Err(Refusal::certificate_state(message).into());
     }
     let own = arn(db.view(), id);
-    if policies::has_any(db.view(), &own)? {
+    if policies::targets::has_any(db.view(), &own)? {
         let message = "You can't transfer the certificate because authorization policies are still attached.";
         return Err(Refusal::transfer_conflict(message).into());
     }

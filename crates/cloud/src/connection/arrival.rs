@@ -10,12 +10,13 @@ use mqtt::{ConnAck, ConnAckProperties, Connect, Packet, QoS, ReasonCode, Text, V
 use policy::{Context as Variables, PolicySet, Request, Resource, keys};
 use store::Fault;
 
+use super::grant::{Common, Grant};
 use super::propagation::Propagated;
-use super::{Clients, Connection, Grant, MAXIMUM_PACKET_SIZE, Peer, Told};
+use super::{Clients, Connection, MAXIMUM_PACKET_SIZE, Peer, Told};
 use crate::events::{Event, Kind, Refused, Rival};
 use crate::figures::Count;
 use crate::house::{House, Job};
-use crate::identity;
+use crate::identity::{self, Granted};
 use crate::lifecycle::Visit;
 use crate::logging::{Level, Record};
 use crate::message;
@@ -65,7 +66,7 @@ struct Guest {
     peer: Peer,
     connect: Connect,
     offer: Offer,
-    set: PolicySet,
+    granted: Granted,
     connect_values: Variables,
     wake: Arc<dyn Wake>,
     arrived: Arrived,
@@ -94,7 +95,7 @@ impl House {
         let space = self.space(&scope);
         let changes = space.connections.changes.load(Ordering::SeqCst);
         let mut arrival = Arrival { cx: &cx, peer: &peer, connect: &connect, client_id };
-        let (set, connect_values) = match self.examine(&mut arrival) {
+        let (granted, connect_values) = match self.examine(&mut arrival) {
             Ok(examined) => examined,
             Err(no) => {
                 let forbidden = no.connack.reason == ReasonCode::NotAuthorized;
@@ -105,7 +106,7 @@ impl House {
             }
         };
         let offer = self.offer(&cx, &connect, arrival.client_id);
-        let guest = Guest { peer, connect, offer, set, connect_values, wake, arrived, changes };
+        let guest = Guest { peer, connect, offer, granted, connect_values, wake, arrived, changes };
         let existing = space.broker.session(&guest.offer.client_id);
         if guest.offer.expiry == 0 && existing.is_none_or(|session| session.stored().is_none()) {
             return self.welcome(&cx, guest);
@@ -138,11 +139,11 @@ impl House {
 
     /// Opens the connection of a device that may come in.
     fn welcome(&self, cx: &Context, guest: Guest) -> Vec<Job> {
-        let Guest { peer, connect, offer, set, connect_values, wake, arrived, changes } = guest;
+        let Guest { peer, connect, offer, granted, connect_values, wake, arrived, changes } = guest;
         let Context { scope, now, .. } = cx;
         let origin = Arc::new(Origin::of_client(&offer.client_id, &peer.principal.id(), &peer.ip));
-        let grant = Arc::new(Grant::new(cx, &origin, set, self.tokens(), self.clock()));
-        let space = self.space(scope);
+        let (space, peer) = (self.space(scope), Arc::new(peer));
+        let grant = Arc::new(Grant::new(cx, &peer, &origin, granted, Common::of(self, &space)));
         let gate = Arc::clone(&grant) as Arc<dyn Gate>;
         let will = offer.will.clone();
         // Looked up before it is closed, because it may be gone right after.
@@ -234,7 +235,7 @@ impl House {
     }
 
     /// Identity, client id, will, policy: in this order, so that the first refusal is the most telling.
-    fn examine(&self, arrival: &mut Arrival<'_>) -> Result<(PolicySet, Variables), NotConnected> {
+    fn examine(&self, arrival: &mut Arrival<'_>) -> Result<(Granted, Variables), NotConnected> {
         let (cx, peer) = (arrival.cx, arrival.peer);
         let view = self.store.read();
         let db = Read::new(&view, cx);
@@ -248,14 +249,14 @@ impl House {
             return Err(self.turn_away(arrival, ReasonCode::BadAuthenticationMethod, "NOT_SUPPORTED", reason));
         }
         let variables = peer.add_to(variables, &arrival.client_id);
-        let set = peer.principal.grant(db, &arrival.client_id, variables);
-        let set = set.map_err(|fault| self.not_now(cx.now, &fault))?;
+        let granted = peer.principal.grant(db, &arrival.client_id, variables);
+        let granted = granted.map_err(|fault| self.not_now(cx.now, &fault))?;
         let values = connect_values(&cx.scope, arrival.connect);
-        self.examine_connect(arrival, &set, &values)?;
-        self.examine_will(arrival, &set)?;
+        self.examine_connect(arrival, &granted.set, &values)?;
+        self.examine_will(arrival, &granted.set)?;
         let is_early = self.space(&cx.scope).clients.is_early(&arrival.client_id, cx.now);
         self.keep_quota(arrival, quotas::CONNECTS.stand_if(self.settings.quotas, is_early))?;
-        Ok((set, values))
+        Ok((granted, values))
     }
 
     fn examine_client_id(&self, arrival: &mut Arrival<'_>) -> Result<(), NotConnected> {
@@ -320,6 +321,7 @@ impl House {
             action: request.action.to_owned(),
             resource: format!("{}{}", request.resource.prefix, request.resource.name),
             peer: arrival.peer.address.clone(),
+            given: arrival.peer.given(request.values),
             ..Refused::default()
         };
         let refused = identity::explained(refused, set, request, &decision);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use broker::{Closed, Gate as _, Step};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Text, Version};
-use policy::{Request, Resource};
+use policy::{Context as Variables, Request, Resource};
 
 use super::{Connection, settle};
 use crate::events::{Event, Kind, Refused};
@@ -24,15 +24,15 @@ use crate::sessions;
 /// Why a packet is declined.
 pub(super) struct No {
     pub(super) reason: ReasonCode,
-    message: String,
+    pub(super) message: String,
 }
 
 impl No {
-    fn new(reason: ReasonCode, message: &str) -> Self {
+    pub(super) fn new(reason: ReasonCode, message: &str) -> Self {
         Self { reason, message: message.to_owned() }
     }
 
-    fn of(limit: &Limit) -> Self {
+    pub(super) fn of(limit: &Limit) -> Self {
         Self::new(limit.reason, limit.words)
     }
 
@@ -221,14 +221,15 @@ impl House {
         action: &str,
         resource: Resource<'_>,
     ) -> Result<(), No> {
-        let set = connection.grant.set();
+        let granted = connection.grant.granted();
         let request = Request::new(action, resource, cx.now);
-        let decision = set.decide(&request);
+        let decision = granted.set.decide(&request);
         if decision.is_allowed() {
             return Ok(());
         }
         if connection.told.take(cx.now) {
-            let refused = identity::explained(Refused::default(), &set, &request, &decision);
+            let refused = Refused { given: connection.peer.given(&Variables::new()), ..Refused::default() };
+            let refused = identity::explained(refused, &granted.set, &request, &decision);
             self.tell_refused(connection, cx, action, resource.to_string(), refused);
         }
         let short = format!("{action} on {resource} is not allowed: {}", decision.verdict);

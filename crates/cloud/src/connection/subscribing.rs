@@ -8,12 +8,13 @@ use std::sync::{Arc, PoisonError};
 use broker::{Closed, Kept, Subscribed};
 use mqtt::{
     AckProperties, Filter, Packet, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
-    SubscriptionId, UnsubAck, Unsubscribe,
+    SubscriptionId, Text, UnsubAck, Unsubscribe,
 };
 use policy::{Request, Resource, Verdict};
 use serde_json::{Value, json};
 use store::Fault;
 
+use super::packets::No;
 use super::{Connection, settle};
 use crate::events::Refused;
 use crate::figures::Count;
@@ -37,7 +38,7 @@ pub(super) struct Retained {
 /// A filter of a SUBSCRIBE with the answer of quotas and policies.
 struct Asked {
     kept: Kept,
-    answer: Result<(), ReasonCode>,
+    answer: Result<(), No>,
 }
 
 impl House {
@@ -66,9 +67,9 @@ impl House {
         }
         let filters = quotas::FILTERS.stand(self.settings.quotas, subscriptions.len());
         let any = ("iot:Subscribe", Resource::new(&connection.grant.filters, ""));
-        let too_many = self.quota(connection, &cx, any, filters).map_err(|limit| limit.reason);
+        let too_many = self.quota(connection, &cx, any, filters);
         let ask = |subscription: Subscription| {
-            let answer = too_many.and_then(|()| self.may_subscribe(connection, &subscription, &cx));
+            let answer = too_many.map_err(No::of).and_then(|()| self.may_subscribe(connection, &subscription, &cx));
             let mut kept = Kept { subscription, id };
             kept.subscription.filter = kept.subscription.filter.compact();
             Asked { kept, answer }
@@ -102,55 +103,46 @@ impl House {
     }
 
     /// Quotas, room and policies.
-    fn may_subscribe(
-        &self,
-        connection: &Connection,
-        subscription: &Subscription,
-        cx: &Context,
-    ) -> Result<(), ReasonCode> {
+    fn may_subscribe(&self, connection: &Connection, subscription: &Subscription, cx: &Context) -> Result<(), No> {
         let filter = &subscription.filter;
         // unconfirmed: how policies name a shared subscription; the whole filter, as in AWS's example.
         let resource = Resource::new(&connection.grant.filters, filter.as_str());
         let keep = |stand| self.quota(connection, cx, ("iot:Subscribe", resource), stand);
         let quotas = self.settings.quotas;
         let group = quotas::SHARE_NAME.stand(quotas, filter.share_name().map_or(0, str::len));
-        if keep(quotas::of_topic(quotas, filter.pattern())).and_then(|()| keep(group)).is_err() {
-            return Err(ReasonCode::TopicFilterInvalid);
+        if let Err(limit) = keep(quotas::of_topic(quotas, filter.pattern())).and_then(|()| keep(group)) {
+            return Err(No::new(ReasonCode::TopicFilterInvalid, limit.words));
         }
-        self.may(connection, cx, "iot:Subscribe", resource).map_err(|no| no.reason)?;
+        self.may(connection, cx, "iot:Subscribe", resource)?;
         self.is_not_denied_behind_its_share(connection, filter, cx)?;
         let aws = &quotas::SUBSCRIPTIONS;
         let has_room = connection.link.session().has_room_for(filter, aws.size());
-        keep(aws.stand_if(quotas, !has_room)).map_err(|limit| limit.reason)?;
+        keep(aws.stand_if(quotas, !has_room)).map_err(No::of)?;
         let limit = self.settings.broker.subscriptions;
         if connection.link.session().has_room_for(filter, limit) {
             return Ok(());
         }
+        let reason = format!("a session has at most {limit} subscriptions");
+        let no = No::new(ReasonCode::QuotaExceeded, &reason);
         if connection.told.take(cx.now) {
-            let reason = format!("a session has at most {limit} subscriptions");
             let refused = Refused { decision: "QUOTA".to_owned(), reason, ..Refused::default() };
             self.tell_refused(connection, cx, "iot:Subscribe", resource.to_string(), refused);
         }
-        Err(ReasonCode::QuotaExceeded)
+        Err(no)
     }
 
     /// A group does not open what is denied to each of its members. The name of a shared subscription begins with `$share`, so a
     /// statement that denies the filter alone would not meet it.
-    fn is_not_denied_behind_its_share(
-        &self,
-        connection: &Connection,
-        filter: &Filter,
-        cx: &Context,
-    ) -> Result<(), ReasonCode> {
+    fn is_not_denied_behind_its_share(&self, connection: &Connection, filter: &Filter, cx: &Context) -> Result<(), No> {
         if filter.share_name().is_none() {
             return Ok(());
         }
         let plain = Resource::new(&connection.grant.filters, filter.pattern());
-        let verdict = connection.grant.set().decide(&Request::new("iot:Subscribe", plain, cx.now)).verdict;
+        let verdict = connection.grant.granted().set.decide(&Request::new("iot:Subscribe", plain, cx.now)).verdict;
         if verdict != Verdict::ExplicitDeny {
             return Ok(());
         }
-        self.may(connection, cx, "iot:Subscribe", plain).map_err(|no| no.reason)
+        self.may(connection, cx, "iot:Subscribe", plain)
     }
 
     /// Subscribes to what was granted, answers, and notes what is retained for it.
@@ -159,8 +151,8 @@ impl House {
         let mut reasons = Vec::with_capacity(asked.len());
         let (mut granted, mut retained) = (Vec::new(), Vec::new());
         for Asked { kept, answer } in asked {
-            if let Err(reason) = answer {
-                reasons.push(*reason);
+            if let Err(no) = answer {
+                reasons.push(no.reason);
                 continue;
             }
             let subscribed = space.broker.subscribe(connection.link.session(), kept.clone());
@@ -181,7 +173,10 @@ impl House {
         }
         let log = || connection.peer.record(record(asked, &reasons), connection.client_id());
         cx.logging.note(cx.now, Level::Info, log);
-        let properties = AckProperties::default();
+        // One string for the whole packet: why the first filter of those that were refused was.
+        let refused = asked.iter().find_map(|asked| asked.answer.as_ref().err());
+        let reason_string = refused.and_then(|no| Text::try_from(no.message.as_str()).ok());
+        let properties = AckProperties { reason_string, ..AckProperties::default() };
         connection.link.send(Packet::SubAck(SubAck { packet_id, reasons, properties }));
         if !retained.is_empty() {
             connection.retained.lock().unwrap_or_else(PoisonError::into_inner).extend(retained);

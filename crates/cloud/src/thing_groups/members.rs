@@ -49,7 +49,6 @@ struct Membership {
 json_record!(Membership, version 1);
 
 /// A group that reaches a thing.
-#[allow(dead_code, reason = "policies of groups ask for it")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reached {
     /// The group's name.
@@ -59,7 +58,6 @@ pub(crate) struct Reached {
 }
 
 /// Every group that a thing is in, each followed by its parents, nearest first.
-#[allow(dead_code, reason = "policies of groups ask for it")]
 pub(crate) fn reaching(db: Read, thing: &str) -> Result<Vec<Reached>, Fault> {
     let mut reached = Vec::new();
     for (_, Membership { path, .. }) in db.all(&THING_MEMBERSHIPS, [thing])? {
@@ -69,17 +67,6 @@ pub(crate) fn reaching(db: Read, thing: &str) -> Result<Vec<Reached>, Fault> {
         }
     }
     Ok(reached)
-}
-
-/// What a group means for its members has changed: tells whoever may be one of them, or of the groups below it.
-#[allow(dead_code, reason = "policies of groups ask for it")]
-pub(crate) fn tell_of_group(db: &mut Write, group: &str) -> Result<(), Fault> {
-    let Some(found) = db.view().get(&THING_GROUPS, [group])? else { return Ok(()) };
-    let path = found.path(group);
-    for (key, ()) in db.view().all(&THING_GROUP_MEMBERS, &path)? {
-        principals::tell_of_thing(db, &key.last_text()?)?;
-    }
-    Ok(())
 }
 
 /// The key of a member, after the scope.

@@ -69,6 +69,76 @@ fn what_takes_its_permission_away_disconnects_a_device_at_once() {
     }
 }
 
+/// A thing with a certificate of its own, in a group below a root.
+fn member(lab: &Lab) -> String {
+    let (id, arn) = lab.certificate();
+    lab.ok("CreateThing", json!({"thingName": "lamp"}));
+    lab.ok("AttachThingPrincipal", json!({"thingName": "lamp", "principal": arn}));
+    lab.ok("CreateThingGroup", json!({"thingGroupName": "root"}));
+    lab.ok("CreateThingGroup", json!({"thingGroupName": "hall", "parentGroupName": "root"}));
+    lab.ok("AddThingToThingGroup", json!({"thingName": "lamp", "thingGroupName": "hall"}));
+    id
+}
+
+fn of_group(name: &str) -> Value {
+    json!({"policyName": "p", "target": format!("arn:aws:iot:us-east-1:000000000000:thinggroup/{name}")})
+}
+
+#[test]
+fn the_policies_of_a_group_and_of_those_above_it_reach_its_things() {
+    for above in ["hall", "root"] {
+        let lab = Lab::new();
+        let id = member(&lab);
+        lab.ok("CreatePolicy", json!({"policyName": "p", "policyDocument": document("Allow")}));
+        assert!(lab.connect(&id, "lamp").is_none(), "{above}");
+        lab.ok("AttachPolicy", of_group(above));
+        assert!(lab.connect(&id, "lamp").is_some(), "{above}");
+        assert!(lab.connect(&id, "other").is_none(), "only the thing is in the group");
+    }
+}
+
+#[test]
+fn what_takes_a_permission_from_a_group_disconnects_its_things_at_once() {
+    let cases: [(&str, &str, Value); 5] = [
+        ("hall", "DetachPolicy", of_group("hall")),
+        ("root", "DetachPolicy", of_group("root")),
+        (
+            "root",
+            "CreatePolicyVersion",
+            json!({"policyName": "p", "policyDocument": document("Deny"), "setAsDefault": true}),
+        ),
+        ("root", "RemoveThingFromThingGroup", json!({"thingName": "lamp", "thingGroupName": "hall"})),
+        ("hall", "DeleteThingGroup", json!({"thingGroupName": "hall"})),
+    ];
+    for (at, operation, input) in cases {
+        let lab = Lab::new();
+        let id = member(&lab);
+        lab.ok("CreatePolicy", json!({"policyName": "p", "policyDocument": document("Allow")}));
+        lab.ok("AttachPolicy", of_group(at));
+        let connection = lab.connect(&id, "lamp").unwrap();
+        lab.ok(operation, input);
+        assert!(connection.link().closed().is_some(), "{operation} at {at}");
+    }
+}
+
+#[test]
+fn a_deny_of_a_group_wins_over_what_the_certificate_has() {
+    let lab = Lab::new();
+    let id = member(&lab);
+    let arn = format!("arn:aws:iot:us-east-1:000000000000:cert/{id}");
+    lab.ok("CreatePolicy", json!({"policyName": "own", "policyDocument": document("Allow")}));
+    lab.ok("AttachPolicy", json!({"policyName": "own", "target": arn}));
+    lab.ok("CreatePolicy", json!({"policyName": "p", "policyDocument": document("Deny")}));
+    let (inside, outside) = (lab.connect(&id, "lamp").unwrap(), lab.connect(&id, "other").unwrap());
+    lab.ok("AttachPolicy", of_group("root"));
+    assert!(inside.link().closed().is_some() && outside.link().closed().is_none());
+    lab.events();
+    assert!(lab.connect(&id, "lamp").is_none());
+    let refused = lab.refusals().remove(0);
+    assert_eq!((&*refused.decision, &*refused.statement), ("EXPLICIT_DENY", "p#0"));
+    assert!(refused.reason.contains("p[0] Deny through thing group root > hall: applies"), "{}", refused.reason);
+}
+
 #[test]
 fn a_refused_operation_disconnects_nobody() {
     let lab = Lab::new();

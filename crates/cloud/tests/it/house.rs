@@ -409,6 +409,11 @@ impl Lab {
         self.arrive(certificate_id, &hello(Version::V311, client_id)).ok()
     }
 
+    /// Why something was refused, or would be, as JSON.
+    pub(crate) fn why(&self, question: &cloud::why::Question) -> Value {
+        serde_json::to_value(self.house.why(&self.scope, question, self.now()).unwrap()).unwrap()
+    }
+
     /// How often the house itself failed.
     pub(crate) fn faults(&self) -> usize {
         self.listener.faults.load(Ordering::Relaxed)

@@ -8,6 +8,7 @@
 )]
 
 mod actions;
+mod authorizations;
 mod billing_groups;
 mod ca_certificates;
 mod certificates;
@@ -47,3 +48,4 @@ mod thing_types;
 mod things;
 mod transfers;
 mod trials;
+mod why;

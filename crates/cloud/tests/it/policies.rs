@@ -156,14 +156,16 @@ fn a_certificate_has_ten_policies() {
 }
 
 #[test]
-fn what_is_no_certificate_here_is_no_target() {
+fn what_is_not_here_is_no_target() {
     let lab = Lab::new();
     create(&lab, "p");
     let unknown = format!("arn:aws:iot:us-east-1:000000000000:cert/{}", "0".repeat(64));
     let cases = [
         (unknown.as_str(), "ResourceNotFound"),
-        ("arn:aws:iot:us-east-1:000000000000:thinggroup/g", "InvalidRequest"),
-        ("us-east-1:5b16b9c5-0000-0000-0000-000000000000", "InvalidRequest"),
+        ("arn:aws:iot:us-east-1:000000000000:thinggroup/g", "ResourceNotFound"),
+        ("arn:aws:iot:us-east-1:111122223333:thinggroup/g", "InvalidRequest"),
+        ("us-east-1:5b16b9c5", "InvalidRequest"),
+        (":5b16b9c5-0000-0000-0000-000000000000", "InvalidRequest"),
         ("arn:aws:iot:us-east-1:000000000000:cert/x", "InvalidRequest"),
         ("x", "InvalidRequest"),
     ];
@@ -173,7 +175,79 @@ fn what_is_no_certificate_here_is_no_target() {
     }
     let (_, arn) = lab.certificate();
     assert_eq!(lab.no("AttachPolicy", json!({"policyName": "none", "target": arn})), "ResourceNotFound");
-    assert_eq!(lab.no("ListTargetsForPolicy", json!({"policyName": "none"})), "ResourceNotFound");
+    let refused = lab.refused("ListTargetsForPolicy", json!({"policyName": "none"}));
+    assert_eq!(refused, ("ResourceNotFound".into(), "Policy not found".into()));
+}
+
+fn group(lab: &Lab, name: &str, parent: Option<&str>) -> String {
+    let mut input = json!({"thingGroupName": name});
+    if let Some(parent) = parent {
+        input["parentGroupName"] = parent.into();
+    }
+    text(&lab.ok("CreateThingGroup", input)["thingGroupArn"])
+}
+
+#[test]
+fn a_group_has_two_policies_and_lists_those_above_it_if_asked() {
+    let lab = Lab::new();
+    let root = group(&lab, "root", None);
+    let hall = group(&lab, "hall", Some("root"));
+    for name in ["a", "b", "c", "d"] {
+        create(&lab, name);
+    }
+    let attach = |name: &str, target: &str| lab.call("AttachPolicy", json!({"policyName": name, "target": target}));
+    for (name, target) in [("c", &root), ("a", &root), ("b", &hall), ("a", &hall), ("a", &hall)] {
+        attach(name, target).unwrap();
+    }
+    assert_eq!(attach("d", &hall).unwrap_err().0, "LimitExceededException");
+    let listed = |target: &str, recursive: bool| {
+        let input = json!({"target": target, "recursive": recursive, "pageSize": 2});
+        let pages = lab.pages("ListAttachedPolicies", input, "policies", ("nextMarker", "marker"));
+        column(&Value::Array(pages.concat()), "policyName").concat()
+    };
+    assert_eq!(
+        (listed(&hall, false), listed(&hall, true), listed(&root, true)),
+        ("ab".into(), "abc".into(), "ac".into())
+    );
+    assert_eq!(lab.ok("ListTargetsForPolicy", json!({"policyName": "a"}))["targets"], json!([hall, root]));
+    assert_eq!(lab.no("DeletePolicy", json!({"policyName": "a"})), "DeleteConflict");
+    lab.ok("DeleteThingGroup", json!({"thingGroupName": "hall"}));
+    assert_eq!(lab.ok("ListTargetsForPolicy", json!({"policyName": "b"}))["targets"], json!([]));
+}
+
+#[test]
+fn an_identity_of_cognito_has_policies_by_its_id() {
+    let lab = Lab::new();
+    let id = "us-east-1:5b16b9c5-0000-4000-8000-0123456789ab";
+    create(&lab, "p");
+    lab.ok("AttachPolicy", json!({"policyName": "p", "target": id}));
+    assert_eq!(column(&lab.ok("ListAttachedPolicies", json!({"target": id}))["policies"], "policyName"), ["p"]);
+    assert_eq!(column(&lab.ok("ListPrincipalPolicies", json!({"principal": id}))["policies"], "policyName"), ["p"]);
+    lab.ok("DetachPolicy", json!({"policyName": "p", "target": id}));
+    assert_eq!(lab.ok("ListAttachedPolicies", json!({"target": id}))["policies"], json!([]));
+}
+
+#[test]
+fn what_strikes_in_a_policy_is_told_when_it_is_written() {
+    let lab = Lab::new();
+    let warned = || -> Vec<(String, u64, &'static str)> {
+        let warning = |kind| match kind {
+            cloud::Kind::PolicyWarning { policy, version, code, .. } => Some((policy, version, code)),
+            _ => None,
+        };
+        lab.events().into_iter().filter_map(warning).collect()
+    };
+    let resource = "arn:aws:iot:eu-west-1:000000000000:topic/a";
+    let text = |action: &str, resource: &str| {
+        json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}})
+            .to_string()
+    };
+    lab.ok("CreatePolicy", json!({"policyName": "p", "policyDocument": text("iot:*", "*")}));
+    assert_eq!(warned(), [("p".to_owned(), 1, "everything")]);
+    lab.ok("CreatePolicyVersion", json!({"policyName": "p", "policyDocument": text("iot:Publish", resource)}));
+    assert_eq!(warned(), [("p".to_owned(), 2, "elsewhere")]);
+    lab.no("CreatePolicy", json!({"policyName": "p", "policyDocument": text("iot:*", "*")}));
+    assert_eq!(warned(), []);
 }
 
 #[test]

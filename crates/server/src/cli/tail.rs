@@ -42,6 +42,8 @@ pub(super) fn pretty(mut event: Map<String, Value>, zone: &TimeZone) -> String {
     let reason = event.shift_remove("reason").filter(|reason| !is_nothing(reason));
     // One house, one account, one region: on a terminal they only take space.
     let (_, _) = (event.shift_remove("account"), event.shift_remove("region"));
+    // What a refused request brought is for `ombra why`.
+    event.shift_remove("given");
     let mut line = format!("{at}  {kind:<12}");
     for (name, value) in event.iter().filter(|(_, value)| !is_nothing(value)) {
         // Writing to a string cannot fail.
