@@ -44,8 +44,8 @@ const RECEIVE_ON_FILTER: &str = "iot:Receive is checked on the topic of the mess
      so this grants nothing to receive: name the topic";
 const SUBSCRIBE_ON_TOPIC: &str = "iot:Subscribe is checked on the filter, never on a topic, so this grants nothing \
      to subscribe to: name the topicfilter";
-const CLIENT_ID_IN_FILTER: &str = "a client that may choose its id can call itself + or #, and this filter then \
-     covers the topics of others: restrict iot:Connect, or use the name of the thing";
+const CLIENT_ID_IN_FILTER: &str = "on AWS a client that may choose its id can call itself + or #, and this filter \
+     then covers the topics of others: restrict iot:Connect, or use the name of the thing";
 const DENIED_FILTER: &str = "the filter is compared as text, so a wider subscription still receives these topics: \
      deny iot:Receive on the topic too";
 
