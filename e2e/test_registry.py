@@ -190,6 +190,7 @@ def test_what_happens_in_the_registry_is_heard_once_it_is_asked_for(workshop, ch
     assert not any(one["Enabled"] for one in configured.values()) and len(configured) == 11
     wanted = ["THING", "THING_TYPE", "THING_TYPE_ASSOCIATION", "THING_GROUP", "THING_GROUP_MEMBERSHIP",
               "THING_GROUP_HIERARCHY"]
+    refused(checked.update_event_configurations, 400, "InvalidRequestException", eventConfigurations={"NONE": {}})
     checked.update_event_configurations(eventConfigurations={key: {"Enabled": True} for key in wanted})
     with Paho(workshop.device("ear"), mqtt.MQTTv311) as ear:
         ear.client.subscribe([(f"$aws/events/{family}/#", 1) for family in FAMILIES])

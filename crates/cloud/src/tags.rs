@@ -74,21 +74,21 @@ pub(crate) use tagged;
 
 /// The tags that something is created with. unconfirmed: the error and the texts.
 pub(crate) fn first(given: Option<Vec<wire::iot::Tag>>) -> Result<Tags, Refusal> {
-    let tags = checked(given)?;
-    if tags.len() > MOST {
-        return Err(Refusal::invalid_request(too_many()));
-    }
-    Ok(tags)
+    checked(given, Refusal::invalid_request)
 }
 
-fn too_many() -> String {
+fn beyond() -> String {
     format!("A resource has at most {MOST} tags")
 }
 
 /// Tags as a request gives them: each key once, and none of AWS's own. unconfirmed: the errors and the texts.
-fn checked(given: Option<Vec<wire::iot::Tag>>) -> Result<Tags, Refusal> {
+fn checked(given: Option<Vec<wire::iot::Tag>>, too_many: fn(String) -> Refusal) -> Result<Tags, Refusal> {
+    let given = given.unwrap_or_default();
+    if given.len() > MOST {
+        return Err(too_many(beyond()));
+    }
     let mut tags = Tags::new();
-    for tag in given.unwrap_or_default() {
+    for tag in given {
         let tag = Tag { key: tag.key().to_owned(), value: tag.value().unwrap_or_default().to_owned() };
         if tag.key.to_ascii_lowercase().starts_with(RESERVED) {
             return Err(Refusal::invalid_request(format!("Tag keys that begin with {RESERVED} are reserved")));
@@ -163,14 +163,14 @@ impl<'a> Resource<'a> {
 /// A key that is there already gets the new value.
 fn tag_resource(db: &mut Write, input: &TagResourceRequest) -> Answer<TagResourceResponse> {
     let mut found = Resource::find(db.view(), input.resource_arn())?;
-    for tag in checked(input.tags())? {
+    for tag in checked(input.tags(), Refusal::limit_exceeded)? {
         match found.tags.iter_mut().find(|known| known.key == tag.key) {
             Some(known) => *known = tag,
             None => found.tags.push(tag),
         }
     }
     if found.tags.len() > MOST {
-        return Err(Refusal::limit_exceeded(too_many()).into());
+        return Err(Refusal::limit_exceeded(beyond()).into());
     }
     found.put(db)?;
     Ok(TagResourceResponse::new())

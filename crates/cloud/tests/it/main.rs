@@ -34,6 +34,7 @@ mod principals;
 mod propagation;
 mod quotas;
 mod registry_events;
+mod registry_model;
 mod retained;
 mod rules;
 mod secrets;

@@ -1,11 +1,11 @@
 //! Registry events: nothing until they are asked for, then what happened, on AWS's topics and with AWS's members, to whoever
 //! subscribed, to rules, and to nobody if it was refused.
 
-use mqtt::Version;
+use mqtt::{Connect, Version};
 use serde_json::{Value, json};
 
 use crate::device::Device;
-use crate::house::{DAWN, Lab, everything};
+use crate::house::{DAWN, Lab, everything, hello};
 
 const ARN: &str = "arn:aws:iot:us-east-1:000000000000:";
 
@@ -190,6 +190,22 @@ fn the_life_of_a_group_and_who_is_in_it_is_told() {
     let removed = "thingGroupHierarchy/thingGroup/r/childThingGroup/g/removed";
     assert_eq!(topics, ["thingGroup/g/updated", "thingGroup/g/deleted", removed]);
     assert_eq!(lab.faults(), 0);
+}
+
+#[test]
+fn who_is_away_gets_events_on_coming_back() {
+    let lab = Lab::new();
+    enable(&lab, &["THING"]);
+    let certificate = lab.identity(everything());
+    let mut connect = Connect { clean_start: false, ..hello(Version::V5, "ear") };
+    connect.properties.session_expiry_interval = Some(3600);
+    let (ear, _) = lab.returning(&certificate, &connect);
+    ear.listen("$aws/events/thing/#");
+    ear.vanish();
+    lab.ok("CreateThing", json!({"thingName": "lamp"}));
+    let (ear, was_there) = lab.returning(&certificate, &connect);
+    let topics: Vec<String> = ear.messages().into_iter().map(|(topic, _)| topic).collect();
+    assert_eq!((was_there, topics), (true, vec!["$aws/events/thing/lamp/created".to_owned()]));
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn a_resource_has_fifty_tags_and_none_of_awss_own() {
     assert_eq!(error(many(49)), Ok(()));
     assert_eq!(error(json!([{"Key": "k0", "Value": "again"}])), Ok(()));
     assert_eq!(error(json!([{"Key": "one more", "Value": ""}])), Err("LimitExceededException".to_owned()));
+    assert_eq!(error(many(51)), Err("LimitExceededException".to_owned()));
     assert_eq!(error(json!([{"Key": "aws:x", "Value": ""}])), Err("InvalidRequestException".to_owned()));
     assert_eq!(error(json!([{"Key": "a"}, {"Key": "a"}])), Err("InvalidRequestException".to_owned()));
     for (operation, name) in [("CreateThingGroup", "thingGroupName"), ("CreateThingType", "thingTypeName")] {
