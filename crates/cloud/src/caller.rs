@@ -40,9 +40,9 @@ pub enum Identity {
 const DATA_PLANES: [&str; 2] = ["iot-data", "iot-jobs-data"];
 
 impl House {
-    /// Where a certificate belongs, if it is known; certificates of several scopes belong to the first.
-    pub fn scope_of(&self, certificate_id: &str) -> Result<Option<Scope>, store::Fault> {
-        identity::scope_of(&self.store.read(), certificate_id)
+    /// Where a certificate belongs for who asked for this host name, if it is known there.
+    pub fn scope_of(&self, certificate_id: &str, server_name: Option<&str>) -> Result<Option<Scope>, store::Fault> {
+        identity::scope_of(&self.store.read(), certificate_id, server_name)
     }
 
     /// Asks the device's policies about the operation, and about the second action if there is one.

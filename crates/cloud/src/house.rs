@@ -38,7 +38,7 @@ pub struct House {
     pub(crate) store: Store,
     pub(crate) settings: Arc<Settings>,
     pub(crate) witness: Arc<dyn Witness>,
-    authority: Arc<dyn Authority>,
+    pub(crate) authority: Arc<dyn Authority>,
     spaces: RwLock<HashMap<Scope, Arc<Space>>>,
     clock: Arc<AtomicI64>,
     /// Numbers for sets of policies, each used once.

@@ -8,6 +8,7 @@ use policy::{Attached, Context, Decision, Document, PolicySet, Request};
 use store::{Direction, Fault, Key};
 
 use crate::certificates::{CERTIFICATE_SCOPES, CERTIFICATES, Certificate};
+use crate::domain_configurations;
 use crate::events::Refused;
 use crate::policies::{self, targets};
 use crate::principals;
@@ -56,9 +57,9 @@ impl Principal {
     }
 
     /// Where it belongs; an unknown certificate belongs nowhere.
-    pub(crate) fn scope(&self, view: &store::Read) -> Result<Option<Scope>, Fault> {
+    pub(crate) fn scope(&self, view: &store::Read, server_name: Option<&str>) -> Result<Option<Scope>, Fault> {
         match self {
-            Self::Certificate(id) => scope_of(view, id),
+            Self::Certificate(id) => scope_of(view, id, server_name),
             Self::Stranger { scope, .. } => Ok(scope.clone()),
             Self::Key { scope, .. } | Self::Anonymous { scope, .. } => Ok(Some(scope.clone())),
         }
@@ -218,8 +219,18 @@ impl Standing {
     }
 }
 
-/// The scope a certificate is registered in.
-pub(crate) fn scope_of(view: &store::Read, certificate_id: &str) -> Result<Option<Scope>, Fault> {
+/// The scope a certificate belongs to for who asked for this host name: where the name is of a domain configuration, the
+/// scope of that or none. Else it is the first in which the certificate is registered; accounts that share one tell
+/// their devices apart by names.
+pub(crate) fn scope_of(
+    view: &store::Read,
+    certificate_id: &str,
+    server_name: Option<&str>,
+) -> Result<Option<Scope>, Fault> {
+    if let Some(scope) = server_name.map(|name| domain_configurations::scope_of(view, name)).transpose()?.flatten() {
+        let is_known = view.contains(&CERTIFICATE_SCOPES, &Key::of([certificate_id, &scope.account, &scope.region]))?;
+        return Ok(is_known.then_some(scope));
+    }
     let found = view.range(&CERTIFICATE_SCOPES, &Key::of([certificate_id]), None, Direction::Ascending, 1)?;
     let Some((key, ())) = found.first() else { return Ok(None) };
     Ok(Some(Scope::new(&key.text_at(1)?, &key.text_at(2)?)))

@@ -29,6 +29,7 @@ mod billing_groups;
 mod ca_certificates;
 mod certificates;
 mod destinations;
+mod domain_configurations;
 mod endpoints;
 mod event_configurations;
 mod naming;
@@ -57,6 +58,7 @@ pub use authority::{Authority, Issued, KeyPair, NotIssued};
 pub use caller::{Caller, Identity};
 pub use certificates::Introduced;
 pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
+pub use domain_configurations::{ApplicationProtocol, Authentication, Domain, SecurityPolicy};
 pub use entropy::uuid;
 pub use events::{Event, Kind, Refused, Rival, Witness};
 pub use figures::Total;
@@ -82,6 +84,7 @@ const NOUNS: &[&[operation::Op]] = &[
     certificates::TRANSFERS,
     connection::OPS,
     destinations::OPS,
+    domain_configurations::OPS,
     endpoints::OPS,
     event_configurations::OPS,
     logging::OPS,

@@ -226,6 +226,11 @@ pub(crate) mod resource {
         format!("cacert/{id}")
     }
 
+    /// Policies name it with the letters at the end of its ARN, or a wildcard for them, which the caller does not write.
+    pub(crate) fn domain_configuration(name: &str) -> String {
+        format!("domainconfiguration/{name}/")
+    }
+
     pub(crate) fn policy(name: &str) -> String {
         format!("policy/{name}")
     }

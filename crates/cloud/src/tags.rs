@@ -23,6 +23,7 @@ pub(crate) const OPS: &[Op] = ops! {
 const KINDS: &[Kind] = &[
     crate::billing_groups::TAGGED,
     crate::ca_certificates::TAGGED,
+    crate::domain_configurations::TAGGED,
     crate::policies::TAGGED,
     crate::rules::TAGGED,
     crate::thing_groups::TAGGED,

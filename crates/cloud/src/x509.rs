@@ -186,6 +186,20 @@ fn signature_algorithm(
     Ok(algorithm)
 }
 
+/// Whether a server may show a certificate to who asked for this host name, in lower case.
+pub(crate) fn is_for_host(der: &[u8], host: &str) -> Result<bool, String> {
+    let certificate = parse(der)?;
+    let names = certificate.subject_alternative_name().map_err(|bad| format!("not X.509: {bad}"))?;
+    let is_for = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => match name.strip_prefix("*.") {
+            Some(under) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(under)),
+            None => name.eq_ignore_ascii_case(host),
+        },
+        _ => false,
+    };
+    Ok(names.is_some_and(|names| names.value.general_names.iter().any(is_for)))
+}
+
 /// A certificate as PEM.
 pub(crate) fn pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);

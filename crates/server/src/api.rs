@@ -213,7 +213,7 @@ pub(crate) fn identify(server: &Server, entry: &Entry, request: &Request) -> Res
     let Some(certificate_id) = entry.device.clone() else {
         return Err(refused(Rejected::missing()));
     };
-    let scope = server.scope_of(&certificate_id, &entry.ip)?;
+    let scope = server.scope_of(&certificate_id, entry.server_name.as_deref(), &entry.ip)?;
     let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
     Ok(Caller { scope, identity })
 }

@@ -4,7 +4,8 @@
 //!
 //! The root is ECDSA P-256. A device that could only do RSA gains nothing from an RSA root here: every key
 //! exchange our TLS offers is elliptic, so whoever gets as far as our certificate can verify it. Roots of the
-//! same kind are in every SDK's trust list (Amazon's own third root is one), and making it takes no time.
+//! same kind are in every SDK's trust list (Amazon's own third root is one), and making it takes no time. An authority that
+//! the operator brings may have a key of any kind that AWS knows.
 
 use std::fmt;
 use std::fs;
@@ -16,10 +17,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 use aws_lc_rs::rsa;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-    UnparsedPublicKey,
-};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use cloud::{Authority, Issued, KeyPair, NotIssued};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -35,8 +33,10 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::data_dir::{DataDirError, Secrecy, write_file};
+use signer::{NOT_A_KEY, Signer};
 use x509::{Certificate, Purpose};
 
+mod signer;
 pub(crate) mod x509;
 
 const SERVER_PEM: &str = "server.pem";
@@ -61,8 +61,10 @@ pub(crate) struct CertificateAuthority {
     pub(crate) certificate_pem: String,
     certificate: Vec<u8>,
     subject: Vec<u8>,
-    key: EcdsaKeyPair,
+    key: Signer,
     key_id: [u8; 20],
+    /// The data directory.
+    dir: PathBuf,
 }
 
 impl fmt::Debug for CertificateAuthority {
@@ -80,28 +82,47 @@ pub(crate) struct Identity {
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
-impl Identity {
-    /// What `server.pem` (the chain, the server's certificate first) and `server.key` of a data directory hold, whoever
-    /// issued it.
-    pub(crate) fn read(dir: &Path) -> Result<Self, CaError> {
-        let (certificate_path, key_path) = (dir.join(SERVER_PEM), dir.join(SERVER_KEY));
+/// The files of an identity: a PEM chain, the server's certificate first, and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IdentityFiles {
+    /// The chain.
+    pub(crate) certificate: PathBuf,
+    /// The key.
+    pub(crate) key: PathBuf,
+}
+
+impl IdentityFiles {
+    /// Those of a data directory.
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self { certificate: dir.join(SERVER_PEM), key: dir.join(SERVER_KEY) }
+    }
+
+    /// Those that the operator put there for host names of their own, under a name without slashes and dots.
+    pub(crate) fn of_domain(dir: &Path, name: &str) -> Self {
+        let domains = dir.join("domains");
+        Self { certificate: domains.join(format!("{name}.pem")), key: domains.join(format!("{name}.key")) }
+    }
+
+    /// What they hold, whoever issued it.
+    pub(crate) fn identity(&self) -> Result<Identity, CaError> {
+        let Self { certificate: certificate_path, key: key_path } = self;
         let unusable = |path: &Path, why: &dyn fmt::Display| CaError::Unpresentable {
             path: path.to_owned(),
             why: why.to_string(),
         };
         let missing = |path: &Path| unusable(path, &"it is missing");
-        let certificates = read(&certificate_path)?.ok_or_else(|| missing(&certificate_path))?;
+        let certificates = read(certificate_path)?.ok_or_else(|| missing(certificate_path))?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
-        let chain = chain.map_err(|error| unusable(&certificate_path, &error))?;
+        let chain = chain.map_err(|error| unusable(certificate_path, &error))?;
         if chain.is_empty() {
-            return Err(unusable(&certificate_path, &"it holds no PEM certificate"));
+            return Err(unusable(certificate_path, &"it holds no PEM certificate"));
         }
-        let key = read(&key_path)?.ok_or_else(|| missing(&key_path))?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(&key_path, &error))?;
+        let key = read(key_path)?.ok_or_else(|| missing(key_path))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(key_path, &error))?;
         // Says whether the key is one we can use, and whether it is that of the certificate.
         CertifiedKey::from_der(chain.clone(), key.clone_key(), &default_provider())
-            .map_err(|error| unusable(&key_path, &error))?;
-        Ok(Self { chain, key })
+            .map_err(|error| unusable(key_path, &error))?;
+        Ok(Identity { chain, key })
     }
 }
 
@@ -152,7 +173,7 @@ impl fmt::Display for CaError {
                 let path = path.display();
                 write!(
                     f,
-                    "failed to use {path}: {why}; put a PEM chain into server.pem and its key into server.key, or remove both"
+                    "failed to use {path}: {why}; put a PEM chain, the server's certificate first, and its unencrypted key beside each other, or remove both"
                 )
             }
             Self::Crypto => f.write_str("failed to make a key: the system's random generator or memory is exhausted"),
@@ -179,9 +200,9 @@ impl CertificateAuthority {
     pub(crate) fn open(dir: &Path, now_ms: i64) -> Result<Self, CaError> {
         let (certificate_path, key_path) = (dir.join("ca.pem"), dir.join("ca.key"));
         match (read(&certificate_path)?, read(&key_path)?) {
-            (Some(certificate), Some(key)) => Self::load(certificate, &certificate_path, &key, &key_path),
+            (Some(certificate), Some(key)) => Self::load(dir, certificate, &certificate_path, &key, &key_path),
             (None, None) => {
-                let (authority, key_pem) = Self::make(now_ms)?;
+                let (authority, key_pem) = Self::make(dir, now_ms)?;
                 // The key first: a certificate without key would look like a lost key after a crash in between.
                 write_file(&key_path, key_pem.as_bytes(), Secrecy::Private)?;
                 write_file(&certificate_path, authority.certificate_pem.as_bytes(), Secrecy::Public)?;
@@ -190,8 +211,8 @@ impl CertificateAuthority {
             (Some(_), None) => Err(CaError::Unusable { path: key_path, why: "it is missing" }),
             // The key alone is what a crash of the first start leaves; nobody trusts it yet.
             (None, Some(key)) => {
-                let key = parse_key(&key).ok_or(CaError::Unusable { path: key_path, why: NOT_A_KEY })?;
-                let authority = Self::certify(key, now_ms)?;
+                let key = Signer::read(&key).ok_or(CaError::Unusable { path: key_path, why: NOT_A_KEY })?;
+                let authority = Self::certify(dir, key, now_ms)?;
                 write_file(&certificate_path, authority.certificate_pem.as_bytes(), Secrecy::Public)?;
                 Ok(authority)
             }
@@ -206,57 +227,60 @@ impl CertificateAuthority {
         if let (Some(certificate), Some(_)) = (read(&certificate_path)?, read(&key_path)?)
             && is_of_others(certificate.as_bytes())
         {
-            return Identity::read(dir);
+            return IdentityFiles::of(dir).identity();
         }
         if let (Some(certificate), Some(key)) = (read(&certificate_path)?, read(&key_path)?)
             && let Ok(certificate) = CertificateDer::from_pem_slice(certificate.as_bytes())
             && let Ok(key_der) = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes())
-            && let Some(key) = parse_key(&key)
+            && let Some(key) = Signer::read(&key)
             && self.still_good(&certificate, &key, names, now_ms)
         {
             return Ok(self.identity(certificate, key_der.into()));
         }
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
-        let pkcs8 = key.to_pkcs8v1()?;
+        let issued = self.issue_for_server(names, now_ms)?;
+        let key_pem = x509::pem(PRIVATE_KEY, issued.key.secret_der());
+        write_file(&key_path, key_pem.as_bytes(), Secrecy::Private)?;
+        write_file(&certificate_path, x509::pem(CERTIFICATE, &issued.chain[0]).as_bytes(), Secrecy::Public)?;
+        Ok(issued)
+    }
+
+    /// A new certificate for a server of these names and addresses.
+    pub(crate) fn issue_for_server(&self, names: &[String], now_ms: i64) -> Result<Identity, CaError> {
+        let (key, pkcs8) = Signer::make()?;
         let certificate = Certificate {
             subject: &x509::name(Some("ombra"), names.first().map_or("localhost", String::as_str)),
-            public_key: key.public_key().as_der()?.as_ref(),
+            public_key: &key.public_key()?,
             not_before_ms: now_ms - SKEW_MS,
             not_after_ms: now_ms + SERVER_DAYS * DAY_MS,
             purpose: Purpose::Server(names),
             ..self.blank()?
         }
         .sign(&self.key)?;
-        let key_pem = x509::pem(PRIVATE_KEY, pkcs8.as_ref());
-        write_file(&key_path, key_pem.as_bytes(), Secrecy::Private)?;
-        write_file(&certificate_path, x509::pem(CERTIFICATE, &certificate).as_bytes(), Secrecy::Public)?;
-        let key = PrivatePkcs8KeyDer::from(pkcs8.as_ref().to_vec());
-        Ok(self.identity(certificate.into(), key.into()))
+        Ok(self.identity(certificate.into(), PrivatePkcs8KeyDer::from(pkcs8).into()))
     }
 
     fn identity(&self, certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Identity {
         Identity { chain: vec![certificate, self.certificate.clone().into()], key }
     }
 
-    fn still_good(&self, certificate: &[u8], key: &EcdsaKeyPair, names: &[String], now_ms: i64) -> bool {
+    fn still_good(&self, certificate: &[u8], key: &Signer, names: &[String], now_ms: i64) -> bool {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
-        let Ok(public_key) = key.public_key().as_der() else { return false };
+        let Ok(public_key) = key.public_key() else { return false };
         let left_ms = parsed.validity().not_after.timestamp() * 1000 - now_ms;
         parsed.issuer().as_raw() == self.subject
-            && parsed.public_key().raw == public_key.as_ref()
+            && parsed.public_key().raw == public_key
             && left_ms > RENEW_DAYS * DAY_MS
             && alternative_names(&parsed) == names
     }
 
-    fn make(now_ms: i64) -> Result<(Self, String), CaError> {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
-        let key_pem = x509::pem(PRIVATE_KEY, key.to_pkcs8v1()?.as_ref());
-        Ok((Self::certify(key, now_ms)?, key_pem))
+    fn make(dir: &Path, now_ms: i64) -> Result<(Self, String), CaError> {
+        let (key, pkcs8) = Signer::make()?;
+        Ok((Self::certify(dir, key, now_ms)?, x509::pem(PRIVATE_KEY, &pkcs8)))
     }
 
-    fn certify(key: EcdsaKeyPair, now_ms: i64) -> Result<Self, CaError> {
-        let public_key = key.public_key().as_der()?;
-        let key_id = x509::key_id(public_key.as_ref())?;
+    fn certify(dir: &Path, key: Signer, now_ms: i64) -> Result<Self, CaError> {
+        let public_key = key.public_key()?;
+        let key_id = x509::key_id(&public_key)?;
         // The name carries the key: clients that trust the roots of several ombras can tell them apart.
         let [a, b, c, d, ..] = key_id;
         let subject = x509::name(Some("ombra"), &format!("{ROOT_NAME}{a:02x}{b:02x}{c:02x}{d:02x}"));
@@ -264,19 +288,20 @@ impl CertificateAuthority {
             issuer: &subject,
             issuer_key_id: key_id,
             subject: &subject,
-            public_key: public_key.as_ref(),
+            public_key: &public_key,
             not_before_ms: now_ms - SKEW_MS,
             not_after_ms: END_OF_2049_MS,
             serial: random()?,
             purpose: Purpose::Authority,
         }
         .sign(&key)?;
-        Ok(Self { certificate_pem: x509::pem(CERTIFICATE, &certificate), certificate, subject, key, key_id })
+        let certificate_pem = x509::pem(CERTIFICATE, &certificate);
+        Ok(Self { certificate_pem, certificate, subject, key, key_id, dir: dir.to_owned() })
     }
 
-    fn load(certificate_pem: String, path: &Path, key_pem: &str, key_path: &Path) -> Result<Self, CaError> {
+    fn load(dir: &Path, certificate_pem: String, path: &Path, key_pem: &str, key_path: &Path) -> Result<Self, CaError> {
         let unusable = |path: &Path, why| CaError::Unusable { path: path.to_owned(), why };
-        let key = parse_key(key_pem).ok_or_else(|| unusable(key_path, NOT_A_KEY))?;
+        let key = Signer::read(key_pem).ok_or_else(|| unusable(key_path, NOT_A_KEY))?;
         let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
             .map_err(|_| unusable(path, "it holds no PEM certificate"))?
             .to_vec();
@@ -285,8 +310,8 @@ impl CertificateAuthority {
         if !parsed.is_ca() {
             return Err(unusable(path, "its certificate is not one of a certificate authority"));
         }
-        let public_key = key.public_key().as_der()?;
-        if parsed.public_key().raw != public_key.as_ref() {
+        let public_key = key.public_key()?;
+        if parsed.public_key().raw != public_key {
             return Err(unusable(path, "its certificate does not belong to ca.key"));
         }
         let subject = parsed.subject().as_raw().to_vec();
@@ -295,8 +320,8 @@ impl CertificateAuthority {
             x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => <[u8; 20]>::try_from(id.0).ok(),
             _ => None,
         });
-        let key_id = own_id.map_or_else(|| x509::key_id(public_key.as_ref()), Ok)?;
-        Ok(Self { certificate_pem, certificate, subject, key, key_id })
+        let key_id = own_id.map_or_else(|| x509::key_id(&public_key), Ok)?;
+        Ok(Self { certificate_pem, certificate, subject, key, key_id, dir: dir.to_owned() })
     }
 
     /// A certificate of ours that still lacks what it is about.
@@ -336,6 +361,11 @@ impl Authority for CertificateAuthority {
             })
         };
         issue().map_err(|_| NotIssued::Failed("failed to make an RSA key pair".to_owned()))
+    }
+
+    fn server_certificate(&self, name: &str) -> Result<Vec<u8>, String> {
+        let identity = IdentityFiles::of_domain(&self.dir, name).identity().map_err(|error| error.to_string())?;
+        identity.chain.first().map(|certificate| certificate.to_vec()).ok_or_else(|| "it is empty".to_owned())
     }
 
     fn issue_for_request(&self, csr_pem: &str, now_ms: i64) -> Result<Issued, NotIssued> {
@@ -396,13 +426,6 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
             _ => None,
         })
         .collect()
-}
-
-const NOT_A_KEY: &str = "it holds no PKCS#8 private key of curve P-256";
-
-fn parse_key(pem: &str) -> Option<EcdsaKeyPair> {
-    let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).ok()?;
-    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der()).ok()
 }
 
 fn parse_csr(pem: &str) -> Result<Vec<u8>, &'static str> {
@@ -500,8 +523,8 @@ mod smoke;
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::signature::{
-        ECDSA_P256K1_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-        EcdsaSigningAlgorithm, RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256K1_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
+        ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, RSA_PKCS1_SHA256, RsaKeyPair,
     };
     use x509_parser::pem::parse_x509_pem;
 
@@ -525,11 +548,11 @@ mod tests {
     }
 
     fn is_issued_by(authority: &CertificateAuthority, certificate: &X509Certificate<'_>) -> bool {
-        let public_key = authority.key.public_key().as_der().unwrap();
+        let public_key = authority.key.public_key().unwrap();
         let body = certificate.tbs_certificate.as_ref();
         let algorithms = default_provider().signature_verification_algorithms.all;
         certificate.issuer().as_raw() == authority.subject
-            && x509::is_signed_by(public_key.as_ref(), algorithms, body, &certificate.signature_value.data)
+            && x509::is_signed_by(&public_key, algorithms, body, &certificate.signature_value.data)
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -599,23 +622,51 @@ mod tests {
         assert_ne!(before[0], after[0]);
     }
 
+    #[test]
+    fn an_authority_that_others_made_issues_with_a_key_of_its_own_kind() {
+        let curve = |algorithm| {
+            let key = EcdsaKeyPair::generate(algorithm).unwrap();
+            x509::pem(PRIVATE_KEY, key.to_pkcs8v1().unwrap().as_ref())
+        };
+        let rsa = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8 = rsa.as_der().unwrap();
+        let pkcs1 = x509::pkcs1_of_pkcs8(pkcs8.as_ref()).unwrap();
+        let keys = [
+            curve(&ECDSA_P256_SHA256_ASN1_SIGNING),
+            curve(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            curve(&ECDSA_P521_SHA512_ASN1_SIGNING),
+            x509::pem(PRIVATE_KEY, pkcs8.as_ref()),
+            x509::pem("RSA PRIVATE KEY", pkcs1),
+        ];
+        for key in keys {
+            let home = tempfile::tempdir().unwrap();
+            fs::write(home.path().join("ca.key"), &key).unwrap();
+            let authority = CertificateAuthority::open(home.path(), NOW).unwrap();
+            let identity = authority.server_identity(home.path(), &names(&["localhost"]), NOW).unwrap();
+            let device = der(&authority.issue_for_request(&csr_pem(&ec_request().0), NOW).unwrap().certificate_pem);
+            for certificate in [&identity.chain[0][..], &identity.chain[1], &device] {
+                assert!(is_issued_by(&authority, &X509Certificate::from_der(certificate).unwrap().1), "{key}");
+            }
+        }
+    }
+
     /// A certificate of a root that is not ombra's, as an operator brings it, and its key.
     fn of_others() -> (String, String) {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let (key, pkcs8) = Signer::make().unwrap();
         let name = x509::name(Some("Plant"), "plant.example");
-        let public_key = key.public_key().as_der().unwrap();
+        let public_key = key.public_key().unwrap();
         let certificate = Certificate {
             issuer: &name,
-            issuer_key_id: x509::key_id(public_key.as_ref()).unwrap(),
+            issuer_key_id: x509::key_id(&public_key).unwrap(),
             subject: &name,
-            public_key: public_key.as_ref(),
+            public_key: &public_key,
             not_before_ms: NOW,
             not_after_ms: NOW + DAY_MS,
             serial: random().unwrap(),
             purpose: Purpose::Server(&[]),
         };
         let pem = x509::pem(CERTIFICATE, &certificate.sign(&key).unwrap());
-        (pem, x509::pem(PRIVATE_KEY, key.to_pkcs8v1().unwrap().as_ref()))
+        (pem, x509::pem(PRIVATE_KEY, &pkcs8))
     }
 
     #[test]
@@ -640,7 +691,7 @@ mod tests {
                     None => drop(fs::remove_file(home.path().join(name))),
                 }
             }
-            let error = Identity::read(home.path()).unwrap_err().to_string();
+            let error = IdentityFiles::of(home.path()).identity().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
         check(None, Some(&key), "server.pem: it is missing");

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloud::Scope;
+use cloud::{Domain, Refused, Scope};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::HeaderMap;
@@ -19,8 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc};
 use wire::Refusal;
+use wire::sign::Signable;
 
 use crate::api;
+use crate::domains;
 use crate::objects;
 use crate::server::Server;
 use crate::settings::{ACCOUNT, REGION};
@@ -45,6 +47,8 @@ pub(crate) struct Entry {
     pub(crate) local: String,
     /// The host name the client asked for over TLS.
     pub(crate) server_name: Option<String>,
+    /// What holds for that name, if it is one of a domain configuration.
+    pub(crate) domain: Option<Arc<Domain>>,
     /// The id of the certificate of the device at the other end.
     pub(crate) device: Option<String>,
     /// Whether the server's own pages are shown here: on the API's own listener only.
@@ -85,7 +89,9 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let publishes = request.uri().path().starts_with("/topics/");
-    let mut response = if publishes && request.method() == Method::OPTIONS {
+    let mut response = if let Err(refusal) = admit(&server, &entry, &request) {
+        replied(wire::reply(None, Err(refusal), &server.request_id()))
+    } else if publishes && request.method() == Method::OPTIONS {
         preflight(&request)
     } else if request.uri().path() == websocket::PATH {
         open_websocket(&server, &entry, &mut request, &granted)
@@ -103,6 +109,25 @@ async fn answer(
     }
     server.metrics.answered(response.status().as_u16());
     Ok(response)
+}
+
+/// Whether the domain configuration of the name that was asked for lets this request in; told if it does not.
+fn admit(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Result<(), Refusal> {
+    let Some(domain) = &entry.domain else { return Ok(()) };
+    let headers = text_headers(request.headers())?;
+    let (method, uri) = (request.method().as_str(), request.uri());
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+    let signable = Signable { method, path, query, headers: &headers, payload: &[] };
+    domains::admit_request(domain, &signable, path == websocket::PATH).inspect_err(|refusal| {
+        server.refused(Refused {
+            principal: entry.device.clone().unwrap_or_default(),
+            action: "HTTPS".to_owned(),
+            decision: "NOT_OF_DOMAIN".to_owned(),
+            reason: refusal.message().to_owned(),
+            peer: entry.address.clone(),
+            ..Refused::default()
+        });
+    })
 }
 
 /// A browser asks whether a page from elsewhere may publish: it may try, since it must sign what it sends. The rest of the

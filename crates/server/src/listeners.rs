@@ -153,8 +153,9 @@ async fn tell_of_turned_away(server: Arc<Server>) {
 }
 
 /// Who holds the key of this certificate. One that registers itself is on disk when this returns.
-async fn introduce(server: &Server, certificate: &[u8]) -> Principal {
-    let Introduced { principal, job } = server.house.introduce(certificate, server.now(), server.entropy());
+async fn introduce(server: &Server, certificate: &[u8], server_name: Option<&str>) -> Principal {
+    let (now, entropy) = (server.now(), server.entropy());
+    let Introduced { principal, job } = server.house.introduce(certificate, server_name, now, entropy);
     if let Some(job) = job {
         // Who comes is sent away in any case; that it could not be written has been told.
         let _ = api::at_desk(server, job).await;
@@ -177,7 +178,15 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
     };
     let port = match door {
         Door::Http => {
-            let entry = Entry { ip, address: address.to_string(), local, server_name: None, device: None, pages: true };
+            let entry = Entry {
+                ip,
+                address: address.to_string(),
+                local,
+                server_name: None,
+                domain: None,
+                device: None,
+                pages: true,
+            };
             return Box::pin(http::serve(server, stream, entry)).await;
         }
         Door::Plain(policy) => {
@@ -197,9 +206,9 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
             return server.refused(Refused { action, decision, reason, peer, ..Refused::default() });
         }
     };
-    let Accepted { stream, protocol, certificate, server_name, .. } = accepted;
+    let Accepted { stream, protocol, certificate, server_name, domain } = accepted;
     let device = match &certificate {
-        Some(der) => Some(introduce(&server, der).await),
+        Some(der) => Some(introduce(&server, der, server_name.as_deref()).await),
         None => None,
     };
     match (protocol, device) {
@@ -220,7 +229,7 @@ async fn receive(server: Arc<Server>, stream: TcpStream, address: SocketAddr, do
         }
         (Protocol::Http, device) => {
             let device = device.map(|principal| principal.id());
-            let entry = Entry { ip, address: address.to_string(), local, server_name, device, pages: false };
+            let entry = Entry { ip, address: address.to_string(), local, server_name, domain, device, pages: false };
             Box::pin(http::serve(server, stream, entry)).await;
         }
     }

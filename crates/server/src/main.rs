@@ -6,6 +6,7 @@ mod ca;
 mod cli;
 mod data_dir;
 mod desk;
+mod domains;
 mod effects;
 mod events;
 #[cfg(target_os = "linux")]

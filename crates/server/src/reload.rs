@@ -1,14 +1,13 @@
-//! The watch over `server.pem` and `server.key`: when they change, handshakes from then on show what they hold now, and
+//! The watch over the files of the server's certificate and its key: when they change, handshakes from then on show what they hold now, and
 //! whoever is connected stays so. What cannot be shown is told, and what was shown before stays.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::ca::Identity;
+use crate::ca::IdentityFiles;
 use crate::server::Server;
 
 /// How often the files are looked at. They must look the same twice, so that one who replaces them one after the other
@@ -16,20 +15,20 @@ use crate::server::Server;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Time of change and length of both files; none for one that is not there.
-type Stamp = [Option<(SystemTime, u64)>; 2];
+pub(crate) type Stamp = [Option<(SystemTime, u64)>; 2];
 
 /// The files as they were when they were last read.
 pub(crate) struct Watch {
-    dir: PathBuf,
+    files: IdentityFiles,
     read: Stamp,
     seen: Stamp,
 }
 
 impl Watch {
     /// Begins with the files as they are, which have just been read.
-    pub(crate) fn new(dir: &Path) -> Self {
-        let stamp = stamp(dir);
-        Self { dir: dir.to_owned(), read: stamp, seen: stamp }
+    pub(crate) fn new(files: IdentityFiles) -> Self {
+        let stamp = files.stamp();
+        Self { files, read: stamp, seen: stamp }
     }
 
     /// Looks until the server stops.
@@ -50,7 +49,7 @@ impl Watch {
 
     /// Whether the files have changed since they were read, and not since the last look.
     fn has_changed(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.seen, stamp(&self.dir));
+        let before = std::mem::replace(&mut self.seen, self.files.stamp());
         let changed = self.seen != self.read && self.seen == before;
         if changed {
             self.read = self.seen;
@@ -59,12 +58,15 @@ impl Watch {
     }
 
     fn present(&self, server: &Server) {
-        let presented = match Identity::read(&self.dir) {
+        let presented = match self.files.identity() {
             Ok(identity) => server.doors.present(&identity).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match presented {
-            Ok(()) => tracing::info!("new handshakes show the certificate that server.pem holds now"),
+            Ok(()) => {
+                let file = self.files.certificate.display();
+                tracing::info!("new handshakes show the certificate that {file} holds now");
+            }
             Err(reason) => {
                 tracing::error!(reason, "failed to take up the server's new certificate; the one before stays");
             }
@@ -72,11 +74,14 @@ impl Watch {
     }
 }
 
-fn stamp(dir: &Path) -> Stamp {
-    ["server.pem", "server.key"].map(|name| {
-        let metadata = fs::metadata(dir.join(name)).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    })
+impl IdentityFiles {
+    /// How they look.
+    pub(crate) fn stamp(&self) -> Stamp {
+        [&self.certificate, &self.key].map(|path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +94,7 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         write("server.pem", "1");
         write("server.key", "1");
-        let mut watch = Watch::new(home.path());
+        let mut watch = Watch::new(IdentityFiles::of(home.path()));
         assert!(!watch.has_changed());
         write("server.pem", "12");
         assert!(!watch.has_changed());

@@ -13,9 +13,10 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::ca::{CaError, CertificateAuthority, server_names};
+use crate::ca::{CaError, CertificateAuthority, Identity, IdentityFiles, server_names};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::desk::Desk;
+use crate::domains::Domains;
 use crate::effects::Effects;
 use crate::events::Events;
 use crate::functions::Functions;
@@ -121,9 +122,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let data = DataDir::open(&settings.data)?;
     let listeners = Listeners::open(settings).await?;
     let endpoints = listeners.endpoints()?;
-    let ca = CertificateAuthority::open(data.path(), now_ms())?;
-    let identity = ca.server_identity(data.path(), &server_names(&settings.tls_names), now_ms())?;
-    let watch = Watch::new(data.path());
+    let ca = Arc::new(CertificateAuthority::open(data.path(), now_ms())?);
+    let (files, identity) = identity(settings, &data, &ca)?;
+    let watch = Watch::new(files);
     let doors = Doors::new(&identity).map_err(|error| StartError::System(format!("prepare TLS: {error}")))?;
     let options = store::Options {
         durability: match settings.durability {
@@ -137,7 +138,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let events = Arc::new(Events::new(Arc::clone(&metrics)));
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
     let vault = vault::open(data.path())?;
-    let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault, &ca), Arc::new(ca), witness));
+    let house =
+        Arc::new(House::new(store, house_settings(settings, &endpoints, vault, &ca), Arc::clone(&ca) as _, witness));
+    let doors = doors.with(Domains::new(Arc::clone(&house), ca, data.path().to_owned()));
     let functions = Functions::new(&settings.functions, data.path(), api(&endpoints));
     let functions = functions.map_err(|error| StartError::System(format!("prepare functions: {error}")))?;
     house.tell_due(functions.listener());
@@ -181,6 +184,19 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     data.publish(&endpoints)?;
     let (desk, effects) = (thread, effects_thread);
     Ok(Running { endpoints, data, stop, broken, open, house, functions, desk, rules, effects, workers })
+}
+
+/// What TLS shows: what the operator named, or what lies in the data directory.
+fn identity(
+    settings: &Settings,
+    data: &DataDir,
+    ca: &CertificateAuthority,
+) -> Result<(IdentityFiles, Identity), StartError> {
+    if let Some(files) = &settings.tls_files {
+        return Ok((files.clone(), files.identity()?));
+    }
+    let names = server_names(&settings.tls_names);
+    Ok((IdentityFiles::of(data.path()), ca.server_identity(data.path(), &names, now_ms())?))
 }
 
 /// Lets time pass for the house: wills that wait, sessions that end.

@@ -54,8 +54,8 @@ impl Server {
     }
 
     /// The scope of a device that came over HTTPS. One that is not registered is refused here, with an event.
-    pub(crate) fn scope_of(&self, certificate_id: &str, ip: &str) -> Result<Scope, Refusal> {
-        match self.house.scope_of(certificate_id) {
+    pub(crate) fn scope_of(&self, certificate_id: &str, server_name: Option<&str>, ip: &str) -> Result<Scope, Refusal> {
+        match self.house.scope_of(certificate_id, server_name) {
             Ok(Some(scope)) => Ok(scope),
             Ok(None) => {
                 let reason = "the certificate is not registered here";

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use cloud::actions::Service;
 
-use crate::ca::is_server_name;
+use crate::ca::{IdentityFiles, is_server_name};
 use crate::effects::Credentials;
 
 /// The account behind access keys that do not name one.
@@ -67,6 +67,13 @@ pub(crate) struct Flags {
     /// A further name or address for the server certificate, may be repeated [env: OMBRA_TLS_NAMES, by commas]
     #[arg(long = "tls-name", value_name = "NAME")]
     pub(crate) tls_names: Vec<String>,
+    /// The certificate that TLS shows, a PEM chain; replaced while running, it is shown from then on
+    /// [default: server.pem of the data directory] [env: OMBRA_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// Its key, in PEM [default: server.key of the data directory] [env: OMBRA_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
     /// Where rule actions find an AWS service, as in sqs=http://127.0.0.1:9324 or s3=https://s3.{region}.amazonaws.com, may be
     /// repeated [default: this server, for the services it has] [env: OMBRA_AWS_ENDPOINTS, by commas]
     #[arg(long = "aws-endpoint", value_name = "SERVICE=URL")]
@@ -120,6 +127,8 @@ pub(crate) struct Settings {
     pub(crate) log_megabytes: usize,
     /// Names and addresses for the server certificate, beyond those of this machine.
     pub(crate) tls_names: Vec<String>,
+    /// The certificate that TLS shows, where it is not that of the data directory.
+    pub(crate) tls_files: Option<IdentityFiles>,
     /// Where rule actions find the services that are not to be found here.
     pub(crate) aws_endpoints: BTreeMap<Service, String>,
     /// What signs requests to them.
@@ -219,6 +228,8 @@ impl Flags {
             durability: self.durability.or(others.durability),
             log_megabytes: self.log_megabytes.or(others.log_megabytes),
             tls_names: [self.tls_names, others.tls_names].concat(),
+            tls_cert: self.tls_cert.or(others.tls_cert),
+            tls_key: self.tls_key.or(others.tls_key),
             aws_endpoints: [self.aws_endpoints, others.aws_endpoints].concat(),
             aws_credentials: self.aws_credentials.or(others.aws_credentials),
             functions: self.functions.or(others.functions),
@@ -261,6 +272,7 @@ impl Settings {
             log_megabytes: number(ask("log-megabytes", flags.log_megabytes)?, 1 << 20)?
                 .map_or(LOG_MEGABYTES, NonZeroUsize::get),
             tls_names,
+            tls_files: tls_files(ask("tls-cert", flags.tls_cert)?, ask("tls-key", flags.tls_key)?)?,
             aws_endpoints: aws_endpoints(&list("aws-endpoints", flags.aws_endpoints, env)?)?,
             aws_credentials: Credentials::settle(
                 ask("aws-credentials", flags.aws_credentials)?.map(|(_, file)| file.into()),
@@ -324,6 +336,18 @@ fn list(name: &str, typed: Vec<String>, env: &dyn Fn(&str) -> Option<OsString>) 
     }
     let listed = ask(name, None, env)?;
     Ok(listed.iter().flat_map(|(_, list)| list.split(',')).map(|item| item.trim().to_owned()).collect())
+}
+
+/// Certificate and key, which go together.
+fn tls_files(certificate: Option<Said>, key: Option<Said>) -> Result<Option<IdentityFiles>, BadSetting> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some((_, certificate)), Some((_, key))) => {
+            Ok(Some(IdentityFiles { certificate: certificate.into(), key: key.into() }))
+        }
+        (Some((said, _)), None) => Err(BadSetting(format!("{said} needs --tls-key, the file of its key"))),
+        (None, Some((said, _))) => Err(BadSetting(format!("{said} needs --tls-cert, the file of its certificate"))),
+    }
 }
 
 /// Pairs of a service and its URL.

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use cloud::{ApplicationProtocol, Domain, SecurityPolicy};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
@@ -15,7 +16,9 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage};
 use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
 };
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -26,6 +29,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::ca::Identity;
 use crate::ca::x509::is_signed_by;
+use crate::domains::{Closed, Domains, Named, admit};
 
 /// A handshake that takes longer is given up: it holds a socket and, so far, nobody has proved anything.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -67,6 +71,8 @@ pub(crate) struct Accepted {
     pub(crate) certificate: Option<CertificateDer<'static>>,
     /// The host name the peer asked for (SNI).
     pub(crate) server_name: Option<String>,
+    /// What holds for that name, if it is one of a domain configuration.
+    pub(crate) domain: Option<Arc<Domain>>,
 }
 
 /// A handshake that came to nothing. Displays as the reason, for the event log.
@@ -83,6 +89,8 @@ enum Why {
     NoCertificate,
     UnknownAlpn,
     NotPossessed,
+    /// The domain configuration of the name says so.
+    Domain(Closed),
     PeerAlert(AlertDescription),
     Broken(io::Error),
 }
@@ -90,10 +98,11 @@ enum Why {
 impl TlsRefused {
     /// The word of the refusal event; none where nobody was refused: the peer left or never spoke.
     pub(crate) fn decision(&self) -> Option<&'static str> {
-        match self.why {
+        match &self.why {
             Why::NoCertificate => Some("NO_CERTIFICATE"),
             Why::NotPossessed => Some("INVALID_CERTIFICATE"),
             Why::UnknownAlpn => Some("UNKNOWN_ALPN"),
+            Why::Domain(closed) => Some(closed.decision),
             Why::PeerAlert(_) => Some("REFUSED_BY_CLIENT"),
             Why::TimedOut | Why::Broken(_) => None,
         }
@@ -108,6 +117,7 @@ impl TlsRefused {
             Why::NoCertificate => "no_certificate",
             Why::UnknownAlpn => "unknown_alpn",
             Why::NotPossessed => "invalid_certificate",
+            Why::Domain(_) => "domain",
             Why::PeerAlert(_) => "refused_by_client",
             Why::Broken(_) => "broken",
         }
@@ -130,6 +140,7 @@ impl fmt::Display for Why {
                 "the client offers only unknown ALPN protocols; known are x-amzn-mqtt-ca, mqtt, x-amzn-http-ca, http/1.1",
             ),
             Self::NotPossessed => f.write_str("the client's certificate or its proof of the private key is not valid"),
+            Self::Domain(closed) => closed.fmt(f),
             Self::PeerAlert(AlertDescription::UnknownCA) => {
                 f.write_str("the client does not trust our certificate: give it ca.pem of the data directory")
             }
@@ -171,9 +182,12 @@ impl Turns {
 pub(crate) struct Doors {
     /// One way in for each ALPN, in the order of [`WAYS`]; swapped whole when the identity changes.
     ways: RwLock<Ways>,
+    /// Names that have configurations of their own.
+    domains: Option<Domains>,
 }
 
-type Ways = Arc<[Arc<ServerConfig>]>;
+/// A way in for each of [`WAYS`].
+pub(crate) type Ways = Arc<[Arc<ServerConfig>]>;
 
 /// How a connection goes on once its ClientHello is read.
 struct Way {
@@ -212,13 +226,18 @@ const WAYS: [Way; 7] = [
 impl Doors {
     /// Prepares both ports to present this identity.
     pub(crate) fn new(identity: &Identity) -> Result<Self, rustls::Error> {
-        Ok(Self { ways: RwLock::new(ways(identity)?) })
+        Ok(Self { ways: RwLock::new(ways(identity, SecurityPolicy::default())?), domains: None })
+    }
+
+    /// The same for who knows names with configurations of their own.
+    pub(crate) fn with(self, domains: Domains) -> Self {
+        Self { domains: Some(domains), ..self }
     }
 
     /// Presents another identity from the next handshake on; who is connected stays so. One that cannot be presented
     /// changes nothing.
     pub(crate) fn present(&self, identity: &Identity) -> Result<(), rustls::Error> {
-        let ways = ways(identity)?;
+        let ways = ways(identity, SecurityPolicy::default())?;
         *self.ways.write().unwrap_or_else(PoisonError::into_inner) = ways;
         Ok(())
     }
@@ -240,24 +259,64 @@ impl Doors {
         turns: &Turns,
         asked: &mut Option<String>,
     ) -> io::Result<Accepted> {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-        let index = choose(port, &hello.client_hello());
+        let mut hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
         *asked = hello.client_hello().server_name().map(str::to_owned);
         let _place = turns.under_way.acquire().await.map_err(io::Error::other)?;
-        let ways = Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner));
+        let (index, domain, ways) = match self.lead(port, &hello.client_hello()) {
+            Ok(led) => led,
+            Err(closed) => {
+                // Whoever has gone by now need not be told.
+                let _ = hello.io.write_all(UNRECOGNIZED_NAME).await;
+                return Err(io::Error::other(closed));
+            }
+        };
         // Our half of the key exchange and the signature are computed here; the clients' answers then come one by one,
         // at the pace at which they were asked for.
         let rest = turns.compute(|| hello.into_stream(Arc::clone(&ways[index]))).await;
         let stream = rest.await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|certificate| certificate.clone().into_owned());
-        Ok(Accepted { stream, protocol: WAYS[index].protocol, certificate, server_name: asked.take() })
+        let protocol = WAYS[index].protocol;
+        if let Some(domain) = &domain {
+            admit(domain, protocol, certificate.is_some()).map_err(io::Error::other)?;
+        }
+        Ok(Accepted { stream, protocol, certificate, server_name: asked.take(), domain })
+    }
+
+    /// Which of [`WAYS`] a client goes, and among whose: those of the name it asks for, or those of all.
+    fn lead(&self, port: Port, hello: &ClientHello<'_>) -> Result<(usize, Option<Arc<Domain>>, Ways), Closed> {
+        let named = match (&self.domains, hello.server_name()) {
+            (Some(domains), Some(name)) => domains.find(name)?,
+            _ => None,
+        };
+        let Some(Named { domain, ways }) = named else {
+            let ways = Arc::clone(&self.ways.read().unwrap_or_else(PoisonError::into_inner));
+            return Ok((choose(port, hello), None, ways));
+        };
+        // Where all speak MQTT, the port says nothing, and no ALPN is needed to say it.
+        let port = if domain.protocol == ApplicationProtocol::Mqtt { Port::Mqtts } else { port };
+        let index = choose(port, hello);
+        // Whether a certificate is shown is seen later.
+        admit(&domain, WAYS[index].protocol, true)?;
+        Ok((index, Some(domain), ways))
     }
 }
 
-fn ways(identity: &Identity) -> Result<Ways, rustls::Error> {
+/// The alert `unrecognized_name` as a TLS record, for who asks for a name where nobody is let in.
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
+
+/// The ways in that show an identity.
+pub(crate) fn ways(identity: &Identity, security: SecurityPolicy) -> Result<Ways, rustls::Error> {
     let provider = Arc::new(default_provider());
-    WAYS.iter().map(|way| config(&provider, identity, way).map(Arc::new)).collect()
+    WAYS.iter().map(|way| config(&provider, identity, way, security).map(Arc::new)).collect()
+}
+
+fn versions(security: SecurityPolicy) -> Vec<&'static SupportedProtocolVersion> {
+    match security {
+        SecurityPolicy::Both => vec![&rustls::version::TLS13, &rustls::version::TLS12],
+        SecurityPolicy::Tls13 => vec![&rustls::version::TLS13],
+        SecurityPolicy::Tls12 => vec![&rustls::version::TLS12],
+    }
 }
 
 /// The index in [`WAYS`] for what the client offers. An offer of only unknown protocols leads to some way with
@@ -274,10 +333,15 @@ fn choose(port: Port, hello: &ClientHello<'_>) -> usize {
     .unwrap_or_default()
 }
 
-fn config(provider: &Arc<CryptoProvider>, identity: &Identity, way: &Way) -> Result<ServerConfig, rustls::Error> {
+fn config(
+    provider: &Arc<CryptoProvider>,
+    identity: &Identity,
+    way: &Way,
+    security: SecurityPolicy,
+) -> Result<ServerConfig, rustls::Error> {
     let algorithms = provider.signature_verification_algorithms;
-    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&versions(security))?;
     let builder = match way.client {
         Certified::Never => builder.with_no_client_auth(),
         client => {
@@ -298,6 +362,10 @@ fn config(provider: &Arc<CryptoProvider>, identity: &Identity, way: &Way) -> Res
 }
 
 fn why(error: io::Error) -> Why {
+    let error = match error.downcast::<Closed>() {
+        Ok(closed) => return Why::Domain(closed),
+        Err(error) => error,
+    };
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::NoCertificatesPresented) => Why::NoCertificate,
@@ -378,8 +446,8 @@ mod tests {
     use cloud::Authority as _;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{PrivateKeyDer, ServerName};
-    use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
     use tokio_rustls::TlsConnector;
 

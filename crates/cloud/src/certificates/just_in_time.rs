@@ -8,6 +8,7 @@ use store::Fault;
 
 use super::{CERTIFICATES, Certificate, keep};
 use crate::ca_certificates::{self, Issuer};
+use crate::domain_configurations;
 use crate::house::{House, Job};
 use crate::identity::{self, Principal, Turned};
 use crate::news::News;
@@ -46,17 +47,23 @@ impl House {
     ///
     /// What a stranger can cause is bounded: a few signatures are checked, and each scope registers and tells no more
     /// than so many in a second.
-    pub fn introduce(&self, der: &[u8], now: i64, entropy: u128) -> Introduced {
+    pub fn introduce(&self, der: &[u8], server_name: Option<&str>, now: i64, entropy: u128) -> Introduced {
         let id = x509::certificate_id(der);
-        self.try_introduce(der, &id, now, entropy).unwrap_or_else(|fault| {
+        self.try_introduce(der, &id, server_name, (now, entropy)).unwrap_or_else(|fault| {
             self.tell_fault(now, &fault);
             Introduced { principal: Principal::Certificate(id), job: None }
         })
     }
 
-    fn try_introduce(&self, der: &[u8], id: &str, now: i64, entropy: u128) -> Result<Introduced, Fault> {
+    fn try_introduce(
+        &self,
+        der: &[u8],
+        id: &str,
+        server_name: Option<&str>,
+        (now, entropy): (i64, u128),
+    ) -> Result<Introduced, Fault> {
         let view = self.store.read();
-        if let Some(scope) = identity::scope_of(&view, id)? {
+        if let Some(scope) = identity::scope_of(&view, id, server_name)? {
             let cx = self.context(&scope, now, entropy);
             let known = Read::new(&view, &cx).get(&CERTIFICATES, [id])?;
             return Ok(match known.filter(|known| known.status == PENDING) {
@@ -71,7 +78,9 @@ impl House {
             Ok(facts) => facts,
             Err(bad) => return stranger(None, Turned::new("INVALID_CERTIFICATE", format!("the certificate: {bad}"))),
         };
-        let issuers = ca_certificates::issuers(db, &facts)?;
+        let mut issuers = ca_certificates::issuers(db, &facts)?;
+        let asked = server_name.map(|name| domain_configurations::scope_of(&view, name)).transpose()?.flatten();
+        issuers.retain(|issuer| asked.as_ref().is_none_or(|asked| *asked == issuer.scope));
         // One that registers by itself is what the device came for; the others explain why it is not registered.
         let ready = issuers.iter().find(|issuer| issuer.registers()).or(issuers.first());
         match ready {

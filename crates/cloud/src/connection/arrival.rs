@@ -85,7 +85,7 @@ impl House {
         (now, entropy): (i64, u128),
         arrived: Arrived,
     ) -> Vec<Job> {
-        let scope = peer.principal.scope(&self.store.read()).unwrap_or_else(|fault| {
+        let scope = peer.principal.scope(&self.store.read(), peer.server_name.as_deref()).unwrap_or_else(|fault| {
             self.tell_fault(now, &fault);
             None
         });

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use cloud::actions::{Outcome, Service};
 use cloud::{
-    Ask, Authority, Caller, Connection, Deed, Errand, Event, House, Identity, Introduced, Issued, Job, KEY_BYTES,
-    KeyPair, Kind, LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused, Scope,
-    Settings, Total, Vault, Witness,
+    Ask, Authority, Caller, Connection, Deed, Domain, Errand, Event, House, Identity, Introduced, Issued, Job,
+    KEY_BYTES, KeyPair, Kind, LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused,
+    Scope, Settings, Total, Vault, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub(crate) type Answered = Result<Value, (String, String)>;
 #[derive(Default)]
 struct Drawer {
     given: AtomicUsize,
+    /// What the operator put down, by name.
+    servers: Mutex<HashMap<String, Vec<u8>>>,
 }
 
 impl Drawer {
@@ -43,6 +45,11 @@ impl Authority for Drawer {
     fn issue_keys(&self, _: i64) -> Result<Issued, NotIssued> {
         let keys = KeyPair { public_pem: "public".to_owned(), private_pem: "private".to_owned() };
         Ok(Issued { certificate_pem: self.next()?, keys: Some(keys) })
+    }
+
+    fn server_certificate(&self, name: &str) -> Result<Vec<u8>, String> {
+        let found = self.servers.lock().unwrap().get(name).cloned();
+        found.ok_or_else(|| format!("there is no file {name}.pem"))
     }
 
     fn issue_for_request(&self, csr_pem: &str, _: i64) -> Result<Issued, NotIssued> {
@@ -168,7 +175,7 @@ impl Lab {
     }
 
     pub(crate) fn scope_of(&self, certificate_id: &str) -> Option<Scope> {
-        self.house.scope_of(certificate_id).unwrap()
+        self.house.scope_of(certificate_id, None).unwrap()
     }
 
     pub(crate) fn call(&self, operation: &str, input: Value) -> Answered {
@@ -348,9 +355,29 @@ impl Lab {
         (self.house.connect(peer, connect.clone(), Arc::new(Asleep), moment, arrived), told)
     }
 
+    /// The operator puts down a server certificate.
+    pub(crate) fn put_down(&self, name: &str, pem: &str) {
+        self.drawer.servers.lock().unwrap().insert(name.to_owned(), der(pem));
+    }
+
+    /// The operator takes one away.
+    pub(crate) fn take_away(&self, name: &str) {
+        self.drawer.servers.lock().unwrap().remove(name);
+    }
+
+    /// What holds for a host name.
+    pub(crate) fn domain(&self, host: &str) -> Option<Domain> {
+        self.house.domain(host).unwrap()
+    }
+
+    /// Where a certificate belongs under a host name.
+    pub(crate) fn scope_under(&self, certificate_id: &str, host: &str) -> Option<Scope> {
+        self.house.scope_of(certificate_id, Some(host)).unwrap()
+    }
+
     /// A device shows a certificate: who it is to the house, once what follows from that is written.
     pub(crate) fn introduce(&self, pem: &str) -> Principal {
-        let Introduced { principal, job } = self.house.introduce(&der(pem), self.now(), self.entropy());
+        let Introduced { principal, job } = self.house.introduce(&der(pem), None, self.now(), self.entropy());
         self.commit(job).unwrap();
         principal
     }

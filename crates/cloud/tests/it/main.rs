@@ -14,6 +14,7 @@ mod ca_certificates;
 mod certificates;
 mod connections;
 mod device;
+mod domain_configurations;
 mod effects;
 mod endpoints;
 mod exchanges;

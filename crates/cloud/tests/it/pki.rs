@@ -8,6 +8,7 @@ use base64::Engine as _;
 
 const ECDSA_WITH_SHA256: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const COMMON_NAME: &[u8] = &[0x06, 3, 0x55, 4, 3];
+const SUBJECT_ALT_NAME: &[u8] = &[0x06, 3, 0x55, 29, 17];
 const BASIC_CONSTRAINTS: &[u8] = &[0x06, 3, 0x55, 29, 19];
 
 /// An authority with a key of its own.
@@ -31,26 +32,37 @@ impl Ca {
     }
 
     fn with_key(name: &str, key: EcdsaKeyPair) -> Self {
-        let pem = sign(&key, name, name, &public(&key), true);
+        let pem = sign(&key, name, name, &public(&key), &constraints(true));
         Self { key, name: name.to_owned(), pem }
     }
 
     /// A certificate for a device, or for whoever verifies a code; its key is lost at once.
     pub(crate) fn issue(&self, common_name: &str) -> String {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-        sign(&self.key, &self.name, common_name, &public(&key), false)
+        sign(&self.key, &self.name, common_name, &public(&key), &constraints(false))
     }
+
+    /// A certificate for a server of this name.
+    pub(crate) fn issue_for_host(&self, host: &str) -> String {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let names = tlv(0x30, &[&tlv(0x82, &[host.as_bytes()])]);
+        let names = tlv(0x30, &[SUBJECT_ALT_NAME, &tlv(0x04, &[&names])]);
+        sign(&self.key, &self.name, host, &public(&key), &names)
+    }
+}
+
+fn constraints(is_ca: bool) -> Vec<u8> {
+    let flag: &[u8] = if is_ca { &[0x01, 0x01, 0xff] } else { &[] };
+    tlv(0x30, &[BASIC_CONSTRAINTS, &tlv(0x04, &[&tlv(0x30, &[flag])])])
 }
 
 fn public(key: &EcdsaKeyPair) -> Vec<u8> {
     key.public_key().as_der().unwrap().as_ref().to_vec()
 }
 
-fn sign(key: &EcdsaKeyPair, issuer: &str, subject: &str, public: &[u8], is_ca: bool) -> String {
+fn sign(key: &EcdsaKeyPair, issuer: &str, subject: &str, public: &[u8], extension: &[u8]) -> String {
     let algorithm = tlv(0x30, &[ECDSA_WITH_SHA256]);
     let validity = tlv(0x30, &[&tlv(0x17, &[b"230101000000Z"]), &tlv(0x17, &[b"491231235959Z"])]);
-    let flag: &[u8] = if is_ca { &[0x01, 0x01, 0xff] } else { &[] };
-    let constraints = tlv(0x30, &[BASIC_CONSTRAINTS, &tlv(0x04, &[&tlv(0x30, &[flag])])]);
     let body = tlv(
         0x30,
         &[
@@ -61,7 +73,7 @@ fn sign(key: &EcdsaKeyPair, issuer: &str, subject: &str, public: &[u8], is_ca: b
             &validity,
             &name(subject),
             public,
-            &tlv(0xa3, &[&tlv(0x30, &[&constraints])]),
+            &tlv(0xa3, &[&tlv(0x30, &[extension])]),
         ],
     );
     let signature = key.sign(&SystemRandom::new(), &body).unwrap();

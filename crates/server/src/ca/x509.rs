@@ -6,13 +6,13 @@ use std::net::IpAddr;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::EcdsaKeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustls::pki_types::SignatureVerificationAlgorithm;
+
+use super::signer::Signer;
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
@@ -33,7 +33,6 @@ const BASIC_CONSTRAINTS: &[u8] = &[0x06, 3, 0x55, 29, 19];
 const AUTHORITY_KEY_ID: &[u8] = &[0x06, 3, 0x55, 29, 35];
 const EXT_KEY_USAGE: &[u8] = &[0x06, 3, 0x55, 29, 37];
 const SERVER_AUTH: &[u8] = &[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1];
-const ECDSA_WITH_SHA256: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 
 /// What a certificate is for; it decides the extensions.
 pub(super) enum Purpose<'a> {
@@ -66,9 +65,9 @@ pub(super) struct Certificate<'a> {
 }
 
 impl Certificate<'_> {
-    /// Signs with a P-256 key and SHA-256; returns the certificate's DER.
-    pub(super) fn sign(&self, key: &EcdsaKeyPair) -> Result<Vec<u8>, Unspecified> {
-        let algorithm = tlv(SEQUENCE, &[ECDSA_WITH_SHA256]);
+    /// Signs it; returns the certificate's DER.
+    pub(super) fn sign(&self, key: &Signer) -> Result<Vec<u8>, Unspecified> {
+        let algorithm = tlv(SEQUENCE, &[key.algorithm()]);
         let mut serial = self.serial;
         // Positive and of full length, whatever was drawn.
         serial[0] = serial[0] & 0x7f | 0x40;
@@ -85,8 +84,8 @@ impl Certificate<'_> {
                 &tlv(0xa3, &[&tlv(SEQUENCE, &[&self.extensions()?])]),
             ],
         );
-        let signature = key.sign(&SystemRandom::new(), &body)?;
-        Ok(tlv(SEQUENCE, &[&body, &algorithm, &bit_string(0, signature.as_ref())]))
+        let signature = key.sign(&body)?;
+        Ok(tlv(SEQUENCE, &[&body, &algorithm, &bit_string(0, &signature)]))
     }
 
     fn extensions(&self) -> Result<Vec<u8>, Unspecified> {

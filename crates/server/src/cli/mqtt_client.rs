@@ -128,9 +128,12 @@ impl Credentials {
         let certificate = CertificateDer::from_pem_slice(&read("certificate.pem")?)
             .map_err(|error| bad("certificate.pem", &error))?;
         let key = PrivateKeyDer::from_pem_slice(&read("private.key")?).map_err(|error| bad("private.key", &error))?;
-        let root = CertificateDer::from_pem_slice(&read("ca.pem")?).map_err(|error| bad("ca.pem", &error))?;
         let mut roots = RootCertStore::empty();
-        roots.add(root).map_err(|error| bad("ca.pem", &error))?;
+        for root in CertificateDer::pem_slice_iter(&read("ca.pem")?) {
+            let added = root.map_err(|error| error.to_string());
+            let added = added.and_then(|root| roots.add(root).map_err(|error| error.to_string()));
+            added.map_err(|error| bad("ca.pem", &error))?;
+        }
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| bad("private.key", &error))?
