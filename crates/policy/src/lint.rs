@@ -186,6 +186,7 @@ mod tests {
             (r#""iot:CreateThing""#, r#""*""#, &["unknown-action"]),
             (r#""iot:Pubish""#, r#""@:topic/a""#, &["unknown-action"]),
             (r#""greengrass:Discover""#, r#""*""#, &["unknown-action"]),
+            (r#""iot: *""#, r#""*""#, &["unknown-action"]),
             (r#""iot:Describe*""#, r#""@:thing/a""#, &[]),
             (r#""iot:Publish""#, r#""@:topic/${iot:ClientID}/${iot:Clientname}""#, &["unknown-variable"]),
             (r#""iot:Publish""#, r#""@:topic/${iot:Connection.Thing.Attributes[a]}""#, &[]),

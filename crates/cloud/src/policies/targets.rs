@@ -19,13 +19,13 @@ use crate::scope::{Asked, Read, Write, paged};
 use crate::thing_groups::{self, Reached};
 
 pub(crate) const OPS: &[Op] = ops! {
-    write attach_policy on any;
-    write detach_policy on any;
-    read  list_attached_policies on any;
+    write attach_policy on of_arn(target);
+    write detach_policy on of_arn(target);
+    read  list_attached_policies on of_arn(target);
     read  list_targets_for_policy on policy(policy_name);
-    write attach_principal_policy on any;
-    write detach_principal_policy on any;
-    read  list_principal_policies on any;
+    write attach_principal_policy on of_arn(principal);
+    write detach_principal_policy on of_arn(principal);
+    read  list_principal_policies on of_arn(principal);
     read  list_policy_principals on policy(policy_name);
 };
 
