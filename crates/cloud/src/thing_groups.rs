@@ -129,7 +129,6 @@ pub(crate) fn arn(db: Read, name: &str) -> String {
 }
 
 /// The name in the ARN of a group of this scope, whether there is one or not.
-#[allow(dead_code, reason = "policies of groups ask for it")]
 pub(crate) fn name_of_arn<'a>(db: Read, arn: &'a str) -> Option<&'a str> {
     THING_GROUP.name_of_arn(db, arn)
 }
