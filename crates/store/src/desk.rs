@@ -13,13 +13,14 @@ pub struct Options {
     pub durability: Durability,
     /// Bytes of recent writes held in memory before they are sorted into a file; fixed when a store is made.
     pub write_buffer: u64,
-    /// Bytes of blocks of files held in memory for reads.
+    /// Bytes of blocks of files held in memory for reads, at most: only what was read fills it. A million things want their
+    /// indices and filters in it at least, or every read fetches those as well.
     pub cache: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { durability: Durability::Durable, write_buffer: 4 << 20, cache: 4 << 20 }
+        Self { durability: Durability::Durable, write_buffer: 4 << 20, cache: 64 << 20 }
     }
 }
 
