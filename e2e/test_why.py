@@ -106,7 +106,7 @@ def test_a_thing_that_the_client_is_not_is_named_and_the_patch_attaches_it(ombra
     assert because["thing"] == {
         "name": None, "because": "the certificate is attached to bulb, and the client id is the name of none of them: bulb-2",
     }
-    assert because["variables"] == [{"name": "iot:Connection.Thing.ThingName", "empty": "has no value here"}]
+    assert because["variables"] == [{"name": "iot:Connection.Thing.ThingName", "empty": "has no value: no thing belongs to the connection"}]
     paste(ombra, because["patch"])
     with Paho(device, mqtt.MQTTv5, client_id="bulb-2"):
         pass

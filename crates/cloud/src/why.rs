@@ -212,10 +212,10 @@ impl Asked<'_> {
             resource: self.resource.clone(),
             client_id: self.question.client_id.clone(),
             principal,
-            thing,
             policies: Vec::new(),
             statements: explained.statements.iter().map(Statement::of).collect(),
-            variables: told::variables(&explained.statements),
+            variables: told::variables(&explained.statements, &thing),
+            thing,
             missing: None,
             patch: None,
         }

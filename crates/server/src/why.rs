@@ -54,9 +54,12 @@ fn last(server: &Server, scope: &Scope, query: &str) -> Result<Value, Told> {
     Ok(json!({"refusal": event, "why": why.filter(|_| !is_beside), "also": also}))
 }
 
-/// Whether policies speak of such an action at all.
+/// Whether policies of devices were asked, or would have been. What those of IAM said stands in the refusal itself.
 fn is_of_policies(refused: &Refused) -> bool {
-    refused.action.starts_with("iot:") && !refused.resource.is_empty() && !refused.principal.is_empty()
+    let id = &refused.principal;
+    let is_certificate = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_device = is_certificate || id.starts_with("anonymous/");
+    refused.action.starts_with("iot:") && !refused.resource.is_empty() && is_device
 }
 
 fn is_verdict(decision: &str) -> bool {

@@ -1,9 +1,11 @@
 //! What the policies said, in the parts that an answer is made of: each statement with what matched and what did not, each
 //! variable with its value. What the answer is, is the business of the `policy` crate.
 
-use policy::{StatementReport, Warning};
+use policy::{StatementReport, VariableReport, Warning};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use super::who::Belongs;
 
 /// A statement and what it made of the request.
 #[derive(Clone, Debug, Serialize)]
@@ -81,16 +83,40 @@ impl Statement {
     }
 }
 
-/// Every variable in statements, each once.
-pub(super) fn variables(reports: &[StatementReport]) -> Vec<Variable> {
+/// Every variable in statements, each once; one that has no value at all with the reason for it.
+pub(super) fn variables(reports: &[StatementReport], thing: &Belongs) -> Vec<Variable> {
     let mut told: Vec<Variable> = Vec::new();
-    for report in reports.iter().flat_map(|report| &report.variables) {
-        if told.iter().all(|known| known.name != report.name) {
-            let (value, empty) = (report.value.as_ref().ok().cloned(), report.value.as_ref().err().cloned());
-            told.push(Variable { name: report.name.clone(), value, empty });
+    for VariableReport { name, value } in reports.iter().flat_map(|report| &report.variables) {
+        if told.iter().any(|known| known.name == *name) {
+            continue;
         }
+        let empty = value.as_ref().err().map(|empty| match empty.as_str() {
+            NOTHING => absent(name, thing),
+            other => other.to_owned(),
+        });
+        told.push(Variable { name: name.clone(), value: value.as_ref().ok().cloned(), empty });
     }
     told
+}
+
+/// What the policies say of a variable that has no value.
+const NOTHING: &str = "has no value here";
+
+/// Why a variable has no value.
+fn absent(name: &str, thing: &Belongs) -> String {
+    let name = name.to_ascii_lowercase();
+    let of_thing = name.strip_prefix("iot:connection.thing.").or_else(|| name.strip_prefix("iot:thing."));
+    let reason = match (of_thing, &thing.name, name.as_str()) {
+        (Some(_), None, _) => "no thing belongs to the connection".to_owned(),
+        (Some("thingtypename"), Some(thing), _) => format!("the thing {thing} has no type"),
+        (Some(_), Some(thing), _) => format!("the thing {thing} has no such attribute"),
+        (None, _, "iot:clientid") => "a request over HTTP has no client id".to_owned(),
+        (None, _, "iot:domainname") => "the client asked for no host name".to_owned(),
+        (None, _, "aws:sourceip" | "iot:sourceip") => "the address of the peer is not known".to_owned(),
+        (None, _, name) if name.starts_with("iot:certificate") => "the certificate has none".to_owned(),
+        (None, ..) => "there is no such variable".to_owned(),
+    };
+    format!("has no value: {reason}")
 }
 
 /// A remark on a policy.

@@ -88,7 +88,7 @@ fn a_refused_publish_is_explained_from_the_certificate_to_the_missing_grant() {
         why["variables"],
         json!([
             {"name": "iot:ClientId", "value": "lamp"},
-            {"name": "iot:Connection.Thing.ThingName", "empty": "has no value here"}
+            {"name": "iot:Connection.Thing.ThingName", "empty": "has no value: no thing belongs to the connection"}
         ])
     );
     assert_eq!(why["missing"], json!({"action": "iot:Publish", "resource": format!("{ACCOUNT}topic/fan/a${{*}}b")}));
@@ -237,6 +237,27 @@ fn a_refused_filter_tells_an_mqtt_5_client_why() {
     let [Packet::SubAck(ack)] = &heard[..] else { panic!("{heard:?}") };
     let told = ack.properties.reason_string.as_ref().map(mqtt::Text::as_str);
     assert_eq!(told, Some(&*format!("iot:Subscribe on {ACCOUNT}topicfilter/b is not allowed: IMPLICIT_DENY")));
+}
+
+#[test]
+fn a_variable_without_a_value_says_why() {
+    let lab = Lab::new();
+    let variables = "${iot:Connection.Thing.ThingTypeName}/${iot:Connection.Thing.Attributes[room]}/${iot:DomainName}/\
+                     ${iot:Certificate.Subject.Title}/${iot:Nothing}/${aws:SourceIp}";
+    let id = lab.identity(json!([statement("Allow", "iot:Publish", &[&format!("topic/{variables}")])]));
+    lab.ok("CreateThing", json!({"thingName": "lamp"}));
+    lab.ok("AttachThingPrincipal", json!({"thingName": "lamp", "principal": format!("{ACCOUNT}cert/{id}")}));
+    let why = lab.why(&question(&id, "lamp", "iot:Publish", "topic/a"));
+    let empty: Vec<&str> = why["variables"].as_array().unwrap().iter().filter_map(|it| it["empty"].as_str()).collect();
+    let expected = [
+        "has no value: the thing lamp has no type",
+        "has no value: the thing lamp has no such attribute",
+        "has no value: the client asked for no host name",
+        "has no value: the certificate has none",
+        "has no value: there is no such variable",
+        "has no value: the address of the peer is not known",
+    ];
+    assert_eq!(empty, expected);
 }
 
 #[test]

@@ -173,6 +173,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_strikes_in_the_policy() {
+        let endpoints = Endpoints::example();
+        let text = policy_document(&endpoints, "lamp").to_string();
+        let home = policy::Home { region: &endpoints.region, account: &endpoints.account };
+        assert_eq!(policy::lint(&policy::Document::parse(&text).unwrap(), Some(home)), []);
+    }
+
+    #[test]
     fn the_policy_grants_nothing_to_everyone() {
         let policy = policy_document(&Endpoints::example(), "lamp");
         for statement in policy["Statement"].as_array().unwrap() {
