@@ -2,7 +2,7 @@
 //! do. An account's roles are the same in every region. Documents are checked and kept; that calls are held to them is
 //! not built yet, and `iam:PassRole` is asked of nobody.
 //!
-//! What other nouns want of it stands here: whether a role exists, whether a service may take it, whose ARN is whose.
+//! What other nouns want of it stands here: whether a service may take a role.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use policy::iam::{Document, Kind, Malformed, Who};
@@ -21,12 +21,6 @@ pub(crate) mod tags;
 pub(crate) mod users;
 
 pub(crate) use roles::{Role, role};
-
-/// Whether there is a role of this ARN.
-#[allow(dead_code, reason = "rules and functions ask")]
-pub(crate) fn role_exists(db: Read, role_arn: &str) -> Result<bool, Fault> {
-    Ok(role(db, role_arn)?.is_some())
-}
 
 /// Whether a service, as in `lambda.amazonaws.com`, may take this role. A role that does not exist may be taken by nobody.
 pub(crate) fn service_may_assume(db: Read, role_arn: &str, service: &str) -> Result<bool, Fault> {

@@ -14,6 +14,19 @@ const SEEDS: [&str; 3] = [
         "Bool":{"iot:Connection.Thing.IsAttached":["true"]},"Null":{"iot:DomainName":"true"}}}}"#,
 ];
 
+const IAM_SEEDS: [&str; 2] = [
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["lambda.amazonaws.com"],
+        "AWS":["000000000000","arn:aws:iam::000000000000:role/a","*"]},"Action":"sts:AssumeRole","Condition":
+        {"StringEquals":{"sts:ExternalId":"${aws:PrincipalAccount}"},"ArnLike":{"aws:SourceArn":"arn:aws:iot:*:*:*"}}}]}"#,
+    r#"{"Version":"2008-10-17","Id":"x","Statement":{"Sid":"A1","Effect":"Deny","NotPrincipal":"*","NotAction":
+        ["s3:Get*","*"],"NotResource":["arn:aws:s3:::b/*","arn:aws:iam::1:role/*","arn:b:c:d:e:f:g",null]}}"#,
+];
+
+#[test]
+fn no_bytes_are_too_odd_for_iam() {
+    smoke::smoke(bodies::iam_documents, &IAM_SEEDS.map(|seed| seed.as_bytes().to_vec()), 6_000);
+}
+
 #[test]
 fn no_bytes_are_too_odd_for_a_policy() {
     smoke::smoke(bodies::documents, &SEEDS.map(|seed| seed.as_bytes().to_vec()), 6_000);
@@ -24,5 +37,6 @@ fn deep_and_long_documents_are_refused() {
     for open in ["[", "{\"Statement\":", "{\"Statement\":["] {
         bodies::documents(open.repeat(400_000 / open.len()).as_bytes());
         bodies::documents(open.repeat(2_000 / open.len()).as_bytes());
+        bodies::iam_documents(open.repeat(400_000 / open.len()).as_bytes());
     }
 }
