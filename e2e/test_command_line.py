@@ -182,7 +182,7 @@ def test_a_directory_that_is_not_writable_is_named(tmp_path):
         (["--http", "nonsense"], "--http"),
         (["--no-such-flag"], "--no-such-flag"),
         (["no-such-command"], "no-such-command"),
-        (["serve"], "not built"),
+        (["serve", "--listen", "nowhere"], "--listen nowhere"),
         (["device", "new", "not/a name"], "name"),
     ],
 )

@@ -92,7 +92,10 @@ def role(ombra: Ombra, account: str = ACCOUNT) -> str:
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     iam = ombra.client("iam", account=None if account == ACCOUNT else account)
     try:
-        return iam.create_role(RoleName="lambda", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        made = iam.create_role(RoleName="lambda", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        # What a function may do is what its role may.
+        iam.attach_role_policy(RoleName="lambda", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        return made
     except iam.exceptions.EntityAlreadyExistsException:
         return iam.get_role(RoleName="lambda")["Role"]["Arn"]
 

@@ -106,7 +106,7 @@ def test_refusals_have_the_classes_that_sdks_catch(iam):
         iam.delete_role(RoleName="refusals")
     assert code(refused) == ("DeleteConflict", 409)
     with pytest.raises(ClientError) as refused:
-        iam.list_users()
+        iam.list_groups()
     assert code(refused) == ("NotImplementedException", 501)
 
 
@@ -132,6 +132,8 @@ def keys(credentials: dict) -> dict:
 
 def test_whoever_takes_a_role_is_somebody_else(ombra, iam, sts):
     iam.create_role(RoleName="taken", AssumeRolePolicyDocument=json.dumps(TRUST))
+    grant = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:ListThings", "Resource": "*"}]}
+    iam.put_role_policy(RoleName="taken", PolicyName="list", PolicyDocument=json.dumps(grant))
     taken = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/taken", RoleSessionName="me@here")
     mine = keys(taken["Credentials"])
     who = ombra.client("sts", **mine).get_caller_identity()
@@ -140,12 +142,16 @@ def test_whoever_takes_a_role_is_somebody_else(ombra, iam, sts):
     assert ombra.client("iot", **mine).list_things()["things"] == []
     changed = {**mine, "aws_session_token": mine["aws_session_token"][:-8] + "AAAAAAA="}
     for service, call, wanted in [
-        ("sts", "get_caller_identity", "InvalidClientTokenId"), ("iot", "list_things", "UnrecognizedClientException"),
-        ("secretsmanager", "list_secrets", "UnrecognizedClientException"),
+        ("sts", "get_caller_identity", ("InvalidClientTokenId", 403)),
+        ("iot", "list_things", ("UnrecognizedClientException", 403)),
+        ("secretsmanager", "list_secrets", ("UnrecognizedClientException", 400)),
     ]:
         with pytest.raises(ClientError) as refused:
             getattr(ombra.client(service, **changed), call)()
-        assert code(refused) == (wanted, 403)
+        assert code(refused) == wanted
+    with pytest.raises(ClientError) as refused:
+        ombra.client("iot", **mine).create_thing(thingName="not-granted")
+    assert code(refused) == ("AccessDeniedException", 403)
 
 
 def test_a_role_is_denied_to_whom_it_does_not_trust(iam, sts):

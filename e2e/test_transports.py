@@ -110,7 +110,7 @@ def test_the_plain_listener_is_announced_where_it_is_open_only(plain, ombra):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--mqtt-plain", "0.0.0.0:1883", "--mqtt-plain-policy", "p"], "loopback addresses only"),
+        (["--mqtt-plain", "0.0.0.0:1883", "--mqtt-plain-policy", "p"], "only loopback addresses will do"),
         (["--mqtt-plain", "127.0.0.1:0"], "--mqtt-plain-policy"),
         (["--mqtt-plain-policy", "p"], "--mqtt-plain 127.0.0.1:1883"),
     ],

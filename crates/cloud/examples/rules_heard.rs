@@ -63,7 +63,7 @@ fn main() -> Result<(), Failure> {
     let mut number = || numbers.next().ok_or("usage: rules_heard RULES COUNT");
     let (rules, count) = (number()??, number()??);
     let house = house()?;
-    let caller = Caller { scope: Scope::new("000000000000", "us-east-1"), identity: Identity::Key("key".to_owned()) };
+    let caller = Caller::new(Scope::new("000000000000", "us-east-1"), Identity::Key("key".to_owned()));
     let create = operation("CreateTopicRule")?;
     for rule in 0..rules {
         let payload = json!({

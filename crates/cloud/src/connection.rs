@@ -349,6 +349,15 @@ impl House {
         }
     }
 
+    /// The same in every region of the account.
+    pub(crate) fn refresh_everywhere(&self, cx: &Context, principal: &str) {
+        for (scope, space) in self.scopes() {
+            if scope.account == cx.scope.account {
+                self.refresh(&self.context_of(&scope, &space.books, cx.now, 0), &Changed::Principal(principal));
+            }
+        }
+    }
+
     /// Asks for one connection what was asked when it came, and closes it if the answer is another.
     fn ask_again(&self, cx: &Context, connection: &Connection) {
         if let Err(fault) = self.refresh_one(cx, connection) {

@@ -312,7 +312,7 @@ impl House {
 
     /// Answers an operation, or says what must be written for its answer. `now` is in milliseconds.
     pub fn plan(&self, caller: &Caller, operation: &'static Operation, input: Input, now: i64, entropy: u128) -> Plan {
-        let origin = Arc::new(Origin::of_caller(&caller.identity));
+        let origin = Arc::new(Origin::of_caller(caller));
         let cx = self.context(&caller.scope, now, entropy).from(origin);
         match self.try_plan(caller, operation, input, cx) {
             Ok(plan) => plan,
@@ -324,8 +324,9 @@ impl House {
         let Some(op) = operation::find(operation) else {
             return Err(Refusal::not_implemented(operation).into());
         };
+        let needs = self.needs(caller, op.model, &input, &cx)?;
         let started = (op.start)(input, &*self.authority, cx.now)?;
-        self.authorize(caller, op.model, &started, &cx)?;
+        self.authorize(caller, op.model, &started, needs, &cx)?;
         match started.run {
             Run::Read(run) => Ok(Plan::Done(Ok(run(Read::new(&self.store.read(), &cx))?))),
             Run::Live(run) => run(self, &cx),
@@ -436,6 +437,7 @@ impl House {
             News::Policy(name) => self.refresh(cx, &Changed::Policy(&name)),
             News::Group(name) => self.refresh(cx, &Changed::Group(&name)),
             News::Propagation => drop(self.space(&cx.scope).propagation.fetch_add(1, Ordering::SeqCst)),
+            News::Permissions(principal) => self.refresh_everywhere(cx, &principal),
             News::Logging => self.set_logging(cx),
             News::Count(count) => cx.figures.count(count),
             News::ShadowUpdated(update) => cx.figures.shadow_updated(*update),

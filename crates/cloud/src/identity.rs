@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy::{Attached, Context, Decision, Document, PolicySet, Request};
+use policy::{Attached, Context, Decision, Document, PolicySet, Request, iam};
 use store::{Direction, Fault, Key};
 
+use crate::caller::Identity;
 use crate::certificates::{CERTIFICATE_SCOPES, CERTIFICATES, Certificate};
 use crate::domain_configurations;
 use crate::events::Refused;
+use crate::neighbours::iam::{grants, keys};
 use crate::policies::{self, targets};
 use crate::principals;
 use crate::scope::{Read, Scope};
@@ -30,12 +32,16 @@ pub enum Principal {
         /// Why.
         turned: Turned,
     },
-    /// The holder of an access key, who may do on a connection whatever its account may.
+    /// The holder of an access key: held to the policies of its user or role, or to none if it is its account's root.
     Key {
         /// The access key's id.
         access_key_id: String,
         /// The account it belongs to and the region it signed for.
         scope: Scope,
+        /// Whom it stands for.
+        identity: Identity,
+        /// Whether the key lies in the store, and can be switched off there.
+        is_kept: bool,
     },
     /// Anybody, on a listener of development: may do what one policy says.
     Anonymous {
@@ -51,7 +57,11 @@ impl Principal {
     pub fn id(&self) -> String {
         match self {
             Self::Certificate(id) | Self::Stranger { certificate_id: id, .. } => id.clone(),
-            Self::Key { access_key_id, .. } => access_key_id.clone(),
+            Self::Key { access_key_id, identity, .. } => match identity {
+                Identity::User(user) => user.arn.clone(),
+                Identity::Role(session) => session.role_arn.clone(),
+                Identity::Key(_) | Identity::Device { .. } => access_key_id.clone(),
+            },
             Self::Anonymous { policy, .. } => anonymous(policy),
         }
     }
@@ -73,7 +83,13 @@ impl Principal {
                 other => Err(Turned { decision: other.decision().to_owned(), reason: other.reason() }),
             }),
             Self::Stranger { turned, .. } => Ok(Err(turned.clone())),
-            Self::Key { .. } => Ok(Ok(Context::new())),
+            Self::Key { access_key_id, identity, is_kept, .. } => {
+                let turned = if *is_kept { keys::turned(db, access_key_id)? } else { None };
+                Ok(match turned {
+                    Some(turned) => Err(turned),
+                    None => Ok(grants::variables(db, identity)?),
+                })
+            }
             Self::Anonymous { policy, .. } => Ok(match policies::document(db, policy)? {
                 Some(_) => Ok(Context::new()),
                 None => Err(Turned {
@@ -107,6 +123,9 @@ impl Principal {
                 (PolicySet::compile(attached(db, reaching)?, variables), groups)
             }
             Self::Stranger { .. } => (PolicySet::compile(Vec::<Attached>::new(), variables), Vec::new()),
+            Self::Key { identity: identity @ (Identity::User(_) | Identity::Role(_)), .. } => {
+                (grants::set(db, identity, variables)?, Vec::new())
+            }
             Self::Key { .. } => {
                 let everything = db.cx.documents.parse("the access key", EVERYTHING)?;
                 (PolicySet::compile([("the access key", everything)], variables), Vec::new())
@@ -134,7 +153,7 @@ pub(crate) struct Granted {
 /// Through what the policies of a certificate reach its connections.
 pub(crate) const CERTIFICATE: &str = "certificate";
 
-/// What an access key may do on a connection: nothing narrows it yet.
+/// What the root of an account may do on a connection.
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
 
 /// Why somebody is turned away before any policy is asked.
@@ -166,13 +185,26 @@ const DOCUMENTS: usize = 1000;
 
 impl Documents {
     fn parse(&self, name: &str, text: &str) -> Result<Arc<Document>, Fault> {
+        // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
+        let parse = || Document::parse(text).map_err(|bad| Fault::new(format!("policy {name}: {bad}")));
+        self.remembered(text, parse)
+    }
+
+    /// The same for a policy of IAM's, whose language is another.
+    pub(crate) fn parse_of_iam(&self, name: &str, text: &str) -> Result<Arc<Document>, Fault> {
+        let parse = || {
+            let read = iam::Document::parse(text, iam::Kind::Inline);
+            read.map(iam::Document::into_grants).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))
+        };
+        self.remembered(&format!("iam:{text}"), parse)
+    }
+
+    fn remembered(&self, text: &str, parse: impl FnOnce() -> Result<Document, Fault>) -> Result<Arc<Document>, Fault> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(document) = known.get(text) {
             return Ok(Arc::clone(document));
         }
-        // What is stored was parsed when it came; should an older release have been laxer, it grants nothing.
-        let document = Document::parse(text).map_err(|bad| Fault::new(format!("policy {name}: {bad}")))?;
-        let document = Arc::new(document);
+        let document = Arc::new(parse()?);
         if known.len() >= DOCUMENTS {
             known.retain(|_, document| Arc::strong_count(document) > 1);
         }

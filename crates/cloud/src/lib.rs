@@ -17,8 +17,10 @@ mod logging;
 mod message;
 mod operation;
 mod origin;
+mod permissions;
 mod quotas;
 mod scope;
+mod signer;
 pub mod why;
 
 // The nouns.
@@ -38,6 +40,7 @@ mod policies;
 mod principals;
 mod publish;
 mod retained;
+mod role_aliases;
 mod rules;
 mod sessions;
 mod shadows;
@@ -55,7 +58,7 @@ mod vault;
 mod x509;
 
 pub use authority::{Authority, Issued, KeyPair, NotIssued};
-pub use caller::{Caller, Identity};
+pub use caller::{Caller, IamUser, Identity, Whence};
 pub use certificates::Introduced;
 pub use connection::{Arrived, Connection, MAXIMUM_PACKET_SIZE, NotConnected, Peer};
 pub use domain_configurations::{ApplicationProtocol, Authentication, Domain, SecurityPolicy};
@@ -66,11 +69,12 @@ pub use house::{Fetch, House, Job, Plan, Wait};
 pub use identity::{Principal, Turned};
 pub use neighbours::functions::{Code, Due, Entry, Function, Invocation, Invoked, KEYS_LAST, Keys, Outcome, Package};
 pub use neighbours::objects;
-pub use neighbours::sts::session::{NotASession, RoleSession};
+pub use neighbours::sts::session::RoleSession;
 pub use operation::Failure;
 pub use rules::{Ask, Deed, Errand, Published, Ticket, Turn};
 pub use scope::Scope;
 pub use settings::{LogBounds, Quotas, Settings};
+pub use signer::{NotASigner, Secret, Signer};
 pub use vault::{KEY_BYTES, Vault};
 pub use x509::certificate_id;
 
@@ -90,6 +94,7 @@ const NOUNS: &[&[operation::Op]] = &[
     logging::OPS,
     neighbours::iam::attached::OPS,
     neighbours::iam::inline::OPS,
+    neighbours::iam::keys::OPS,
     neighbours::iam::policies::OPS,
     neighbours::iam::roles::OPS,
     neighbours::iam::users::OPS,
@@ -116,6 +121,7 @@ const NOUNS: &[&[operation::Op]] = &[
     principals::OPS,
     publish::OPS,
     retained::OPS,
+    role_aliases::OPS,
     rules::OPS,
     shadows::OPS,
     tags::OPS,

@@ -163,7 +163,7 @@ impl Connection {
 fn identifier(principal: &Principal) -> String {
     match principal {
         // unconfirmed: what AWS writes for a user's key; a role's session is `account/role id:session`.
-        Principal::Key { access_key_id, scope } => format!("{}/{access_key_id}", scope.account),
+        Principal::Key { access_key_id, scope, .. } => format!("{}/{access_key_id}", scope.account),
         other => other.id(),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum News {
     Policy(String),
     /// The policies of this thing group have changed: whoever it reaches is asked again.
     Group(String),
+    /// What a user, a role or the holder of a root's key may do has changed, in every region: its ARN, or the key's id.
+    Permissions(String),
     /// What is logged has been set anew.
     Logging,
     /// One more of this.

@@ -235,6 +235,10 @@ pub(crate) mod resource {
         format!("policy/{name}")
     }
 
+    pub(crate) fn role_alias(name: &str) -> String {
+        format!("rolealias/{name}")
+    }
+
     pub(crate) fn rule(name: &str) -> String {
         format!("rule/{name}")
     }

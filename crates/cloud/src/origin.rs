@@ -1,7 +1,7 @@
 //! Whence a request or a message comes, for whoever asks later: rules, and operations about the caller. Whether it may do what
 //! it does has been decided by then, elsewhere.
 
-use crate::caller::Identity;
+use crate::caller::{Caller, Identity};
 
 /// Whence a request or a message comes. What the house does by itself, such as a shadow's answer to itself, has none of these.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +20,13 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// An operation over HTTP.
-    pub(crate) fn of_caller(identity: &Identity) -> Self {
+    pub(crate) fn of_caller(caller: &Caller) -> Self {
+        let Caller { identity, whence, .. } = caller;
+        let known = Some(whence.ip.clone()).filter(|ip| !ip.is_empty());
         let (principal, source_ip) = match identity {
-            Identity::Key(key) => (key, None),
-            Identity::Role(session) => (&session.user_id, None),
+            Identity::Key(key) => (key, known),
+            Identity::User(user) => (&user.id, known),
+            Identity::Role(session) => (&session.user_id, known),
             Identity::Device { certificate_id, source_ip } => (certificate_id, Some(source_ip.clone())),
         };
         Self { caller: Some(identity.clone()), principal: Some(principal.clone()), source_ip, ..Self::default() }

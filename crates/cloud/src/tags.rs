@@ -25,6 +25,7 @@ const KINDS: &[Kind] = &[
     crate::ca_certificates::TAGGED,
     crate::domain_configurations::TAGGED,
     crate::policies::TAGGED,
+    crate::role_aliases::TAGGED,
     crate::rules::TAGGED,
     crate::thing_groups::TAGGED,
     crate::thing_types::TAGGED,

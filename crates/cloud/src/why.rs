@@ -157,7 +157,7 @@ impl House {
     fn who_is_meant(&self, db: Read, question: &Question) -> Result<Option<Principal>, Fault> {
         let Question { principal, client_id, .. } = question;
         if !principal.is_empty() {
-            return Ok(Some(who::named(db, principal)));
+            return Ok(Some(who::named(db, principal)?));
         }
         if client_id.is_empty() {
             return Ok(None);
@@ -167,7 +167,7 @@ impl House {
         }
         // Client identifiers can be longer than any name, and than any key.
         let first = if client_id.len() <= 128 { principals::first_principal(db, client_id)? } else { None };
-        Ok(first.map(|arn| who::named(db, &arn)))
+        first.map(|arn| who::named(db, &arn)).transpose()
     }
 }
 

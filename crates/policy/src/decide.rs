@@ -117,6 +117,8 @@ pub struct PolicySet {
     pub(crate) context: Context,
     denies: Vec<Rule>,
     allows: Vec<Rule>,
+    /// Sets that must allow a request too, by what they are.
+    limits: Vec<(&'static str, PolicySet)>,
 }
 
 /// A statement that can match in this context.
@@ -146,7 +148,30 @@ impl PolicySet {
                 }
             }
         }
-        PolicySet { policies, context, denies, allows }
+        PolicySet { policies, context, denies, allows, limits: Vec::new() }
+    }
+
+    /// The same within a limit, such as a permissions boundary: what the limit does not allow, nobody gets.
+    #[must_use]
+    pub fn within(mut self, name: &'static str, limit: PolicySet) -> PolicySet {
+        self.limits.push((name, limit));
+        self
+    }
+
+    /// The first limit that does not allow the request.
+    pub fn limit_of(&self, request: &Request<'_>) -> Option<&'static str> {
+        let limits = self.limits.iter().find(|(_, limit)| !limit.decide(request).is_allowed());
+        limits.map(|(name, _)| *name)
+    }
+
+    /// Whether it would be allowed if there were no limits.
+    pub fn allows_alone(&self, request: &Request<'_>) -> bool {
+        self.allows.iter().any(|rule| rule.matches(request, &self.context))
+    }
+
+    /// The set itself and its limits.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &PolicySet> {
+        std::iter::once(self).chain(self.limits.iter().map(|(_, limit)| limit))
     }
 
     /// The policies, as they were put in.
@@ -161,19 +186,22 @@ impl PolicySet {
 
     /// Whether the answers stay the same as time goes by: no statement asks for the time.
     pub fn is_timeless(&self) -> bool {
-        let clauses = self.denies.iter().chain(&self.allows).flat_map(|rule| &rule.clauses);
-        clauses.into_iter().all(|clause| !is_of_time(&clause.key))
+        let mut rules = self.layers().flat_map(|layer| layer.denies.iter().chain(&layer.allows));
+        rules.all(|rule| rule.clauses.iter().all(|clause| !is_of_time(&clause.key)))
     }
 
     /// Answers one request.
     pub fn decide<'a>(&'a self, request: &Request<'_>) -> Decision<'a> {
-        let first = |rules: &'a [Rule]| rules.iter().find(|rule| rule.matches(request, &self.context));
-        if let Some(rule) = first(&self.denies) {
+        let first =
+            |set: &'a PolicySet, rules: &'a [Rule]| rules.iter().find(|rule| rule.matches(request, &set.context));
+        if let Some(rule) = self.layers().find_map(|set| first(set, &set.denies)) {
             return Decision { verdict: Verdict::ExplicitDeny, deciding: Some(rule.place()) };
         }
-        match first(&self.allows) {
-            Some(rule) => Decision { verdict: Verdict::Allowed, deciding: Some(rule.place()) },
-            None => Decision { verdict: Verdict::ImplicitDeny, deciding: None },
+        match first(self, &self.allows) {
+            Some(rule) if self.limits.iter().all(|(_, limit)| first(limit, &limit.allows).is_some()) => {
+                Decision { verdict: Verdict::Allowed, deciding: Some(rule.place()) }
+            }
+            _ => Decision { verdict: Verdict::ImplicitDeny, deciding: None },
         }
     }
 }

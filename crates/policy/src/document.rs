@@ -83,6 +83,17 @@ pub(crate) struct Action {
 }
 
 impl Action {
+    /// A pattern as it is written; whether it can mean anything is the reader's affair.
+    pub(crate) fn new(text: &str) -> Action {
+        let token = |byte: u8| match byte {
+            b'*' => Token::Many,
+            b'?' => Token::One,
+            byte => Token::Byte(byte.to_ascii_lowercase()),
+        };
+        let tokens: Vec<Token> = text.bytes().map(token).collect();
+        Action { source: text.into(), folded: Pattern::new(&tokens) }
+    }
+
     pub(crate) fn matches(&self, action: &str) -> bool {
         self.folded.matches_folded(action)
     }
@@ -219,13 +230,7 @@ fn action(text: &str) -> Result<Action, &'static str> {
     if !good {
         return Err("an action such as `iot:Publish`, `iot:Get*` or `*`");
     }
-    let token = |byte: u8| match byte {
-        b'*' => Token::Many,
-        b'?' => Token::One,
-        byte => Token::Byte(byte.to_ascii_lowercase()),
-    };
-    let tokens: Vec<Token> = text.bytes().map(token).collect();
-    Ok(Action { source: text.into(), folded: Pattern::new(&tokens) })
+    Ok(Action::new(text))
 }
 
 /// unconfirmed: what can match no ARN is refused; AWS may let it pass and never match.

@@ -171,9 +171,10 @@ impl PolicySet {
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         let mut missing = Vec::new();
         let mut statements = Vec::new();
-        for policy in &self.policies {
+        let policies = self.layers().flat_map(|layer| layer.policies.iter().map(|policy| (&layer.context, policy)));
+        for (context, policy) in policies {
             for (index, statement) in policy.document.statements.iter().enumerate() {
-                let asked = Asked { statement, request, context: &self.context };
+                let asked = Asked { statement, request, context };
                 if statement.covers_action(request.action) {
                     asked.note_missing(&mut missing);
                 }

@@ -1,9 +1,13 @@
-//! IAM's documents: what a role may do, and who may take a role. They are read as strictly as IAM reads them and refused in
-//! its words, and a trust document also answers whom it trusts. How large one may be, and what it hangs on, is unknown here.
+//! IAM's documents: what a user or a role may do, and who may take a role. They are read as strictly as IAM reads them and
+//! refused in its words. What one grants is decided with IoT's policies, in a set; a trust document answers here whom it
+//! trusts. How large one may be, and what it hangs on, is unknown here.
+
+use std::sync::Arc;
 
 use crate::condition::Clause;
-use crate::document::{Effect, conditions, object, place, string};
+use crate::document::{self, Action, Effect, conditions, object, place, string};
 use crate::json::{self, Kind as Json, Member, Problem, Value};
+use crate::template::{Syntax, Template};
 use principal::Principal;
 pub use principal::Who;
 
@@ -15,7 +19,7 @@ mod principal;
 pub enum Kind {
     /// What is allowed, in a policy of its own.
     Managed,
-    /// What is allowed, inside a role.
+    /// What is allowed, inside a user or a role.
     Inline,
     /// Who may take a role.
     Trust,
@@ -37,6 +41,8 @@ impl std::error::Error for Malformed {}
 #[derive(Debug)]
 pub struct Document {
     statements: Vec<Statement>,
+    /// Whether `${…}` means something in it.
+    variables: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +71,8 @@ impl Document {
             let (line, column) = place(text, problem.at);
             Malformed(format!("Syntax errors in policy. (line {line}, column {column}: {})", problem.message))
         })?;
-        let document = Self { statements };
+        let variables = version.as_deref() == Some(NEWER);
+        let document = Self { statements, variables };
         check::document(&document, version.as_deref(), kind).map_err(Malformed)?;
         Ok(document)
     }
@@ -81,7 +88,27 @@ impl Document {
     }
 }
 
+impl Document {
+    /// What it allows and denies, to stand in a set beside others; of whom it speaks is left out.
+    pub fn into_grants(self) -> crate::Document {
+        let syntax = Syntax { wildcards: true, variables: self.variables };
+        let statements = self.statements.into_iter().map(|statement| Arc::new(statement.into_grant(syntax)));
+        crate::Document { statements: statements.collect() }
+    }
+}
+
 impl Statement {
+    fn into_grant(self, syntax: Syntax) -> document::Statement {
+        let effect = self.effect();
+        document::Statement {
+            sid: self.sid.map(Into::into),
+            effect,
+            actions: read_again(self.actions, Action::new),
+            resources: read_again(self.resources, |text| Template::new(text, syntax)),
+            clauses: self.clauses,
+        }
+    }
+
     fn effect(&self) -> Effect {
         if self.effect == "Allow" { Effect::Allow } else { Effect::Deny }
     }
@@ -96,6 +123,15 @@ impl Statement {
             && bound().is_some_and(|clauses| crate::decide::hold(&clauses, &request, values))
     }
 }
+
+/// A list in the terms of the evaluator; one that is missing covers nothing.
+fn read_again<T>(list: Option<OneOf<String>>, read: impl Fn(&str) -> T) -> document::OneOf<T> {
+    let (negated, items) = list.map_or_else(Default::default, |list| (list.negated, list.items));
+    document::OneOf { negated, items: items.iter().map(|text| read(text)).collect() }
+}
+
+/// The version with variables.
+const NEWER: &str = "2012-10-17";
 
 /// The version, if there is one, and the statements.
 fn syntax(value: Value) -> Result<(Option<String>, Vec<Statement>), Problem> {
@@ -112,7 +148,7 @@ fn syntax(value: Value) -> Result<(Option<String>, Vec<Statement>), Problem> {
     let statements = statements.ok_or_else(|| Problem::new(at, "expected `Statement` in the policy"))?;
     let at = statements.at;
     // The older version has no variables.
-    let variables = version.as_deref() == Some("2012-10-17");
+    let variables = version.as_deref() == Some(NEWER);
     let statements = items(statements).into_iter().map(|value| statement(value, variables));
     let statements = statements.collect::<Result<Vec<_>, _>>()?;
     if statements.is_empty() {
@@ -272,6 +308,51 @@ mod tests {
         let role = |arn| trusts(both, &Who::Account { id: "000000000000", arns: &[arn] }, &[]);
         assert!(role("arn:aws:iam::000000000000:role/good"));
         assert!(!role("arn:aws:iam::000000000000:role/bad"));
+    }
+
+    fn decided(documents: &[&str], limit: Option<&str>, action: &str, resource: &str) -> crate::Verdict {
+        let mut context = Context::new();
+        context.set("aws:username", "alice");
+        context.set("aws:PrincipalTag/team", "blue");
+        let set = |statements: &[&str]| {
+            let documents = statements.iter().map(|statements| {
+                let text = format!(r#"{{"Version":"2012-10-17","Statement":{statements}}}"#);
+                ("p", Arc::new(Document::parse(&text, Kind::Inline).unwrap().into_grants()))
+            });
+            crate::PolicySet::compile(documents, context.clone())
+        };
+        let limits = limit.map(|limit| ("permissions boundary", set(&[limit])));
+        let set = limits.into_iter().fold(set(documents), |set, (name, limit)| set.within(name, limit));
+        set.decide(&crate::Request::new(action, resource, 0)).verdict
+    }
+
+    #[test]
+    fn what_is_granted_is_decided_as_policies_of_iot_are() {
+        use crate::Verdict::{Allowed, ExplicitDeny, ImplicitDeny};
+        let own = r#"{"Effect":"Allow","Action":["dynamodb:*Item","*:List*"],"Resource":"arn:aws:dynamodb:*:*:table/${aws:username}",
+            "Condition":{"StringEquals":{"aws:PrincipalTag/Team":"blue"}}}"#;
+        let keep = r#"{"Effect":"Deny","NotAction":["dynamodb:GetItem"],"Resource":"*"}"#;
+        let table = "arn:aws:dynamodb:us-east-1:000000000000:table/alice";
+        let other = "arn:aws:dynamodb:us-east-1:000000000000:table/bob";
+        assert_eq!(decided(&[own], None, "dynamodb:PutItem", table), Allowed);
+        assert_eq!(decided(&[own], None, "iot:ListThings", table), Allowed);
+        assert_eq!(decided(&[own], None, "dynamodb:PutItem", other), ImplicitDeny);
+        assert_eq!(decided(&[own], None, "dynamodb:Query", table), ImplicitDeny);
+        assert_eq!(decided(&[own, keep], None, "dynamodb:PutItem", table), ExplicitDeny);
+        assert_eq!(decided(&[own, keep], None, "dynamodb:GetItem", table), Allowed);
+        assert_eq!(decided(&[], None, "dynamodb:GetItem", table), ImplicitDeny);
+    }
+
+    #[test]
+    fn a_limit_takes_away_and_gives_nothing() {
+        use crate::Verdict::{Allowed, ExplicitDeny, ImplicitDeny};
+        let all = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
+        let things = r#"{"Effect":"Allow","Action":"iot:*","Resource":"*"}"#;
+        let never = r#"[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"iot:Delete*","Resource":"*"}]"#;
+        assert_eq!(decided(&[all], Some(things), "iot:CreateThing", "x"), Allowed);
+        assert_eq!(decided(&[all], Some(things), "s3:GetObject", "x"), ImplicitDeny);
+        assert_eq!(decided(&[things], Some(all), "s3:GetObject", "x"), ImplicitDeny);
+        assert_eq!(decided(&[all], Some(never), "iot:DeleteThing", "x"), ExplicitDeny);
     }
 
     #[test]

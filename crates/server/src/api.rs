@@ -5,18 +5,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cloud::{Caller, Fetch, House, Identity, Job, NotASession, Plan, Scope, Wait};
-use hyper::http::request::Parts;
+use cloud::{Caller, Fetch, House, Job, Plan, Wait};
+use hyper::{HeaderMap, Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::oneshot;
-use wire::sign::{self, Credential, Rejected, Signable};
+use wire::sign::{self, Signable};
 use wire::{Form, Operation, Output, Refusal, Reply};
 
 use crate::gzip;
-use crate::http::{Entry, text_headers};
+use crate::http::text_headers;
 use crate::objects;
 use crate::server::Server;
-use crate::settings::ACCOUNT;
 
 /// A request in memory.
 pub(crate) struct Request {
@@ -36,17 +35,17 @@ const IOT: [&str; 7] =
     ["iot", "execute-api", "iotdata", "iotdevicegateway", "iot-jobs-data", "iotjobsdata", "data-ats.iot"];
 
 /// The path of a link that confirms a destination of rules.
-const CONFIRMATION: &str = "/confirmdestination/";
+pub(crate) const CONFIRMATION: &str = "/confirmdestination/";
 
 impl Request {
-    /// A request whose body is still to come. What its signature claims is looked at by [`identify`].
-    pub(crate) fn of_head(head: &Parts) -> Result<Self, Refusal> {
+    /// A request whose body is still to come. What its signature claims is looked at elsewhere.
+    pub(crate) fn of_head(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut request = Self {
             service: "iotdata".to_owned(),
-            method: head.method.as_str().to_owned(),
-            path: head.uri.path().to_owned(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: text_headers(&head.headers)?,
+            method: method.as_str().to_owned(),
+            path: uri.path().to_owned(),
+            query: uri.query().unwrap_or_default().to_owned(),
+            headers: text_headers(headers)?,
             body: Bytes::new(),
         };
         match sign::credential(&request.signable()) {
@@ -57,6 +56,11 @@ impl Request {
             Ok(None) | Err(_) => {}
         }
         Ok(request)
+    }
+
+    /// The values of a header of this name, in the order they came.
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(sent, _)| sent == name).map(|(_, value)| value.as_str())
     }
 
     fn is_form(&self) -> bool {
@@ -189,65 +193,4 @@ async fn confirmed(server: &Server, wait: Wait) -> Result<Output, Refusal> {
         Ok(Ok(())) => Ok(answer),
         Ok(Err(_)) | Err(_) => Err(Wait::late()),
     }
-}
-
-/// Who calls: a device by its certificate, everybody else by an access key.
-/// In development any key is taken, so the signature itself is not verified; a region and an account come from it.
-pub(crate) fn identify(server: &Server, entry: &Entry, request: &Request) -> Result<Caller, Refusal> {
-    let refused = |rejected: Rejected| match request.form() {
-        Form::Query(..) => Refusal::new(rejected.error_in_forms(), rejected.message).with_status(Rejected::STATUS),
-        Form::Rest(_) | Form::Json(..) => refusal(&rejected),
-    };
-    if let Some(credential) = sign::credential(&request.signable()).map_err(refused)? {
-        return holder(server, credential).map_err(refused);
-    }
-    if let Some(token) = request.path.strip_prefix(CONFIRMATION) {
-        // Whoever opens the link that was sent to a destination shows a token, and nothing else.
-        let scope = server.house.scope_of_token(token).map_err(|fault| {
-            tracing::error!(%fault, "failed to look up a confirmation token");
-            Refusal::internal_failure("An internal failure occurred; the server's log says more.")
-        })?;
-        let scope = scope.ok_or_else(|| Refusal::invalid_request("Invalid confirmation token"))?;
-        return Ok(Caller { scope, identity: Identity::Key(String::new()) });
-    }
-    let Some(certificate_id) = entry.device.clone() else {
-        return Err(refused(Rejected::missing()));
-    };
-    let scope = server.scope_of(&certificate_id, entry.server_name.as_deref(), &entry.ip)?;
-    let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
-    Ok(Caller { scope, identity })
-}
-
-/// Who holds a credential.
-pub(crate) fn holder(server: &Server, credential: Credential) -> Result<Caller, Rejected> {
-    let Credential { access_key_id, region, session_token, .. } = credential;
-    holder_of_key(server, access_key_id, &region, session_token.as_deref())
-}
-
-/// Who holds an access key. A session token that was given out here says so, and must still be good; in development any other
-/// token is as good as none.
-pub(crate) fn holder_of_key(
-    server: &Server,
-    key: String,
-    region: &str,
-    token: Option<&str>,
-) -> Result<Caller, Rejected> {
-    let session = token.map(|token| server.house.session(&key, token, region, server.now())).transpose();
-    match session.map(Option::flatten) {
-        Ok(Some(caller)) => Ok(caller),
-        Ok(None) => Ok(Caller { scope: scope_of(&key, region), identity: Identity::Key(key) }),
-        Err(NotASession::Expired) => Err(Rejected::expired_token()),
-        Err(NotASession::Unknown) => Err(Rejected::unrecognized_client()),
-    }
-}
-
-/// The scope of an access key: one of twelve digits is an account of its own.
-fn scope_of(key: &str, region: &str) -> Scope {
-    let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
-    Scope::new(if is_account { key } else { ACCOUNT }, region)
-}
-
-/// The answer to a claim that is not taken.
-pub(crate) fn refusal(rejected: &Rejected) -> Refusal {
-    Refusal::new(rejected.error, rejected.message.clone()).with_status(Rejected::STATUS)
 }

@@ -28,8 +28,12 @@ pub(crate) fn banner(endpoints: &Endpoints, data: &Path, quotas: Quotas, took: D
         format!("mqtt     mqtts://{:<28} X.509 required, policies enforced", host(*mqtts)),
         format!("tls      https://{:<28} ALPN x-amzn-mqtt-ca, x-amzn-http-ca, http/1.1; wss /mqtt", host(*tls)),
         format!("data     {:<36} ca {}    quotas {quotas}", data.display(), ca.display()),
-        format!("next     eval \"$(ombra env{which})\"    ombra demo    ombra tail{which}"),
     ];
+    lines.push(if endpoints.verifies {
+        format!("keys     every request is verified    ombra key create{which}    ombra tail{which}")
+    } else {
+        format!("next     eval \"$(ombra env{which})\"    ombra demo    ombra tail{which}")
+    });
     if let Some(plain) = plain {
         lines.insert(3, plain);
     }
@@ -69,7 +73,10 @@ mod tests {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
         assert!(text.contains("\"$(ombra env)\""));
-        assert!(!text.contains("mqtt://"), "{text}");
+        assert!(!text.contains("mqtt://") && !text.contains("verified"), "{text}");
+        let network = Endpoints { verifies: true, ..Endpoints::example() };
+        let said = banner(&network, Path::new("./ombra-data"), Quotas::Warn, Duration::ZERO);
+        assert!(said.contains("every request is verified    ombra key create"), "{said}");
         let (mqtt_plain, mqtt_plain_policy) = (Some("127.0.0.1:1883".parse().unwrap()), Some("bench".to_owned()));
         let plain = Endpoints { mqtt_plain, mqtt_plain_policy, ..Endpoints::example() };
         let text = banner(&plain, Path::new("./ombra-data"), Quotas::Warn, Duration::ZERO);

@@ -19,6 +19,7 @@ mod demo;
 mod dev;
 mod device;
 mod env;
+mod key;
 mod mqtt_client;
 mod policy;
 mod rule;
@@ -79,11 +80,17 @@ enum Command {
     Rule(rule::Rule),
     /// The first minute, unattended: a server, a device, a shadow, a refusal
     Demo,
-    /// Run for a network (not built yet)
+    /// Run for a network: every request is verified, and held to the policies of who signed it
     Serve {
-        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        anything: Vec<String>,
+        /// The IP address where all doors listen that are not told otherwise [default: 127.0.0.1] [env: OMBRA_LISTEN]
+        #[arg(long, value_name = "IP")]
+        listen: Option<String>,
+        #[command(flatten)]
+        flags: Box<Flags>,
     },
+    /// Access keys: who may call the API
+    #[command(subcommand)]
+    Key(key::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,11 +185,11 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Policy(policy)) => policy::run(&policy, arguments.output),
         Some(Command::Rule(rule)) => runtime.block_on(rule::run(rule, &data, arguments.output)),
         Some(Command::Demo) => runtime.block_on(demo::run(typed, &lookup)),
-        Some(Command::Serve { .. }) => Err(Failure::Usage(
-            "`ombra serve` is not built yet: this version cannot verify signatures and will not pretend to. \
-             Use `ombra dev`, which answers on loopback addresses only"
-                .to_owned(),
-        )),
+        Some(Command::Serve { listen, flags }) => {
+            let settings = Settings::for_network(data, listen, flags.or(arguments.flags), &lookup)?;
+            runtime.block_on(dev::run(&settings))
+        }
+        Some(Command::Key(command)) => runtime.block_on(key::run(command, &data, arguments.output, &lookup)),
     }
 }
 
@@ -280,9 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn serve_says_that_it_is_not_built() {
-        let Err(Failure::Usage(text)) = act(parse("ombra serve --config x")) else { panic!() };
-        assert!(text.contains("not built yet"), "{text}");
+    fn a_policy_belongs_to_a_user() {
+        let refused = |line: &str| Arguments::try_parse_from(line.split(' ')).is_err();
+        assert!(refused("ombra key create --policy a.json"));
+        assert!(refused("ombra key create --user a --role b"));
+        assert!(refused("ombra key list --account 12"));
+        assert!(!refused("ombra key create --user a --policy a.json -o json"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::operator::Operator;
+
 const LOCK: &str = "lock";
 const ENDPOINTS: &str = "endpoints.json";
 
@@ -41,6 +43,12 @@ pub(crate) struct Endpoints {
     pub(crate) region: String,
     /// The account behind access keys that do not name one.
     pub(crate) account: String,
+    /// Whether it takes no key at its word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) verifies: bool,
+    /// The key of the commands, for whoever may read it.
+    #[serde(skip)]
+    pub(crate) operator: Option<Operator>,
 }
 
 /// Why the data directory cannot be used, with the way out.
@@ -137,6 +145,7 @@ impl DataDir {
 
     /// Takes the announcement back. Nothing is wrong if it is gone already.
     pub(crate) fn withdraw(&self) {
+        Operator::withdraw(&self.path);
         let _ = fs::remove_file(self.path.join(ENDPOINTS));
     }
 }
@@ -146,7 +155,11 @@ impl Endpoints {
     pub(crate) fn of(data: &Path) -> Result<Self, DataDirError> {
         let path = data.join(ENDPOINTS);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| DataDirError::NotEndpoints(path, error)),
+            Ok(text) => {
+                let read: Self =
+                    serde_json::from_slice(&text).map_err(|error| DataDirError::NotEndpoints(path, error))?;
+                Ok(Self { operator: Operator::read(data), ..read })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(DataDirError::NotRunning(data.to_owned())),
             Err(error) => Err(DataDirError::Io { doing: "read", path, error }),
         }
@@ -168,6 +181,8 @@ impl Endpoints {
             pid: 7,
             region,
             account,
+            verifies: false,
+            operator: None,
         }
     }
 }

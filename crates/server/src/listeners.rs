@@ -15,7 +15,7 @@ use crate::http::{self, Entry};
 use crate::mqtt;
 use crate::serve::StartError;
 use crate::server::Server;
-use crate::settings::{ACCOUNT, Plain, REGION, Settings};
+use crate::settings::{ACCOUNT, Mode, Plain, REGION, Settings};
 use crate::tls::{Accepted, Port, Protocol, Turns};
 use crate::workers::Team;
 
@@ -30,6 +30,8 @@ pub(crate) struct Listeners {
     tls: TcpListener,
     /// With the policy of whoever comes in there.
     plain: Option<(TcpListener, String)>,
+    /// Whether no key is taken at its word behind them.
+    verifies: bool,
 }
 
 /// What lies behind a port.
@@ -55,6 +57,7 @@ impl Listeners {
             mqtts: listen("mqtts", settings.mqtts).await?,
             tls: listen("tls", settings.tls).await?,
             plain,
+            verifies: settings.mode != Mode::Development,
         })
     }
 
@@ -72,6 +75,8 @@ impl Listeners {
             pid: std::process::id(),
             region: REGION.to_owned(),
             account: ACCOUNT.to_owned(),
+            verifies: self.verifies,
+            operator: None,
         })
     }
 

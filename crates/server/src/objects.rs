@@ -20,10 +20,12 @@ use tokio::sync::{Semaphore, oneshot};
 use wire::Refusal;
 use wire::s3::claim::Claim;
 use wire::s3::{Call, Element, FIRST_REGION, Head, presigned, refused};
-use wire::sign::{self, Credential};
+use wire::sign::{self, Rejected};
 
 use crate::api;
 use crate::http::{self, Answer, Entry};
+use crate::identify::Body::Named;
+use crate::identify::{self, Holder, NotTaken};
 use crate::server::Server;
 
 pub(crate) use files::Files;
@@ -171,22 +173,82 @@ async fn collected(reply: Reply, held: Option<Held>) -> Result<wire::Reply, Refu
     Ok(wire::Reply { status: reply.status, headers: headers.collect(), body })
 }
 
-/// Who calls. A request that was signed beforehand is good for a time.
+/// Who calls, in S3's words. A request that was signed beforehand is good for a time.
 fn caller(server: &Server, entry: &Entry, request: &api::Request) -> Result<Caller, Refusal> {
+    let told = |key: &str, no: NotTaken| {
+        no.told(|rejected| {
+            identify::tell(server, entry, (&request.method, &request.path), key, rejected);
+            in_words_of_s3(rejected)
+        })
+    };
     let now_s = server.now().div_euclid(1000);
     if presigned::is_old(&request.query) {
         let presigned::OldClaim { access_key_id, session_token } = presigned::old_claim(&request.query, now_s)?;
-        let holder = api::holder_of_key(server, access_key_id, FIRST_REGION, session_token.as_deref());
-        return holder.map_err(|rejected| api::refusal(&rejected));
+        let holder = old_holder(server, &access_key_id, session_token.as_deref());
+        let Holder { scope, identity, .. } = holder.map_err(|no| told(&access_key_id, no))?;
+        return Ok(Caller { scope, identity, whence: identify::whence(entry) });
     }
-    let credential = sign::credential(&request.signable()).map_err(|rejected| api::refusal(&rejected))?;
-    if let Some(credential) = credential.filter(Credential::is_in_query) {
+    let signable = request.signable();
+    let credential = sign::credential(&signable).map_err(|rejected| told("", rejected.into()))?;
+    let Some(credential) = credential else { return Err(told("", Rejected::missing().into())) };
+    if credential.is_in_query() {
         let expires = credential.expires_s().ok_or_else(|| {
             refused("AuthorizationQueryParametersError", "X-Amz-Expires must be given with the other query parameters.")
         })?;
         presigned::in_time(expires, now_s)?;
     }
-    api::identify(server, entry, request)
+    let named = request.headers.iter().find(|(name, _)| name == "x-amz-content-sha256").map(|(_, hash)| hash.trim());
+    let holder = identify::holder(server, &signable, &credential, Named(named.unwrap_or(UNSIGNED)));
+    let holder = holder.map_err(|no| told(&credential.access_key_id, no))?;
+    if holder.is_proved {
+        check_body(named, credential.is_in_query())?;
+    }
+    let Holder { scope, identity, .. } = holder;
+    Ok(Caller { scope, identity, whence: identify::whence(entry) })
+}
+
+/// What is signed in place of a body that is not.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
+/// A signature in the header must say what it covers of the body. What it says is held against the body when that comes; that
+/// of chunks is not, so they are refused rather than taken unseen.
+fn check_body(named: Option<&str>, is_in_query: bool) -> Result<(), Refusal> {
+    match named {
+        None if is_in_query => Ok(()),
+        None => Err(refused("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")),
+        Some(hash) if hash.starts_with("STREAMING-AWS4-") => {
+            Err(wire::s3::not_implemented(format!("the verification of signed chunks ({hash})")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Who holds the key of an address in the older form. Its signature is of another kind than all others, and not verified: so no
+/// key that must prove itself is taken by it, as AWS takes none in its younger regions.
+fn old_holder(server: &Server, key: &str, token: Option<&str>) -> Result<Holder, NotTaken> {
+    if server.verifies || server.operator.is_meant(key) || identify::known(server, key, FIRST_REGION, token)?.is_some()
+    {
+        return Err(NotTaken::Failed(refused(
+            "InvalidRequest",
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+        )));
+    }
+    identify::at_its_word(server, key, FIRST_REGION)
+}
+
+/// S3 has names of its own for what is wrong with a claim.
+fn in_words_of_s3(rejected: &Rejected) -> Refusal {
+    let late = "The difference between the request time and the current time is too large.";
+    match rejected.error {
+        "InvalidSignatureException" if rejected.is_untimely() => refused("RequestTimeTooSkewed", late),
+        "InvalidSignatureException" => refused("SignatureDoesNotMatch", &*rejected.message),
+        "UnrecognizedClientException" => {
+            refused("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
+        }
+        "ExpiredTokenException" => refused("ExpiredToken", "The provided token has expired."),
+        "MissingAuthenticationTokenException" => refused("AccessDenied", "Access Denied"),
+        _ => refused("AuthorizationHeaderMalformed", &*rejected.message),
+    }
 }
 
 type Responded = Result<(Reply, Option<Held>), Refusal>;

@@ -2,7 +2,7 @@
 //! the doors is unknown here.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
@@ -23,10 +23,11 @@ use crate::functions::Functions;
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::objects::{Files, Objects};
+use crate::operator::Operator;
 use crate::reload::Watch;
 use crate::rules;
 use crate::server::{Server, now_ms};
-use crate::settings::{Durability, MAX_CONNECTIONS, Quotas, Settings};
+use crate::settings::{ACCOUNT, Durability, MAX_CONNECTIONS, Mode, Quotas, REGION, Settings};
 use crate::tls::Doors;
 use crate::vault::{self, VaultError};
 use crate::workers::Workers;
@@ -126,14 +127,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let (files, identity) = identity(settings, &data, &ca)?;
     let watch = Watch::new(files);
     let doors = Doors::new(&identity).map_err(|error| StartError::System(format!("prepare TLS: {error}")))?;
-    let options = store::Options {
-        durability: match settings.durability {
-            Durability::Durable => store::Durability::Durable,
-            Durability::Relaxed => store::Durability::Relaxed,
-        },
-        ..store::Options::default()
-    };
-    let store = Store::open(&data.path().join("store"), &options).map_err(StartError::Store)?;
+    let store = open_store(settings, &data)?;
     let metrics = Arc::new(Metrics::default());
     let events = Arc::new(Events::new(Arc::clone(&metrics)));
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
@@ -157,6 +151,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let (open_tx, open) = watch::channel(());
     let started = Effects::start(settings.aws_endpoints.clone(), settings.aws_credentials.clone(), stopping.clone());
+    let operator = Operator::make(data.path())?;
     let (effects, effects_thread) = started.map_err(|error| StartError::System(format!("prepare effects: {error}")))?;
     let server = Arc::new(Server {
         house: Arc::clone(&house),
@@ -168,6 +163,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
         doors,
         objects: Objects::new(files),
         functions: functions.clone(),
+        operator,
+        verifies: settings.mode != Mode::Development,
         max_connections,
         _open: open_tx,
     });
@@ -199,6 +196,39 @@ fn identity(
     Ok((IdentityFiles::of(data.path()), ca.server_identity(data.path(), &names, now_ms())?))
 }
 
+fn open_store(settings: &Settings, data: &DataDir) -> Result<Store, StartError> {
+    let durability = match settings.durability {
+        Durability::Durable => store::Durability::Durable,
+        Durability::Relaxed => store::Durability::Relaxed,
+    };
+    let options = store::Options { durability, ..store::Options::default() };
+    Store::open(&data.path().join("store"), &options).map_err(StartError::Store)
+}
+
+/// The house of a data directory that nobody serves, for a command that changes something in it and ends. Nobody else can use the
+/// directory meanwhile.
+pub(crate) fn unserved(settings: &Settings) -> Result<(DataDir, House), StartError> {
+    let data = DataDir::open(&settings.data)?;
+    let ca = CertificateAuthority::open(data.path(), now_ms())?;
+    let store = open_store(settings, &data)?;
+    let endpoints = Endpoints {
+        http: settings.http,
+        mqtts: settings.mqtts,
+        tls: settings.tls,
+        mqtt_plain: None,
+        mqtt_plain_policy: None,
+        pid: std::process::id(),
+        region: REGION.to_owned(),
+        account: ACCOUNT.to_owned(),
+        verifies: false,
+        operator: None,
+    };
+    let witness = Arc::new(Events::new(Arc::new(Metrics::default())));
+    let vault = vault::open(data.path())?;
+    let of_house = house_settings(settings, &endpoints, vault, &ca);
+    Ok((data, House::new(store, of_house, Arc::new(ca), witness)))
+}
+
 /// Lets time pass for the house: wills that wait, sessions that end.
 async fn tick(server: Weak<Server>) {
     let mut seconds = tokio::time::interval(TICK);
@@ -211,6 +241,11 @@ async fn tick(server: Weak<Server>) {
 }
 
 impl Running {
+    /// Whether anybody has an access key. Where the store cannot say, that will show soon enough.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.house.has_access_keys().unwrap_or(true)
+    }
+
     /// Ends when the store can no longer write: what is acknowledged would not be durable, so the server must stop.
     pub(crate) async fn broken(&mut self) {
         if self.broken.wait_for(|broken| *broken).await.is_err() {
@@ -252,7 +287,13 @@ fn house_settings(
     ca: &CertificateAuthority,
 ) -> cloud::Settings {
     // Clients put `https://` in front; on the port that this implies, the name alone is what SDKs like best.
-    let host = if endpoints.tls.ip().is_loopback() { "localhost".to_owned() } else { endpoints.tls.ip().to_string() };
+    let ip = endpoints.tls.ip();
+    let host = match settings.tls_names.first() {
+        // An address that stands for all of them leads nowhere.
+        Some(name) if ip.is_unspecified() => name.clone(),
+        _ if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
+        _ => ip.to_string(),
+    };
     let endpoint = if endpoints.tls.port() == 443 { host } else { format!("{host}:{}", endpoints.tls.port()) };
     let quotas = match settings.quotas {
         Quotas::Off => cloud::Quotas::Off,
@@ -275,7 +316,9 @@ fn house_settings(
 
 /// The URL of the API for whoever is on this machine.
 fn api(endpoints: &Endpoints) -> String {
-    format!("http://{}", endpoints.http)
+    let here: IpAddr = if endpoints.http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let ip = if endpoints.http.ip().is_unspecified() { here } else { endpoints.http.ip() };
+    format!("http://{}", SocketAddr::new(ip, endpoints.http.port()))
 }
 
 /// Descriptors that are not for connections: the store's files, the listeners, the runtimes.

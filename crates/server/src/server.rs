@@ -15,6 +15,7 @@ use crate::events::Events;
 use crate::functions::Functions;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
+use crate::operator::Operator;
 use crate::tls::Doors;
 
 /// What every connection shares.
@@ -29,6 +30,10 @@ pub(crate) struct Server {
     pub(crate) doors: Doors,
     pub(crate) objects: Objects,
     pub(crate) functions: Functions,
+    /// The key of the commands.
+    pub(crate) operator: Operator,
+    /// Whether a key that nobody made here is refused.
+    pub(crate) verifies: bool,
     /// Connections that may be open at a time.
     pub(crate) max_connections: usize,
     /// Never sent on: it closes when the last connection lets go of the server.

@@ -82,7 +82,7 @@ pub(crate) struct Flags {
     /// companions] [env: OMBRA_AWS_CREDENTIALS]
     #[arg(long, value_name = "FILE")]
     pub(crate) aws_credentials: Option<String>,
-    /// Whether Lambda functions are run [default: on] [env: OMBRA_FUNCTIONS]
+    /// Whether Lambda functions are run [default: on, and off with `ombra serve`] [env: OMBRA_FUNCTIONS]
     #[arg(long, value_name = "on|off")]
     pub(crate) functions: Option<String>,
     /// The Python that runs functions; needs awslambdaric [default: from `ombra runtime install`, or on PATH] [env: OMBRA_FUNCTIONS_PYTHON]
@@ -102,11 +102,22 @@ pub(crate) struct Flags {
     pub(crate) functions_retry: Option<String>,
 }
 
+/// Whom a server believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Whoever is on this machine: any access key is taken at its word, unless it was made here.
+    Development,
+    /// Whoever signs with a key that was made here; where nothing else is said, it listens there.
+    Network(IpAddr),
+}
+
 /// What a server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// The data directory.
     pub(crate) data: PathBuf,
+    /// Whom it believes.
+    pub(crate) mode: Mode,
     /// Where the HTTP API answers; port 0 takes any free one.
     pub(crate) http: SocketAddr,
     /// Where MQTT over TLS answers.
@@ -250,6 +261,34 @@ pub(crate) fn data(typed: Option<PathBuf>, env: &dyn Fn(&str) -> Option<OsString
 impl Settings {
     /// Settles everything for `ombra dev`, which answers on loopback addresses only.
     pub(crate) fn new(data: PathBuf, flags: Flags, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, BadSetting> {
+        Self::of_mode(Mode::Development, data, flags, env)
+    }
+
+    /// Settles everything for `ombra serve`, which answers where it is told.
+    pub(crate) fn for_network(
+        data: PathBuf,
+        listen: Option<String>,
+        flags: Flags,
+        env: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, BadSetting> {
+        let listen = match ask("listen", listen, env)? {
+            None => Ipv4Addr::LOCALHOST.into(),
+            Some((from, value)) => {
+                let ip = value.parse();
+                ip.map_err(|_| {
+                    BadSetting(format!("{from} {value}: not an IP address; 0.0.0.0 means all of this machine's"))
+                })?
+            }
+        };
+        Self::of_mode(Mode::Network(listen), data, flags, env)
+    }
+
+    fn of_mode(
+        mode: Mode,
+        data: PathBuf,
+        flags: Flags,
+        env: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, BadSetting> {
         let ask = |name, typed| ask(name, typed, env);
         let tls_names = list("tls-names", flags.tls_names, env)?;
         if let Some(bad) = tls_names.iter().find(|name| !is_server_name(name)) {
@@ -257,9 +296,10 @@ impl Settings {
         }
         Ok(Self {
             data,
-            http: loopback(ask("http", flags.http)?, 4583)?,
-            mqtts: loopback(ask("mqtts", flags.mqtts)?, 8883)?,
-            tls: loopback(ask("tls", flags.tls)?, 8443)?,
+            mode,
+            http: mode.address(ask("http", flags.http)?, 4583)?,
+            mqtts: mode.address(ask("mqtts", flags.mqtts)?, 8883)?,
+            tls: mode.address(ask("tls", flags.tls)?, 8443)?,
             mqtt_plain: plain(
                 ask("mqtt-plain", flags.mqtt_plain)?,
                 ask("mqtt-plain-policy", flags.mqtt_plain_policy)?,
@@ -279,7 +319,7 @@ impl Settings {
                 env,
             ),
             functions: Functions {
-                on: choice(ask("functions", flags.functions)?, Switch::On)? == Switch::On,
+                on: choice(ask("functions", flags.functions)?, mode.functions())? == Switch::On,
                 python: ask("functions-python", flags.functions_python)?.map(|(_, path)| path.into()),
                 node: ask("functions-node", flags.functions_node)?.map(|(_, path)| path.into()),
                 walls: choice(ask("functions-sandbox", flags.functions_sandbox)?, Walls::Auto)?,
@@ -390,20 +430,42 @@ fn plain(address: Option<Said>, policy: Option<Said>) -> Result<Option<Plain>, B
     Ok(Some(Plain { address: loopback(Some(address), 1883)?, policy: name }))
 }
 
-fn loopback(said: Option<Said>, default_port: u16) -> Result<SocketAddr, BadSetting> {
-    let Some((from, value)) = said else { return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), default_port)) };
+impl Mode {
+    /// Where a listener is. In development only this machine can reach it.
+    fn address(self, said: Option<Said>, default_port: u16) -> Result<SocketAddr, BadSetting> {
+        match self {
+            Self::Development => loopback(said, default_port),
+            Self::Network(ip) => {
+                said.map_or(Ok(SocketAddr::new(ip, default_port)), |said| address(&said, default_port))
+            }
+        }
+    }
+
+    /// Code of strangers is run only where somebody asked for it.
+    fn functions(self) -> Switch {
+        match self {
+            Self::Development => Switch::On,
+            Self::Network(_) => Switch::Off,
+        }
+    }
+}
+
+fn address((from, value): &Said, default_port: u16) -> Result<SocketAddr, BadSetting> {
     let numeric = value.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    let address: SocketAddr = numeric
-        .as_ref()
-        .unwrap_or(&value)
-        .parse()
-        .map_err(|_| BadSetting(format!("{from} {value}: not an address like 127.0.0.1:{default_port}")))?;
+    let address = numeric.as_ref().unwrap_or(value).parse();
+    address.map_err(|_| BadSetting(format!("{from} {value}: not an address like 127.0.0.1:{default_port}")))
+}
+
+fn loopback(said: Option<Said>, default_port: u16) -> Result<SocketAddr, BadSetting> {
+    let Some(said) = said else { return Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), default_port)) };
+    let address = address(&said, default_port)?;
     if is_loopback(address.ip()) {
         return Ok(address);
     }
+    let (from, value) = said;
     Err(BadSetting(format!(
-        "{from} {value}: `ombra dev` accepts any access key and so answers on loopback addresses only \
-         (127.0.0.1 or [::1]); serving a network needs `ombra serve`, which is not built yet"
+        "{from} {value}: here whoever connects is believed, so that only loopback addresses will do (127.0.0.1 or [::1]); \
+         `ombra serve` answers a network, and verifies who asks"
     )))
 }
 
@@ -478,6 +540,24 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_served_where_it_is_said_and_without_functions() {
+        let settle = |listen: Option<&str>, flags, env: &[(&str, &str)]| {
+            let lookup = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            Settings::for_network("data".into(), listen.map(str::to_owned), flags, &lookup)
+        };
+        let settings = settle(None, Flags::default(), &[]).unwrap();
+        assert_eq!(settings.http, "127.0.0.1:4583".parse().unwrap());
+        assert!(!settings.functions.on);
+        let settings = settle(Some("0.0.0.0"), http("10.0.0.1:80"), &[("OMBRA_FUNCTIONS", "on")]).unwrap();
+        assert_eq!((settings.http, settings.tls), ("10.0.0.1:80".parse().unwrap(), "0.0.0.0:8443".parse().unwrap()));
+        assert!(settings.functions.on);
+        let error = settle(Some("here"), Flags::default(), &[]).unwrap_err().to_string();
+        assert!(error.contains("--listen here: not an IP address"), "{error}");
+        let plain = [("OMBRA_MQTT_PLAIN", "10.0.0.1:1883"), ("OMBRA_MQTT_PLAIN_POLICY", "open")];
+        assert!(settle(Some("10.0.0.1"), Flags::default(), &plain).is_err());
+    }
+
+    #[test]
     fn mqtt_without_tls_is_off_unless_asked_for_with_its_policy() {
         assert_eq!(settle(Flags::default(), &[]).unwrap().mqtt_plain, None);
         let env = [("OMBRA_MQTT_PLAIN", "localhost:1883"), ("OMBRA_MQTT_PLAIN_POLICY", "bench")];
@@ -492,9 +572,9 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         };
         check(http("4583"), &[], "--http 4583: not an address");
-        check(http("0.0.0.0:4583"), &[], "--http 0.0.0.0:4583: `ombra dev` accepts any access key");
-        check(http("[::]:4583"), &[], "loopback addresses only");
-        check(Flags::default(), &[("OMBRA_MQTTS", "10.0.0.1:1")], "OMBRA_MQTTS 10.0.0.1:1: `ombra dev`");
+        check(http("0.0.0.0:4583"), &[], "--http 0.0.0.0:4583: here whoever connects is believed");
+        check(http("[::]:4583"), &[], "only loopback addresses will do");
+        check(Flags::default(), &[("OMBRA_MQTTS", "10.0.0.1:1")], "OMBRA_MQTTS 10.0.0.1:1: here whoever");
         check(Flags::default(), &[("OMBRA_DURABILITY", "some")], "OMBRA_DURABILITY some: must be durable or relaxed");
         check(Flags::default(), &[("OMBRA_WORKERS", "0")], "OMBRA_WORKERS 0: must be a number from 1 to 1024");
         check(Flags { max_connections: Some("all".into()), ..Flags::default() }, &[], "--max-connections all: must be");
@@ -508,7 +588,7 @@ mod tests {
         check(endpoint("iot=http://h"), &[], "must be one of cloudwatch, dynamodb");
         check(endpoint("sqs=h:9324"), &[], "must begin with http://");
         check(plain("127.0.0.1:1883", None), &[], "needs --mqtt-plain-policy too");
-        check(plain("0.0.0.0:1883", Some("open")), &[], "--mqtt-plain 0.0.0.0:1883: `ombra dev`");
+        check(plain("0.0.0.0:1883", Some("open")), &[], "--mqtt-plain 0.0.0.0:1883: here whoever");
         check(plain("127.0.0.1:1883", Some("a b")), &[], "--mqtt-plain-policy a b: not the name of a policy");
         check(Flags::default(), &[("OMBRA_MQTT_PLAIN_POLICY", "p")], "means nothing without --mqtt-plain");
         check(Flags { tls_names: vec!["a b".into()], ..Flags::default() }, &[], "--tls-name a b");

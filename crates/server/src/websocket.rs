@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wire::Refusal;
 use wire::sign::{self, Rejected, Signable};
 
-use crate::api;
 use crate::http::{self, Entry};
+use crate::identify::{self, Body, Holder};
 use crate::mqtt;
 use crate::server::Server;
 use stream::Framed;
@@ -58,7 +58,7 @@ pub(crate) fn open(
     granted: &Granted,
 ) -> Result<String, Refusal> {
     let accept = shake_hands(request.method(), request.headers())?;
-    let principal = identify(server, entry, request).inspect_err(|refusal| {
+    let principal = principal(server, entry, request).inspect_err(|refusal| {
         server.refused(Refused {
             action: "iot:Connect".to_owned(),
             decision: "WEBSOCKET".to_owned(),
@@ -115,30 +115,32 @@ fn shake_hands(method: &Method, headers: &HeaderMap) -> Result<String, Refusal> 
 }
 
 /// Who asks: the holder of an access key by a signature, else a device by its certificate.
-fn identify(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Result<Principal, Refusal> {
+fn principal(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Result<Principal, Refusal> {
     let headers = http::text_headers(request.headers())?;
     let (method, uri) = (request.method().as_str(), request.uri());
     let query = uri.query().unwrap_or_default();
     let signed = Signable { method, path: uri.path(), query, headers: &headers, payload: &[] };
-    let refusal = |rejected: Rejected| api::refusal(&rejected);
+    let refusal = |rejected: Rejected| identify::refusal(&rejected);
     let Some(credential) = sign::credential(&signed).map_err(refusal)? else {
         return match &entry.device {
             Some(certificate_id) => Ok(Principal::Certificate(certificate_id.clone())),
             None if query.contains("x-amz-customauthorizer-name") => Err(Refusal::forbidden(
                 "Custom authorizers are not built yet; sign the request, or use TLS with a client certificate.",
             )),
-            None => Err(api::refusal(&Rejected::missing())),
+            None => Err(identify::refusal(&Rejected::missing())),
         };
     };
     credential.check_time(server.now().div_euclid(1000)).map_err(refusal)?;
     credential.check_scope(&credential.region, &[SERVICE]).map_err(refusal)?;
-    check_origin(&headers, entry.pages)?;
-    let access_key_id = credential.access_key_id.clone();
-    let caller = api::holder(server, credential).map_err(refusal)?;
-    Ok(Principal::Key { access_key_id, scope: caller.scope })
+    let holder = identify::holder(server, &signed, &credential, Body::Here);
+    let Holder { scope, identity, is_kept, is_proved } = holder.map_err(|no| no.told(identify::refusal))?;
+    if !is_proved {
+        check_origin(&headers, entry.pages)?;
+    }
+    Ok(Principal::Key { access_key_id: credential.access_key_id, scope, identity, is_kept })
 }
 
-/// A browser lets any page open a WebSocket to anywhere, and in development any access key will do: so a page must come
+/// A browser lets any page open a WebSocket to anywhere, and in development a key need prove nothing: then a page must come
 /// from this machine or, where TLS has shown it whom it speaks with, from the host that it asks. Other clients do not say
 /// where they come from, or name the host.
 fn check_origin(headers: &[(String, String)], plain: bool) -> Result<(), Refusal> {

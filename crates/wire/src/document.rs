@@ -33,6 +33,11 @@ impl Input {
         };
         Self { fields, payload }
     }
+
+    /// The members, by key.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
 }
 
 impl Output {

@@ -248,6 +248,7 @@ const STATUSES: &[(&str, u16)] = &[
     ("BucketAlreadyOwnedByYou", 409),
     ("BucketNotEmpty", 409),
     ("InternalError", 500),
+    ("InvalidAccessKeyId", 403),
     ("InvalidRange", 416),
     ("MethodNotAllowed", 405),
     ("NoSuchBucket", 404),
@@ -257,6 +258,8 @@ const STATUSES: &[(&str, u16)] = &[
     ("NoSuchVersion", 404),
     ("NotImplemented", 501),
     ("PreconditionFailed", 412),
+    ("RequestTimeTooSkewed", 403),
+    ("SignatureDoesNotMatch", 403),
     ("SlowDown", 503),
     ("StorageFull", 507),
 ];

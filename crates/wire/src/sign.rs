@@ -138,10 +138,27 @@ pub fn verify(request: &Signable, credential: &Credential, secret: &str, now_s: 
     if header_values(request.headers, HASH_HEADER).any(|named| named.trim() != hash) {
         return Err(Rejected::mismatch());
     }
+    verify_with(request, credential, secret, &hash)
+}
+
+/// The same for a request whose body is still to come: `hash` is what was signed in its place, a SHA-256 or a word for none.
+/// Whoever takes the body in must hold it against that.
+pub fn verify_head(
+    request: &Signable,
+    credential: &Credential,
+    secret: &str,
+    now_s: i64,
+    hash: &str,
+) -> Result<(), Rejected> {
+    in_time(credential, now_s)?;
+    verify_with(request, credential, secret, hash)
+}
+
+fn verify_with(request: &Signable, credential: &Credential, secret: &str, hash: &str) -> Result<(), Rejected> {
     let Credential { date, region, service, timestamp, signed_headers, .. } = credential;
     let scope = Scope { date, region, service };
     let is_signed_with = |token| {
-        canonical::request(request, service, signed_headers, &hash, token).is_some_and(|text| {
+        canonical::request(request, service, signed_headers, hash, token).is_some_and(|text| {
             let expected = canonical::signature(secret, &scope, timestamp, &text);
             verify_slices_are_equal(expected.as_bytes(), credential.signature.as_bytes()).is_ok()
         })
@@ -153,6 +170,14 @@ pub fn verify(request: &Signable, credential: &Credential, secret: &str, now_s: 
     } else {
         Err(Rejected::mismatch())
     }
+}
+
+/// Whether a path is signed as another than it is sent: without its empty and dot segments. Where the path that was sent leads
+/// is then not what was signed.
+pub fn is_rewritten(path: &str) -> bool {
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    !inner.is_empty() && inner.split('/').any(|segment| matches!(segment, "" | "." | ".."))
 }
 
 /// What S3 wants in `x-amz-content-sha256` of a signed request: the SHA-256 of its body, in hexadecimal.
@@ -251,6 +276,16 @@ impl Rejected {
     /// The answer to temporary credentials that are past their time.
     pub fn expired_token() -> Self {
         Self::new("ExpiredTokenException", "The security token included in the request is expired")
+    }
+
+    /// Whether the signature came too late or too early.
+    pub fn is_untimely(&self) -> bool {
+        self.message.starts_with(EXPIRED) || self.message.starts_with(NOT_YET)
+    }
+
+    /// The answer to a path that is sent otherwise than it is signed.
+    pub fn rewritten() -> Self {
+        Self::invalid("The path must be sent as it is signed, without empty or dot segments.")
     }
 
     /// The name by which services that answer forms call the same.
@@ -380,6 +415,9 @@ impl Claim {
     }
 }
 
+const EXPIRED: &str = "Signature expired";
+const NOT_YET: &str = "Signature not yet current";
+
 /// unconfirmed: with `X-Amz-Expires` a request lasts that long and no longer; without, as long as clocks may differ.
 fn in_time(credential: &Credential, now_s: i64) -> Result<(), Rejected> {
     let lasts_s = match credential.form {
@@ -388,12 +426,10 @@ fn in_time(credential: &Credential, now_s: i64) -> Result<(), Rejected> {
     };
     let signed_at = &credential.timestamp;
     if now_s > credential.signed_at_s.saturating_add(lasts_s) {
-        return Err(Rejected::invalid(format!("Signature expired: {signed_at} was more than {lasts_s} seconds ago.")));
+        return Err(Rejected::invalid(format!("{EXPIRED}: {signed_at} was more than {lasts_s} seconds ago.")));
     }
     if now_s < credential.signed_at_s.saturating_sub(MAX_SKEW_S) {
-        return Err(Rejected::invalid(format!(
-            "Signature not yet current: {signed_at} is more than {MAX_SKEW_S} seconds ahead."
-        )));
+        return Err(Rejected::invalid(format!("{NOT_YET}: {signed_at} is more than {MAX_SKEW_S} seconds ahead.")));
     }
     Ok(())
 }
@@ -465,6 +501,16 @@ fn required<T>(value: Option<T>, name: &str) -> Result<T, Rejected> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_sent_as_it_is_signed_is_known() {
+        for path in ["/", "", "/things/a", "/things/a%2Fb", "/things/a/", "/things/%2e%2e", "/a..b/.c"] {
+            assert!(!is_rewritten(path), "{path}");
+        }
+        for path in ["//things", "/a/../b", "/..", "/a/./b", "/a//b", "/a/..", "/a//"] {
+            assert!(is_rewritten(path), "{path}");
+        }
+    }
 
     #[test]
     fn a_path_of_s3_is_signed_as_it_is_sent() {

@@ -31,7 +31,7 @@ use versions::VERSIONS;
 mod configuration;
 mod events;
 mod invoke;
-mod names;
+pub(crate) mod names;
 mod package;
 pub(crate) mod permissions;
 mod running;

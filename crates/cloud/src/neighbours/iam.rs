@@ -1,8 +1,8 @@
-//! Identity and Access Management, of which roles and managed policies are here: who may take a role, and what its holder may
-//! do. An account's roles are the same in every region. Documents are checked and kept; that calls are held to them is
-//! not built yet, and `iam:PassRole` is asked of nobody.
+//! Identity and Access Management: users and their access keys, roles and who may take them, and the policies that say what
+//! either may do. All of an account are the same in every region. What is asked of the policies is decided elsewhere, by
+//! `caller`; here they are kept and brought together.
 //!
-//! What other nouns want of it stands here: whether a service may take a role.
+//! What other nouns want of it stands here: whether a role exists, whether a service may take it, whose ARN is whose.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use policy::iam::{Document, Kind, Malformed, Who};
@@ -13,7 +13,9 @@ use crate::operation::{Answer, Failure};
 use crate::scope::{Asked, Page, Placed, Read, Write};
 
 pub(crate) mod attached;
+pub(crate) mod grants;
 pub(crate) mod inline;
+pub(crate) mod keys;
 pub(crate) mod policies;
 mod provided;
 pub(crate) mod roles;
@@ -21,11 +23,22 @@ pub(crate) mod tags;
 pub(crate) mod users;
 
 pub(crate) use roles::{Role, role};
+pub(crate) use users::User;
 
 /// Whether a service, as in `lambda.amazonaws.com`, may take this role. A role that does not exist may be taken by nobody.
 pub(crate) fn service_may_assume(db: Read, role_arn: &str, service: &str) -> Result<bool, Fault> {
     let Some(role) = role(db, role_arn)? else { return Ok(false) };
     Ok(role.trusts(&Who::Service(service), "sts:AssumeRole", &policy::Context::new(), db.now()))
+}
+
+/// The user of a name, if there is one.
+pub(crate) fn user(db: Read, name: &str) -> Result<Option<User>, Fault> {
+    Ok(users::filed(db, &folded(name))?.filter(|user| user.name == name))
+}
+
+/// The role of a name, if there is one.
+pub(crate) fn role_named(db: Read, name: &str) -> Result<Option<Role>, Fault> {
+    Ok(roles::filed(db, &folded(name))?.filter(|role| role.name == name))
 }
 
 /// The letters of ids after their prefix.
@@ -42,7 +55,7 @@ fn folded(name: &str) -> String {
 }
 
 /// `arn:aws:iam::{account}:{kind}{path}{name}`.
-fn arn(account: &str, kind: &str, path: &str, name: &str) -> String {
+pub(crate) fn arn(account: &str, kind: &str, path: &str, name: &str) -> String {
     format!("arn:aws:iam::{account}:{kind}{path}{name}")
 }
 

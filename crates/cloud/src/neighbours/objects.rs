@@ -10,6 +10,7 @@ mod contents;
 mod deleting;
 mod listing;
 mod multipart;
+mod permissions;
 mod tags;
 
 use std::borrow::Cow;
@@ -23,7 +24,7 @@ use wire::Refusal;
 use wire::s3::checksum::{Algorithm, Measured};
 use wire::s3::{Call, Element, not_implemented, refused};
 
-use crate::caller::{Caller, Identity};
+use crate::caller::{self, Caller, Identity};
 use crate::house::{House, Job};
 use crate::operation::Answer;
 use crate::scope::{Everywhere, Read, Write};
@@ -373,20 +374,24 @@ impl Request {
 impl House {
     /// What must be known before the body of a request is received. It is refused here if it can only be refused.
     pub fn prepare_object(&self, caller: &Caller, call: &Call, now: i64) -> Result<Prepared, Refusal> {
-        allowed(caller, call)?;
         let cx = self.context(&caller.scope, now, 0);
         let view = self.store.read();
-        let prepared = contents::prepare(Read::new(&view, &cx), call);
+        let db = Read::new(&view, &cx);
+        let prepared = allowed(db, caller, call, None).and_then(|()| contents::prepare(db, call));
         prepared.map_err(|failure| self.refusal(&caller.scope, now, failure))
     }
 
     /// Answers a request, or says what must be written for its answer. `now` is in milliseconds.
     pub fn plan_object(&self, caller: &Caller, request: Request, now: i64, entropy: u128) -> Planned {
-        let op = match allowed(caller, &request.call).and_then(|()| find(request.call.operation)) {
-            Ok(op) => op,
-            Err(refusal) => return Planned::Done(Err(refusal)),
-        };
         let cx = self.context(&caller.scope, now, entropy);
+        let op = {
+            let view = self.store.read();
+            let allowed = allowed(Read::new(&view, &cx), caller, &request.call, request.document.as_ref());
+            match allowed.and_then(|()| Ok(find(request.call.operation)?)) {
+                Ok(op) => op,
+                Err(failure) => return Planned::Done(Err(self.refusal(&caller.scope, now, failure))),
+            }
+        };
         match op.run {
             Run::Read(run) => {
                 let answer = run(Read::new(&self.store.read(), &cx), &request);
@@ -407,17 +412,23 @@ impl House {
     }
 }
 
-/// Whether the caller has buckets, and those that it thinks it has. A device has none.
-fn allowed(caller: &Caller, call: &Call) -> Result<(), Refusal> {
+/// Whether the caller may, and has the buckets that it thinks it has. A device has none. Of several objects that are to be
+/// deleted all must be allowed (unconfirmed: AWS deletes those that are).
+fn allowed(db: Read, caller: &Caller, call: &Call, document: Option<&Element>) -> Answer<()> {
     if matches!(caller.identity, Identity::Device { .. }) {
-        return Err(refused("AccessDenied", "A device certificate opens no bucket; sign with an access key."));
+        let message = "A device certificate opens no bucket; sign with an access key.";
+        return Err(refused("AccessDenied", message).into());
     }
     let account = &*caller.scope.account;
     let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"].map(|name| call.header(name));
     if expected.into_iter().flatten().any(|owner| owner != account) {
-        return Err(refused("AccessDenied", "Access Denied"));
+        return Err(refused("AccessDenied", "Access Denied").into());
     }
-    Ok(())
+    if caller.identity.held().is_none() {
+        return Ok(());
+    }
+    let needs = permissions::of(call, document)?;
+    caller::allow(db, caller, &needs).map_err(|no| no.told(("AccessDenied", 403)))
 }
 
 fn bucket(db: Read, name: &str) -> Answer<Bucket> {

@@ -87,6 +87,16 @@ fn find(db: Read, id: &str) -> Answer<Secret> {
     filed(db, rest)?.ok_or_else(not_found)
 }
 
+/// The ARN that permissions know a secret by, however it is named; one that is not there has no letters behind its name yet.
+pub(crate) fn arn_of(db: Read, id: &str) -> Result<String, Fault> {
+    match find(db, id) {
+        Ok(secret) => Ok(secret.arn(db)),
+        Err(Failure::Fault(fault)) => Err(fault),
+        Err(_) if id.starts_with("arn:") => Ok(id.to_owned()),
+        Err(_) => Ok(format!("{}{id}", secret::arn_prefix(db))),
+    }
+}
+
 /// The secret of a name, unless its time is over.
 fn filed(db: Read, name: &str) -> Result<Option<Secret>, Fault> {
     Ok(db.get(&SECRETS, [name])?.filter(|secret| !secret.is_over(db.now())))

@@ -1,6 +1,7 @@
 //! The Security Token Service: which account am I, and credentials for a while, one's own or a role's. A role is given to whom
-//! its trust document names; what its holder may then do is not asked yet.
+//! its trust document names; what its holder may then do is decided where it calls.
 
+use policy::Verdict;
 use policy::iam::{Kind, Who};
 use wire::Refusal;
 use wire::sts::{
@@ -9,11 +10,11 @@ use wire::sts::{
 };
 
 use super::iam::{self, Role};
-use crate::caller::{Caller, Identity};
-use crate::house::House;
+use crate::caller::{self, Caller, Identity, NotAllowed, Whence};
 use crate::operation::{Answer, Failure, Op, ops};
-use crate::scope::{Read, Scope};
-use session::{Credentials, Holder, NotASession, RoleSession};
+use crate::permissions::Need;
+use crate::scope::Read;
+use session::{Credentials, Of, RoleSession};
 
 pub(crate) mod session;
 
@@ -29,24 +30,6 @@ const ACCOUNT_SECONDS: i64 = 43_200;
 /// Seconds of a session that was begun from another one, at most.
 const CHAINED_SECONDS: i64 = 3600;
 
-impl House {
-    /// Who brings a session token with an access key, if the token was given out here: somebody else's is no business of
-    /// ours, and says nothing.
-    pub fn session(
-        &self,
-        access_key_id: &str,
-        token: &str,
-        region: &str,
-        now: i64,
-    ) -> Result<Option<Caller>, NotASession> {
-        let holder = session::holder(&self.settings.vault, access_key_id, token, now)?;
-        Ok(holder.map(|Holder { account, role }| {
-            let identity = role.map_or_else(|| Identity::Key(access_key_id.to_owned()), Identity::Role);
-            Caller { scope: Scope::new(&account, region), identity }
-        }))
-    }
-}
-
 /// Credentials of a role for a service of the house, such as a function that runs as it: for a role that trusts it. `name`
 /// is how the session is called.
 pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, seconds: i64) -> Answer<Credentials> {
@@ -54,20 +37,21 @@ pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, s
     let who = Who::Service(service);
     let role = role.filter(|role| role.trusts(&who, "sts:AssumeRole", &policy::Context::new(), db.now()));
     let role = role.ok_or_else(|| denied(service, "sts:AssumeRole", role_arn))?;
-    Ok(session::issue(db.cx, Some(session::role_session(db, &role, name)), seconds)?)
+    Ok(session::issue(db.cx, Of::Role(session::role_session(db, &role, name)), seconds)?)
 }
 
-/// In development a key has no user behind it: whoever holds one is the root of its account.
+/// A key without a user is the root of its account.
 fn root(db: Read) -> String {
     format!("arn:aws:iam::{}:root", db.cx.scope.account)
 }
 
-/// The caller: the role it has taken, or none for the account itself.
-fn caller(db: Read) -> Answer<Option<RoleSession>> {
+/// Who calls: not a device.
+fn caller(db: Read<'_>) -> Answer<&Identity> {
     match &db.cx.origin.caller {
-        Some(Identity::Key(_)) => Ok(None),
-        Some(Identity::Role(session)) => Ok(Some(session.clone())),
-        _ => Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key").into()),
+        Some(Identity::Device { .. }) | None => {
+            Err(Refusal::forbidden("a device certificate has no identity here; sign with an access key").into())
+        }
+        Some(identity) => Ok(identity),
     }
 }
 
@@ -83,8 +67,9 @@ fn invalid(message: impl Into<String>) -> Failure {
 fn get_caller_identity(db: Read, _: &GetCallerIdentityRequest) -> Answer<GetCallerIdentityResponse> {
     let account = &*db.cx.scope.account;
     let (arn, user_id) = match caller(db)? {
-        Some(session) => (session.arn, session.user_id),
-        None => (root(db), account.to_owned()),
+        Identity::User(user) => (user.arn.clone(), user.id.clone()),
+        Identity::Role(session) => (session.arn.clone(), session.user_id.clone()),
+        Identity::Key(_) | Identity::Device { .. } => (root(db), account.to_owned()),
     };
     Ok(GetCallerIdentityResponse::new().with_arn(arn).with_user_id(user_id).with_account(account))
 }
@@ -93,9 +78,9 @@ fn get_caller_identity(db: Read, _: &GetCallerIdentityRequest) -> Answer<GetCall
 fn assume_role(db: Read, input: &AssumeRoleRequest) -> Answer<AssumeRoleResponse> {
     let caller = caller(db)?;
     check(input)?;
-    let role = trusting(db, input, caller.as_ref())?;
+    let role = trusting(db, input, caller)?;
     let seconds = input.duration_seconds().unwrap_or(ROLE_SECONDS);
-    if caller.is_some() && seconds > CHAINED_SECONDS {
+    if matches!(caller, Identity::Role(_)) && seconds > CHAINED_SECONDS {
         return Err(invalid(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
         ));
@@ -104,10 +89,19 @@ fn assume_role(db: Read, input: &AssumeRoleRequest) -> Answer<AssumeRoleResponse
         return Err(invalid("The requested DurationSeconds exceeds the MaxSessionDuration set for this role."));
     }
     let name = input.role_session_name();
-    let session = session::role_session(db, &role, name);
+    let session = RoleSession {
+        policy: input.policy().map(str::to_owned),
+        policy_arns: input
+            .policy_arns()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|one| Some(one.arn()?.to_owned()))
+            .collect(),
+        ..session::role_session(db, &role, name)
+    };
     let user = AssumedRoleUser::new().with_assumed_role_id(&session.user_id).with_arn(&session.arn);
     let answer = AssumeRoleResponse::new()
-        .with_credentials(shown(session::issue(db.cx, Some(session), seconds)?))
+        .with_credentials(shown(session::issue(db.cx, Of::Role(session), seconds)?))
         .with_assumed_role_user(user);
     let answer = match input.policy() {
         // unconfirmed: AWS's own packing is not known; this is the document's share of what may be passed.
@@ -123,8 +117,7 @@ fn assume_role(db: Read, input: &AssumeRoleRequest) -> Answer<AssumeRoleResponse
 /// Characters of a policy that is passed with a session.
 const PACKED: usize = 2048;
 
-/// A policy that narrows the session is read and kept by nobody, like every policy of IAM for now; what would pretend to prove
-/// something is refused.
+/// A policy that narrows the session must be one; what would pretend to prove something is refused.
 fn check(input: &AssumeRoleRequest) -> Answer<()> {
     if input.serial_number().is_some() || input.token_code().is_some() {
         return Err(Refusal::new("NotImplementedException", "MFA devices are not implemented yet.").into());
@@ -143,16 +136,19 @@ fn check(input: &AssumeRoleRequest) -> Answer<()> {
     }
 }
 
-/// The role that is asked for, if it may be taken as it is asked for.
-fn trusting(db: Read, input: &AssumeRoleRequest, caller: Option<&RoleSession>) -> Answer<Role> {
+/// The role that is asked for, if it may be taken as it is asked for: its trust document must say so, and unless that names
+/// the caller itself and not just its account, the caller's own policies too.
+fn trusting(db: Read, input: &AssumeRoleRequest, caller: &Identity) -> Answer<Role> {
     let (account, arn) = (&*db.cx.scope.account, input.role_arn());
-    let name = caller.map_or_else(|| root(db), |session| session.arn.clone());
+    let (name, arns) = match caller {
+        Identity::User(user) => (user.arn.clone(), vec![&*user.arn]),
+        Identity::Role(session) => (session.arn.clone(), vec![&*session.role_arn, &*session.arn]),
+        Identity::Key(_) | Identity::Device { .. } => (root(db), Vec::new()),
+    };
     let Some(role) = iam::role(db, arn)? else { return Err(denied(&name, "sts:AssumeRole", arn)) };
-    let arns: Vec<&str> = caller.map_or_else(Vec::new, |session| vec![&*session.role_arn, &*session.arn]);
-    let who = Who::Account { id: account, arns: &arns };
     let mut values = policy::Context::new();
     values.set("aws:PrincipalAccount", account);
-    values.set("aws:PrincipalArn", caller.map_or(&*name, |session| &session.role_arn));
+    values.set("aws:PrincipalArn", arns.first().copied().unwrap_or(&name));
     values.set("sts:RoleSessionName", input.role_session_name());
     for (key, value) in [("sts:ExternalId", input.external_id()), ("sts:SourceIdentity", input.source_identity())] {
         if let Some(value) = value {
@@ -169,23 +165,40 @@ fn trusting(db: Read, input: &AssumeRoleRequest, caller: Option<&RoleSession>) -
         (input.source_identity().is_some(), "sts:SetSourceIdentity"),
     ];
     for (_, action) in actions.iter().filter(|(is_asked, _)| *is_asked) {
-        if !role.trusts(&who, action, &values, db.now()) {
+        if !role.trusts(&Who::Account { id: account, arns: &arns }, action, &values, db.now()) {
             return Err(denied(&name, action, arn));
         }
+        // Nobody has an account without a number: what trusts this one trusts the caller by name.
+        let by_name = role.trusts(&Who::Account { id: "", arns: &arns }, action, &values, db.now());
+        own_policies(db, caller, Need::new(*action, arn), by_name)?;
     }
     Ok(role)
 }
 
-fn get_session_token(db: Read, input: &GetSessionTokenRequest) -> Answer<GetSessionTokenResponse> {
-    if caller(db)?.is_some() {
-        let message = "Cannot call GetSessionToken with session credentials";
-        return Err(Refusal::new("AccessDenied", message).with_status(403).into());
+/// Asks the caller's own policies; where the role trusts it by name it is enough that they do not deny it.
+fn own_policies(db: Read, caller: &Identity, need: Need, by_name: bool) -> Answer<()> {
+    let whence = Whence { ip: db.cx.origin.source_ip.clone().unwrap_or_default(), secure: false };
+    let caller = Caller { scope: db.cx.scope.clone(), identity: caller.clone(), whence };
+    match caller::allow(db, &caller, &[need]) {
+        Err(NotAllowed::Refused(_, refused)) if by_name && refused.decision == Verdict::ImplicitDeny.as_str() => Ok(()),
+        allowed => allowed.map_err(|no| no.told(("AccessDenied", 403))),
     }
+}
+
+fn get_session_token(db: Read, input: &GetSessionTokenRequest) -> Answer<GetSessionTokenResponse> {
+    let of = match caller(db)? {
+        Identity::User(user) => Of::User(user.name.clone(), user.id.clone()),
+        Identity::Key(_) | Identity::Device { .. } => Of::Root,
+        Identity::Role(_) => {
+            let message = "Cannot call GetSessionToken with session credentials";
+            return Err(Refusal::new("AccessDenied", message).with_status(403).into());
+        }
+    };
     if input.serial_number().is_some() || input.token_code().is_some() {
         return Err(Refusal::new("NotImplementedException", "MFA devices are not implemented yet.").into());
     }
     let seconds = input.duration_seconds().unwrap_or(ACCOUNT_SECONDS);
-    Ok(GetSessionTokenResponse::new().with_credentials(shown(session::issue(db.cx, None, seconds)?)))
+    Ok(GetSessionTokenResponse::new().with_credentials(shown(session::issue(db.cx, of, seconds)?)))
 }
 
 fn shown(credentials: Credentials) -> wire::sts::Credentials {

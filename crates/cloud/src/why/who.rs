@@ -11,6 +11,7 @@ use crate::certificates::{self, CERTIFICATES};
 use crate::identity::{self, Principal};
 use crate::principals;
 use crate::scope::Read;
+use crate::signer;
 use crate::thing_groups;
 
 /// Who asks, and whether it may come in at all.
@@ -81,17 +82,18 @@ impl Belongs {
     }
 }
 
-/// The principal of this name: what is no certificate and not anonymous is an access key.
-pub(super) fn named(db: Read, text: &str) -> Principal {
+/// The principal of this name: what is no certificate and not anonymous is an access key, or the user or role behind one.
+pub(super) fn named(db: Read, text: &str) -> Result<Principal, Fault> {
     let scope = db.cx.scope.clone();
     let id = certificates::id_of_arn(db, text).unwrap_or(text);
     if id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Principal::Certificate(id.to_owned());
+        return Ok(Principal::Certificate(id.to_owned()));
     }
-    match text.strip_prefix("anonymous/") {
-        Some(policy) => Principal::Anonymous { policy: policy.to_owned(), scope },
-        None => Principal::Key { access_key_id: text.to_owned(), scope },
+    if let Some(policy) = text.strip_prefix("anonymous/") {
+        return Ok(Principal::Anonymous { policy: policy.to_owned(), scope });
     }
+    let identity = signer::named(db, text)?;
+    Ok(Principal::Key { access_key_id: text.to_owned(), scope, identity, is_kept: false })
 }
 
 /// The state of a principal.

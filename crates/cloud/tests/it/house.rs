@@ -9,8 +9,8 @@ use bytes::Bytes;
 use cloud::actions::{Outcome, Service};
 use cloud::{
     Ask, Authority, Caller, Connection, Deed, Domain, Errand, Event, House, Identity, Introduced, Issued, Job,
-    KEY_BYTES, KeyPair, Kind, LogBounds, NotASession, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused,
-    Scope, Settings, Total, Vault, Witness,
+    KEY_BYTES, KeyPair, Kind, LogBounds, NotASigner, NotConnected, NotIssued, Peer, Plan, Principal, Quotas, Refused,
+    Scope, Settings, Signer, Total, Vault, Witness,
 };
 use mqtt::{Connect, ConnectProperties, Packet, Text, Version};
 use serde_json::{Value, json};
@@ -197,28 +197,33 @@ impl Lab {
         let is_asked =
             |model: &&wire::Operation| model.name == name && (service.is_empty() || model.service == service);
         let model = models.find(is_asked).unwrap();
-        let caller = Caller { scope: self.scope.clone(), identity };
+        let caller = Caller::new(self.scope.clone(), identity);
         let input = Input::of(input, Bytes::copy_from_slice(payload));
         self.house.call(&caller, model, input, self.now(), self.entropy())
     }
 
     /// What is asked for an object, by the holder of an access key, and what is answered.
     pub(crate) fn objects<A>(&self, ask: impl FnOnce(&House, &Caller, i64, u128) -> A) -> A {
-        let caller = Caller { scope: self.scope.clone(), identity: Identity::Key("key".to_owned()) };
+        let caller = Caller::new(self.scope.clone(), Identity::Key("key".to_owned()));
         ask(&self.house, &caller, self.now(), self.entropy())
     }
 
     /// Who brings these temporary credentials.
-    pub(crate) fn session(&self, credentials: &Value) -> Result<Option<Caller>, NotASession> {
+    pub(crate) fn session(&self, credentials: &Value) -> Result<Option<Signer>, NotASigner> {
         let [key, token] = ["AccessKeyId", "SessionToken"].map(|name| text(&credentials[name]));
-        self.house.session(&key, &token, &self.scope.region, self.now())
+        self.house.signer(&key, Some(&token), &self.scope.region, self.now())
+    }
+
+    /// Who brings this key of its own.
+    pub(crate) fn signer(&self, key: &str) -> Result<Option<Signer>, NotASigner> {
+        self.house.signer(key, None, &self.scope.region, self.now())
     }
 
     /// Begins a `SendDirectMessage` that waits for its client: whether the client has confirmed it.
     pub(crate) fn send_confirmed(&self, input: Value) -> Arc<AtomicBool> {
         let mut models = wire::SERVICES.iter().flat_map(|service| service.operations.iter());
         let model = models.find(|model| model.name == "SendDirectMessage").unwrap();
-        let caller = Caller { scope: self.scope.clone(), identity: Identity::Key("key".to_owned()) };
+        let caller = Caller::new(self.scope.clone(), Identity::Key("key".to_owned()));
         let input = Input::of(input, Bytes::new());
         let Plan::Wait(wait) = self.house.plan(&caller, model, input, self.now(), self.entropy()) else {
             panic!("it does not wait");

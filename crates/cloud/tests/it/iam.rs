@@ -309,7 +309,7 @@ fn listings_go_by_pages_and_paths() {
 }
 
 #[test]
-fn the_only_user_is_the_root_of_the_account() {
+fn who_has_no_user_is_the_root_of_the_account() {
     let lab = Lab::new();
     assert_eq!(lab.ok("iam:GetUser", json!({}))["User"]["Arn"], "arn:aws:iam::000000000000:root");
     assert_eq!(lab.no("iam:GetUser", json!({"UserName": "alice"})), "NoSuchEntity");

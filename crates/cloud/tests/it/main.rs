@@ -29,6 +29,7 @@ mod logs;
 mod messages;
 mod metrics;
 mod objects;
+mod permissions;
 mod pki;
 mod policies;
 mod principals;

@@ -1,5 +1,5 @@
 //! A small client of the public HTTP API, for the commands: one request, one connection, signed as every AWS
-//! client signs, with the key that `ombra env` gives to all of them. It knows no operation.
+//! client signs, with the operator's key, or in development with the one that `ombra env` gives to all. It knows no operation.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,9 +14,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use wire::s3::Element;
 use wire::sign::{Signable, sign};
 
 use crate::data_dir::Endpoints;
+use crate::operator::Operator;
 
 /// An answer that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +34,7 @@ pub(super) struct Api {
     address: SocketAddr,
     region: String,
     service: &'static str,
+    operator: Option<Operator>,
 }
 
 /// Why a request brought nothing.
@@ -81,7 +84,18 @@ pub(super) struct Lines {
 impl Api {
     /// The control plane of a running ombra.
     pub(super) fn control(endpoints: &Endpoints) -> Self {
-        Self { address: endpoints.http, region: endpoints.region.clone(), service: "iot" }
+        let Endpoints { http, region, operator, .. } = endpoints;
+        Self { address: *http, region: region.clone(), service: "iot", operator: operator.clone() }
+    }
+
+    /// The users and keys of its accounts.
+    pub(super) fn iam(endpoints: &Endpoints) -> Self {
+        Self { service: "iam", ..Self::control(endpoints) }
+    }
+
+    /// Temporary keys.
+    pub(super) fn sts(endpoints: &Endpoints) -> Self {
+        Self { service: "sts", ..Self::control(endpoints) }
     }
 
     /// Its data plane: shadows and messages.
@@ -109,6 +123,25 @@ impl Api {
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(ApiError::Broken("it took more than 30 s".to_owned())))
     }
 
+    /// Sends a form for an account and reads the XML that comes back.
+    pub(super) async fn form(&self, account: &str, form: String) -> Result<Element, ApiError> {
+        let asking = async {
+            let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-ombra-account", account)];
+            let response = self.send_bytes(Method::POST, "/", &headers, Some(form.into())).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            let body = body.map_err(|error| ApiError::Broken(error.to_string()))?.to_bytes();
+            let read = Element::read(&body).map_err(|refusal| ApiError::Broken(refusal.message().to_owned()))?;
+            if status.is_success() {
+                return Ok(read);
+            }
+            let error = read.first("Error").unwrap_or(&read);
+            let said = |name| error.text_of(name).unwrap_or_default().to_owned();
+            Err(ApiError::Refused { status, kind: said("Code"), message: said("Message") })
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(ApiError::Broken("it took more than 30 s".to_owned())))
+    }
+
     /// Asks for an answer that goes on, line by line.
     pub(super) async fn follow(&self, path: &str) -> Result<Lines, ApiError> {
         let response = self.send(Method::GET, path, &[], None).await?;
@@ -128,6 +161,19 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, ApiError> {
+        let json = [("content-type", "application/json")];
+        let headers: Vec<(&str, &str)> =
+            headers.iter().copied().chain(json.into_iter().filter(|_| body.is_some())).collect();
+        self.send_bytes(method, path, &headers, body.map(|body| Bytes::from(body.to_string()))).await
+    }
+
+    async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Bytes>,
+    ) -> Result<Response<Incoming>, ApiError> {
         let unreachable = |error| ApiError::Unreachable { address: self.address, error };
         let broken = |error: &dyn fmt::Display| ApiError::Broken(error.to_string());
         let tcp = TcpStream::connect(self.address).await.map_err(unreachable)?;
@@ -135,7 +181,6 @@ impl Api {
             hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.map_err(|error| broken(&error))?;
         // Errors of the connection reach the caller through the response.
         tokio::spawn(connection);
-        let body = body.map(|body| Bytes::from(body.to_string()));
         let headers = self.signed(&method, path, headers, body.as_deref());
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -156,14 +201,12 @@ impl Api {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut headers: Vec<(String, String)> = headers.iter().map(own).collect();
         headers.push(("host".to_owned(), self.address.to_string()));
-        if body.is_some() {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        }
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let payload = body.unwrap_or_default();
         let request = Signable { method: method.as_str(), path, query, headers: &headers, payload };
         let now_s = Timestamp::now().as_second();
-        let signature = sign(&request, ACCESS_KEY, ACCESS_KEY, &self.region, self.service, now_s);
+        let (key, secret) = self.operator.as_ref().map_or((ACCESS_KEY, ACCESS_KEY), |key| (key.id(), key.secret()));
+        let signature = sign(&request, key, secret, &self.region, self.service, now_s);
         headers.extend(signature);
         headers
     }
@@ -210,7 +253,7 @@ mod tests {
     use super::*;
 
     fn api_at(address: SocketAddr) -> Api {
-        Api { address, region: "us-east-1".to_owned(), service: "iot" }
+        Api { address, region: "us-east-1".to_owned(), service: "iot", operator: None }
     }
 
     /// A server that answers the first request with these bytes and returns what it was asked.

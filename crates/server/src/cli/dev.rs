@@ -1,10 +1,10 @@
-//! `ombra dev`: starts the server, says where it answers, and stops it when asked to.
+//! `ombra dev` and `ombra serve`: starts the server, says where it answers, and stops it when asked to.
 
 use std::io;
 use std::time::Instant;
 
 use super::{Failure, note};
-use crate::banner::banner;
+use crate::banner::{banner, quote};
 use crate::log;
 use crate::serve;
 use crate::settings::Settings;
@@ -15,6 +15,12 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     let began = Instant::now();
     let mut running = serve::start(settings).await.map_err(|error| Failure::Failed(error.to_string()))?;
     note(format_args!("{}", banner(&running.endpoints, &settings.data, settings.quotas, began.elapsed())));
+    if running.endpoints.verifies && !running.has_keys() {
+        let data = quote(&settings.data.to_string_lossy());
+        note(format_args!(
+            "  There is no access key yet, and nobody gets in without one: ombra key create --data {data}"
+        ));
+    }
     let stopped = tokio::select! {
         signal = stop_signal() => signal.map_err(|error| format!("failed to wait for signals: {error}")),
         () = running.broken() => {

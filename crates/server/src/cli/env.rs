@@ -25,6 +25,11 @@ pub(super) fn run(data: &Path, output: Output) -> Result<(), Failure> {
     let aws = data.join("aws");
     make_dir(&aws)?;
     write_file(&aws.join("config"), config(&endpoints).as_bytes(), Secrecy::Private)?;
+    if endpoints.verifies {
+        // Who signs is for the user to say: with a key of `ombra key create`.
+        say(format_args!("{}", text(&variables(&endpoints, &data), output)));
+        return Ok(());
+    }
     let credentials = format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {ACCESS_KEY}\n");
     write_file(&aws.join("credentials"), credentials.as_bytes(), Secrecy::Private)?;
     say(format_args!("{}", text(&variables(&endpoints, &data), output)));
@@ -32,14 +37,16 @@ pub(super) fn run(data: &Path, output: Output) -> Result<(), Failure> {
 }
 
 fn text(variables: &[(&'static str, String)], output: Output) -> String {
+    // Temporary keys and profiles would override the keys below, if there are any.
+    let keys = variables.iter().any(|(name, _)| *name == "AWS_ACCESS_KEY_ID");
     match output {
         Output::Table => {
-            let unset = format!("unset {}", UNSET.join(" "));
+            let unset = keys.then(|| format!("unset {}", UNSET.join(" ")));
             let exports = variables.iter().map(|(name, value)| format!("export {name}={}", quote(value)));
-            std::iter::once(unset).chain(exports).collect::<Vec<_>>().join("\n")
+            unset.into_iter().chain(exports).collect::<Vec<_>>().join("\n")
         }
         Output::Json => {
-            let unset = UNSET.iter().map(|name| ((*name).to_owned(), Value::Null));
+            let unset = UNSET.iter().filter(|_| keys).map(|name| ((*name).to_owned(), Value::Null));
             let set = variables.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())));
             Value::Object(set.chain(unset).collect::<Map<_, _>>()).to_string()
         }
@@ -49,6 +56,8 @@ fn text(variables: &[(&'static str, String)], output: Output) -> String {
 fn variables(endpoints: &Endpoints, data: &Path) -> Vec<(&'static str, String)> {
     let url = format!("http://{}", endpoints.http);
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    let of_keys =
+        |name: &str| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE"].contains(&name);
     let plain = endpoints.mqtt_plain.map(|address| ("OMBRA_MQTT_PLAIN", address.to_string()));
     let policy = endpoints.mqtt_plain_policy.clone().map(|policy| ("OMBRA_MQTT_PLAIN_POLICY", policy));
     let mut variables = vec![
@@ -71,6 +80,8 @@ fn variables(endpoints: &Endpoints, data: &Path) -> Vec<(&'static str, String)> 
         ("OMBRA_TLS", endpoints.tls.to_string()),
     ];
     variables.extend(plain.into_iter().chain(policy));
+    // A server that verifies keys knows no key that everybody has; the user's own stay.
+    variables.retain(|(name, _)| !endpoints.verifies || !of_keys(name));
     variables
 }
 
@@ -100,6 +111,14 @@ mod tests {
         let lines = text(&variables(&plain, Path::new("/d")), Output::Table);
         let last = "\nexport OMBRA_MQTT_PLAIN=127.0.0.1:1883\nexport OMBRA_MQTT_PLAIN_POLICY=bench";
         assert!(lines.ends_with(last), "{lines}");
+    }
+
+    #[test]
+    fn where_keys_are_verified_the_users_own_stay() {
+        let endpoints = Endpoints { verifies: true, ..Endpoints::example() };
+        let lines = text(&variables(&endpoints, Path::new("/d")), Output::Table);
+        assert!(!lines.contains("unset") && !lines.contains("_KEY"), "{lines}");
+        assert!(lines.contains("export AWS_ENDPOINT_URL=http://127.0.0.1:4583"), "{lines}");
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Aws {
         }
         // What the rule does there it does as the role it names; a role is no access key, and nobody is asked for one.
         let identity = Identity::Key(request.role.clone().unwrap_or_default());
-        let caller = Caller { scope: Scope::new(&scope.account, &request.region), identity };
+        let caller = Caller::new(Scope::new(&scope.account, &request.region), identity);
         let asked = api::Request {
             service: request.service.signing_name().to_owned(),
             method: request.method.to_owned(),

@@ -70,9 +70,9 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "AssociateDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
     Operation { service: "iam", name: "AttachGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "AttachRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_ATTACH_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"] },
-    Operation { service: "iam", name: "AttachUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
+    Operation { service: "iam", name: "AttachUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_ATTACH_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "ChangePassword", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidUserType", "LimitExceeded", "EntityTemporarilyUnmodifiable", "PasswordPolicyViolation", "ServiceFailure"] },
-    Operation { service: "iam", name: "CreateAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "CreateAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_CREATE_ACCESS_KEY_REQUEST_MEMBERS, output: S_CREATE_ACCESS_KEY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateAccountAlias", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityAlreadyExists", "ServiceFailure", "InvalidInput", "LimitExceeded", "ConcurrentModification"] },
     Operation { service: "iam", name: "CreateGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "ServiceFailure"] },
@@ -85,10 +85,10 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "CreateSAMLProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "EntityAlreadyExists", "LimitExceeded", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateServiceLinkedRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "LimitExceeded", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateServiceSpecificCredential", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "NoSuchEntity", "NotSupportedService"] },
-    Operation { service: "iam", name: "CreateUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
+    Operation { service: "iam", name: "CreateUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_CREATE_USER_REQUEST_MEMBERS, output: S_CREATE_USER_RESPONSE_MEMBERS, errors: &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateVirtualMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "InvalidInput", "EntityAlreadyExists", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "DeactivateMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityTemporarilyUnmodifiable", "NoSuchEntity", "LimitExceeded", "ServiceFailure", "ConcurrentModification"] },
-    Operation { service: "iam", name: "DeleteAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_ACCESS_KEY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteAccountAlias", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteAccountPasswordPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure"] },
@@ -99,7 +99,7 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "DeletePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"] },
     Operation { service: "iam", name: "DeletePolicyVersion", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_POLICY_VERSION_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_ROLE_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "UnmodifiableEntity", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteRolePermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteRolePermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteSAMLProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "LimitExceeded", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteSSHPublicKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity"] },
@@ -107,13 +107,13 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "DeleteServiceLinkedRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteServiceSpecificCredential", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity"] },
     Operation { service: "iam", name: "DeleteSigningCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "NoSuchEntity", "DeleteConflict", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteUserPermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_USER_REQUEST_MEMBERS, output: &[], errors: &["LimitExceeded", "NoSuchEntity", "DeleteConflict", "ConcurrentModification", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteUserPermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteVirtualMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure", "ConcurrentModification"] },
     Operation { service: "iam", name: "DetachGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "DetachRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DETACH_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "UnmodifiableEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "DetachUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"] },
+    Operation { service: "iam", name: "DetachUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DETACH_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "DisableOrganizationsRootCredentialsManagement", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceAccessNotEnabledException", "AccountNotManagementOrDelegatedAdministratorException", "OrganizationNotFoundException", "OrganizationNotInAllFeaturesModeException"] },
     Operation { service: "iam", name: "DisableOrganizationsRootSessions", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceAccessNotEnabledException", "AccountNotManagementOrDelegatedAdministratorException", "OrganizationNotFoundException", "OrganizationNotInAllFeaturesModeException"] },
     Operation { service: "iam", name: "DisableOutboundWebIdentityFederation", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["FeatureDisabled"] },
@@ -154,12 +154,12 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "GetServiceLastAccessedDetailsWithEntities", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput"] },
     Operation { service: "iam", name: "GetServiceLinkedRoleDeletionStatus", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "GetUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_USER_REQUEST_MEMBERS, output: S_GET_USER_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "GetUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListAccessKeys", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "GetUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_USER_POLICY_REQUEST_MEMBERS, output: S_GET_USER_POLICY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListAccessKeys", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ACCESS_KEYS_REQUEST_MEMBERS, output: S_LIST_ACCESS_KEYS_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListAccountAliases", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
     Operation { service: "iam", name: "ListAttachedGroupPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "ListAttachedRolePolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ATTACHED_ROLE_POLICIES_REQUEST_MEMBERS, output: S_LIST_ATTACHED_ROLE_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListAttachedUserPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListAttachedUserPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ATTACHED_USER_POLICIES_REQUEST_MEMBERS, output: S_LIST_ATTACHED_USER_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "ListDelegationRequests", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "InvalidInput"] },
     Operation { service: "iam", name: "ListEntitiesForPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ENTITIES_FOR_POLICY_REQUEST_MEMBERS, output: S_LIST_ENTITIES_FOR_POLICY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "ListGroupPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
@@ -187,16 +187,16 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "ListServerCertificates", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
     Operation { service: "iam", name: "ListServiceSpecificCredentials", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "NotSupportedService"] },
     Operation { service: "iam", name: "ListSigningCertificates", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListUserPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListUserTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListUsers", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
+    Operation { service: "iam", name: "ListUserPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_USER_POLICIES_REQUEST_MEMBERS, output: S_LIST_USER_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListUserTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_USER_TAGS_REQUEST_MEMBERS, output: S_LIST_USER_TAGS_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListUsers", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_USERS_REQUEST_MEMBERS, output: S_LIST_USERS_RESPONSE_MEMBERS, errors: &["ServiceFailure"] },
     Operation { service: "iam", name: "ListVirtualMFADevices", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &[] },
     Operation { service: "iam", name: "PutAccountProperties", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "PutGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "PutRolePermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"] },
+    Operation { service: "iam", name: "PutRolePermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "PutRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "PutUserPermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
-    Operation { service: "iam", name: "PutUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "PutUserPermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
+    Operation { service: "iam", name: "PutUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "RejectDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
     Operation { service: "iam", name: "RemoveClientIDFromOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "RemoveRoleFromInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"] },
@@ -215,7 +215,7 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "TagRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_TAG_ROLE_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "TagSAMLProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "TagServerCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "LimitExceeded", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "TagUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
+    Operation { service: "iam", name: "TagUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_TAG_USER_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UntagInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UntagMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UntagOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
@@ -223,8 +223,8 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "UntagRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UNTAG_ROLE_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UntagSAMLProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UntagServerCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "UntagUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "UpdateAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure", "InvalidInput"] },
+    Operation { service: "iam", name: "UntagUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UNTAG_USER_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"] },
+    Operation { service: "iam", name: "UpdateAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_ACCESS_KEY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure", "InvalidInput"] },
     Operation { service: "iam", name: "UpdateAccountPasswordPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "MalformedPolicyDocument", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateAssumeRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_ASSUME_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "MalformedPolicyDocument", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
@@ -244,11 +244,31 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "UploadSigningCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "EntityAlreadyExists", "MalformedCertificate", "InvalidCertificate", "DuplicateCertificate", "NoSuchEntity", "ConcurrentModification", "ServiceFailure"] },
 ];
 
+static S_ACCESS_KEY_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "AccessKeyId", key: "AccessKeyId", place: Place::Body, required: true, shape: &S_ACCESS_KEY_ID_TYPE },
+    Member { wire: "Status", key: "Status", place: Place::Body, required: true, shape: &S_STATUS_TYPE },
+    Member { wire: "SecretAccessKey", key: "SecretAccessKey", place: Place::Body, required: true, shape: &S_ACCESS_KEY_SECRET_TYPE },
+    Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
+];
+static S_ACCESS_KEY: Shape = Shape::Structure(S_ACCESS_KEY_MEMBERS);
+static S_ACCESS_KEY_METADATA_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_USER_NAME_TYPE },
+    Member { wire: "AccessKeyId", key: "AccessKeyId", place: Place::Body, required: false, shape: &S_ACCESS_KEY_ID_TYPE },
+    Member { wire: "Status", key: "Status", place: Place::Body, required: false, shape: &S_STATUS_TYPE },
+    Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
+];
+static S_ACCESS_KEY_METADATA: Shape = Shape::Structure(S_ACCESS_KEY_METADATA_MEMBERS);
 static S_ATTACH_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
 ];
 static S_ATTACH_ROLE_POLICY_REQUEST: Shape = Shape::Structure(S_ATTACH_ROLE_POLICY_REQUEST_MEMBERS);
+static S_ATTACH_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+];
+static S_ATTACH_USER_POLICY_REQUEST: Shape = Shape::Structure(S_ATTACH_USER_POLICY_REQUEST_MEMBERS);
 static S_ATTACHED_PERMISSIONS_BOUNDARY_MEMBERS: &[Member] = &[
     Member { wire: "PermissionsBoundaryType", key: "PermissionsBoundaryType", place: Place::Body, required: false, shape: &S_PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE },
     Member { wire: "PermissionsBoundaryArn", key: "PermissionsBoundaryArn", place: Place::Body, required: false, shape: &S_ARN_TYPE },
@@ -259,6 +279,14 @@ static S_ATTACHED_POLICY_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: false, shape: &S_ARN_TYPE },
 ];
 static S_ATTACHED_POLICY: Shape = Shape::Structure(S_ATTACHED_POLICY_MEMBERS);
+static S_CREATE_ACCESS_KEY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
+];
+static S_CREATE_ACCESS_KEY_REQUEST: Shape = Shape::Structure(S_CREATE_ACCESS_KEY_REQUEST_MEMBERS);
+static S_CREATE_ACCESS_KEY_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "AccessKey", key: "AccessKey", place: Place::Body, required: true, shape: &S_ACCESS_KEY },
+];
+static S_CREATE_ACCESS_KEY_RESPONSE: Shape = Shape::Structure(S_CREATE_ACCESS_KEY_RESPONSE_MEMBERS);
 static S_CREATE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
     Member { wire: "Path", key: "Path", place: Place::Body, required: false, shape: &S_POLICY_PATH_TYPE },
@@ -295,6 +323,22 @@ static S_CREATE_ROLE_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Role", key: "Role", place: Place::Body, required: true, shape: &S_ROLE },
 ];
 static S_CREATE_ROLE_RESPONSE: Shape = Shape::Structure(S_CREATE_ROLE_RESPONSE_MEMBERS);
+static S_CREATE_USER_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "Path", key: "Path", place: Place::Body, required: false, shape: &S_PATH_TYPE },
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "PermissionsBoundary", key: "PermissionsBoundary", place: Place::Body, required: false, shape: &S_ARN_TYPE },
+    Member { wire: "Tags", key: "Tags", place: Place::Body, required: false, shape: &S_TAG_LIST_TYPE },
+];
+static S_CREATE_USER_REQUEST: Shape = Shape::Structure(S_CREATE_USER_REQUEST_MEMBERS);
+static S_CREATE_USER_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "User", key: "User", place: Place::Body, required: false, shape: &S_USER },
+];
+static S_CREATE_USER_RESPONSE: Shape = Shape::Structure(S_CREATE_USER_RESPONSE_MEMBERS);
+static S_DELETE_ACCESS_KEY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "AccessKeyId", key: "AccessKeyId", place: Place::Body, required: true, shape: &S_ACCESS_KEY_ID_TYPE },
+];
+static S_DELETE_ACCESS_KEY_REQUEST: Shape = Shape::Structure(S_DELETE_ACCESS_KEY_REQUEST_MEMBERS);
 static S_DELETE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
 ];
@@ -304,6 +348,10 @@ static S_DELETE_POLICY_VERSION_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "VersionId", key: "VersionId", place: Place::Body, required: true, shape: &S_POLICY_VERSION_ID_TYPE },
 ];
 static S_DELETE_POLICY_VERSION_REQUEST: Shape = Shape::Structure(S_DELETE_POLICY_VERSION_REQUEST_MEMBERS);
+static S_DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
+];
+static S_DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Structure(S_DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS);
 static S_DELETE_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
@@ -313,11 +361,29 @@ static S_DELETE_ROLE_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
 ];
 static S_DELETE_ROLE_REQUEST: Shape = Shape::Structure(S_DELETE_ROLE_REQUEST_MEMBERS);
+static S_DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+];
+static S_DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Structure(S_DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS);
+static S_DELETE_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+];
+static S_DELETE_USER_POLICY_REQUEST: Shape = Shape::Structure(S_DELETE_USER_POLICY_REQUEST_MEMBERS);
+static S_DELETE_USER_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+];
+static S_DELETE_USER_REQUEST: Shape = Shape::Structure(S_DELETE_USER_REQUEST_MEMBERS);
 static S_DETACH_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
 ];
 static S_DETACH_ROLE_POLICY_REQUEST: Shape = Shape::Structure(S_DETACH_ROLE_POLICY_REQUEST_MEMBERS);
+static S_DETACH_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+];
+static S_DETACH_USER_POLICY_REQUEST: Shape = Shape::Structure(S_DETACH_USER_POLICY_REQUEST_MEMBERS);
 static S_ENTITY_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"], sensitive: false });
 static S_GET_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
@@ -355,6 +421,17 @@ static S_GET_ROLE_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Role", key: "Role", place: Place::Body, required: true, shape: &S_ROLE },
 ];
 static S_GET_ROLE_RESPONSE: Shape = Shape::Structure(S_GET_ROLE_RESPONSE_MEMBERS);
+static S_GET_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+];
+static S_GET_USER_POLICY_REQUEST: Shape = Shape::Structure(S_GET_USER_POLICY_REQUEST_MEMBERS);
+static S_GET_USER_POLICY_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+    Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
+];
+static S_GET_USER_POLICY_RESPONSE: Shape = Shape::Structure(S_GET_USER_POLICY_RESPONSE_MEMBERS);
 static S_GET_USER_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
 ];
@@ -373,6 +450,18 @@ static S_INSTANCE_PROFILE_MEMBERS: &[Member] = &[
     Member { wire: "Tags", key: "Tags", place: Place::Body, required: false, shape: &S_TAG_LIST_TYPE },
 ];
 static S_INSTANCE_PROFILE: Shape = Shape::Structure(S_INSTANCE_PROFILE_MEMBERS);
+static S_LIST_ACCESS_KEYS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_ACCESS_KEYS_REQUEST: Shape = Shape::Structure(S_LIST_ACCESS_KEYS_REQUEST_MEMBERS);
+static S_LIST_ACCESS_KEYS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "AccessKeyMetadata", key: "AccessKeyMetadata", place: Place::Body, required: true, shape: &S_ACCESS_KEY_METADATA_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_ACCESS_KEYS_RESPONSE: Shape = Shape::Structure(S_LIST_ACCESS_KEYS_RESPONSE_MEMBERS);
 static S_LIST_ATTACHED_ROLE_POLICIES_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PathPrefix", key: "PathPrefix", place: Place::Body, required: false, shape: &S_POLICY_PATH_TYPE },
@@ -386,6 +475,19 @@ static S_LIST_ATTACHED_ROLE_POLICIES_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_ATTACHED_ROLE_POLICIES_RESPONSE: Shape = Shape::Structure(S_LIST_ATTACHED_ROLE_POLICIES_RESPONSE_MEMBERS);
+static S_LIST_ATTACHED_USER_POLICIES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "PathPrefix", key: "PathPrefix", place: Place::Body, required: false, shape: &S_POLICY_PATH_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_ATTACHED_USER_POLICIES_REQUEST: Shape = Shape::Structure(S_LIST_ATTACHED_USER_POLICIES_REQUEST_MEMBERS);
+static S_LIST_ATTACHED_USER_POLICIES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "AttachedPolicies", key: "AttachedPolicies", place: Place::Body, required: false, shape: &S_ATTACHED_POLICIES_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_ATTACHED_USER_POLICIES_RESPONSE: Shape = Shape::Structure(S_LIST_ATTACHED_USER_POLICIES_RESPONSE_MEMBERS);
 static S_LIST_ENTITIES_FOR_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
     Member { wire: "EntityFilter", key: "EntityFilter", place: Place::Body, required: false, shape: &S_ENTITY_TYPE },
@@ -490,6 +592,42 @@ static S_LIST_ROLES_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_ROLES_RESPONSE: Shape = Shape::Structure(S_LIST_ROLES_RESPONSE_MEMBERS);
+static S_LIST_USER_POLICIES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_USER_POLICIES_REQUEST: Shape = Shape::Structure(S_LIST_USER_POLICIES_REQUEST_MEMBERS);
+static S_LIST_USER_POLICIES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "PolicyNames", key: "PolicyNames", place: Place::Body, required: true, shape: &S_POLICY_NAME_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_USER_POLICIES_RESPONSE: Shape = Shape::Structure(S_LIST_USER_POLICIES_RESPONSE_MEMBERS);
+static S_LIST_USER_TAGS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_USER_TAGS_REQUEST: Shape = Shape::Structure(S_LIST_USER_TAGS_REQUEST_MEMBERS);
+static S_LIST_USER_TAGS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Tags", key: "Tags", place: Place::Body, required: true, shape: &S_TAG_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_USER_TAGS_RESPONSE: Shape = Shape::Structure(S_LIST_USER_TAGS_RESPONSE_MEMBERS);
+static S_LIST_USERS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "PathPrefix", key: "PathPrefix", place: Place::Body, required: false, shape: &S_PATH_PREFIX_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_USERS_REQUEST: Shape = Shape::Structure(S_LIST_USERS_REQUEST_MEMBERS);
+static S_LIST_USERS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Users", key: "Users", place: Place::Body, required: true, shape: &S_USER_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_USERS_RESPONSE: Shape = Shape::Structure(S_LIST_USERS_RESPONSE_MEMBERS);
 static S_PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["PermissionsBoundaryPolicy"], sensitive: false });
 static S_POLICY_MEMBERS: &[Member] = &[
     Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: false, shape: &S_POLICY_NAME_TYPE },
@@ -532,12 +670,28 @@ static S_POLICY_VERSION_MEMBERS: &[Member] = &[
     Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
 ];
 static S_POLICY_VERSION: Shape = Shape::Structure(S_POLICY_VERSION_MEMBERS);
+static S_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
+    Member { wire: "PermissionsBoundary", key: "PermissionsBoundary", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+];
+static S_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Structure(S_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS);
 static S_PUT_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
     Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
 ];
 static S_PUT_ROLE_POLICY_REQUEST: Shape = Shape::Structure(S_PUT_ROLE_POLICY_REQUEST_MEMBERS);
+static S_PUT_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "PermissionsBoundary", key: "PermissionsBoundary", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+];
+static S_PUT_USER_PERMISSIONS_BOUNDARY_REQUEST: Shape = Shape::Structure(S_PUT_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS);
+static S_PUT_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+    Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
+];
+static S_PUT_USER_POLICY_REQUEST: Shape = Shape::Structure(S_PUT_USER_POLICY_REQUEST_MEMBERS);
 static S_ROLE_MEMBERS: &[Member] = &[
     Member { wire: "Path", key: "Path", place: Place::Body, required: true, shape: &S_PATH_TYPE },
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
@@ -583,6 +737,11 @@ static S_TAG_ROLE_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "Tags", key: "Tags", place: Place::Body, required: true, shape: &S_TAG_LIST_TYPE },
 ];
 static S_TAG_ROLE_REQUEST: Shape = Shape::Structure(S_TAG_ROLE_REQUEST_MEMBERS);
+static S_TAG_USER_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Tags", key: "Tags", place: Place::Body, required: true, shape: &S_TAG_LIST_TYPE },
+];
+static S_TAG_USER_REQUEST: Shape = Shape::Structure(S_TAG_USER_REQUEST_MEMBERS);
 static S_UNTAG_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
     Member { wire: "TagKeys", key: "TagKeys", place: Place::Body, required: true, shape: &S_TAG_KEY_LIST_TYPE },
@@ -593,6 +752,17 @@ static S_UNTAG_ROLE_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "TagKeys", key: "TagKeys", place: Place::Body, required: true, shape: &S_TAG_KEY_LIST_TYPE },
 ];
 static S_UNTAG_ROLE_REQUEST: Shape = Shape::Structure(S_UNTAG_ROLE_REQUEST_MEMBERS);
+static S_UNTAG_USER_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "TagKeys", key: "TagKeys", place: Place::Body, required: true, shape: &S_TAG_KEY_LIST_TYPE },
+];
+static S_UNTAG_USER_REQUEST: Shape = Shape::Structure(S_UNTAG_USER_REQUEST_MEMBERS);
+static S_UPDATE_ACCESS_KEY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "AccessKeyId", key: "AccessKeyId", place: Place::Body, required: true, shape: &S_ACCESS_KEY_ID_TYPE },
+    Member { wire: "Status", key: "Status", place: Place::Body, required: true, shape: &S_STATUS_TYPE },
+];
+static S_UPDATE_ACCESS_KEY_REQUEST: Shape = Shape::Structure(S_UPDATE_ACCESS_KEY_REQUEST_MEMBERS);
 static S_UPDATE_ASSUME_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
@@ -627,6 +797,9 @@ static S_USER_MEMBERS: &[Member] = &[
     Member { wire: "Tags", key: "Tags", place: Place::Body, required: false, shape: &S_TAG_LIST_TYPE },
 ];
 static S_USER: Shape = Shape::Structure(S_USER_MEMBERS);
+static S_ACCESS_KEY_ID_TYPE: Shape = Shape::Text(Text { length: bounds(16, 128), pattern: Some(Pattern { written: "[\\w]+", regex: "^(?:[0-9A-Za-z_]+)$" }), values: &[], sensitive: false });
+static S_ACCESS_KEY_METADATA_LIST_TYPE: Shape = Shape::List(&S_ACCESS_KEY_METADATA, bounds(NONE, NONE));
+static S_ACCESS_KEY_SECRET_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: true });
 static S_ARN_TYPE: Shape = Shape::Text(Text { length: bounds(20, 2048), pattern: None, values: &[], sensitive: false });
 static S_ATTACHED_POLICIES_LIST_TYPE: Shape = Shape::List(&S_ATTACHED_POLICY, bounds(NONE, NONE));
 static S_ATTACHMENT_COUNT_TYPE: Shape = Shape::Integer(bounds(NONE, NONE));
@@ -656,17 +829,29 @@ static S_ROLE_DESCRIPTION_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, 
 static S_ROLE_LIST_TYPE: Shape = Shape::List(&S_ROLE, bounds(NONE, NONE));
 static S_ROLE_MAX_SESSION_DURATION_TYPE: Shape = Shape::Integer(bounds(3600, 43200));
 static S_ROLE_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 64), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
+static S_STATUS_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["Active", "Inactive", "Expired"], sensitive: false });
 static S_STRING_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_TAG_KEY_LIST_TYPE: Shape = Shape::List(&S_TAG_KEY_TYPE, bounds(NONE, 50));
 static S_TAG_KEY_TYPE: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+", regex: "^(?:[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$" }), values: &[], sensitive: false });
 static S_TAG_LIST_TYPE: Shape = Shape::List(&S_TAG, bounds(NONE, 50));
 static S_TAG_VALUE_TYPE: Shape = Shape::Text(Text { length: bounds(0, 256), pattern: Some(Pattern { written: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*", regex: "^(?:[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)$" }), values: &[], sensitive: false });
+static S_USER_LIST_TYPE: Shape = Shape::List(&S_USER, bounds(NONE, NONE));
 static S_USER_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 64), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
 
 documents! {
 input AttachRolePolicyRequest = 7 -> () {
 text ! role_name "RoleName" ,
 text ! policy_arn "PolicyArn" ,
+}
+input AttachUserPolicyRequest = 8 -> () {
+text ! user_name "UserName" ,
+text ! policy_arn "PolicyArn" ,
+}
+input CreateAccessKeyRequest = 10 -> CreateAccessKeyResponse {
+text ? user_name "UserName" ,
+}
+output CreateAccessKeyResponse {
+structure ? with_access_key "AccessKey" AccessKey,
 }
 input CreatePolicyRequest = 17 -> CreatePolicyResponse {
 text ! policy_name "PolicyName" ,
@@ -698,6 +883,19 @@ structures ? tags "Tags" Tag,
 output CreateRoleResponse {
 structure ? with_role "Role" Role,
 }
+input CreateUserRequest = 23 -> CreateUserResponse {
+text ? path "Path" ,
+text ! user_name "UserName" ,
+text ? permissions_boundary "PermissionsBoundary" ,
+structures ? tags "Tags" Tag,
+}
+output CreateUserResponse {
+structure ? with_user "User" User,
+}
+input DeleteAccessKeyRequest = 26 -> () {
+text ? user_name "UserName" ,
+text ! access_key_id "AccessKeyId" ,
+}
 input DeletePolicyRequest = 34 -> () {
 text ! policy_arn "PolicyArn" ,
 }
@@ -708,12 +906,29 @@ text ! version_id "VersionId" ,
 input DeleteRoleRequest = 36 -> () {
 text ! role_name "RoleName" ,
 }
+input DeleteRolePermissionsBoundaryRequest = 37 -> () {
+text ! role_name "RoleName" ,
+}
 input DeleteRolePolicyRequest = 38 -> () {
 text ! role_name "RoleName" ,
 text ! policy_name "PolicyName" ,
 }
+input DeleteUserRequest = 45 -> () {
+text ! user_name "UserName" ,
+}
+input DeleteUserPermissionsBoundaryRequest = 46 -> () {
+text ! user_name "UserName" ,
+}
+input DeleteUserPolicyRequest = 47 -> () {
+text ! user_name "UserName" ,
+text ! policy_name "PolicyName" ,
+}
 input DetachRolePolicyRequest = 50 -> () {
 text ! role_name "RoleName" ,
+text ! policy_arn "PolicyArn" ,
+}
+input DetachUserPolicyRequest = 51 -> () {
+text ! user_name "UserName" ,
 text ! policy_arn "PolicyArn" ,
 }
 input GetPolicyRequest = 80 -> GetPolicyResponse {
@@ -750,6 +965,25 @@ text ? user_name "UserName" ,
 output GetUserResponse {
 structure ? with_user "User" User,
 }
+input GetUserPolicyRequest = 92 -> GetUserPolicyResponse {
+text ! user_name "UserName" ,
+text ! policy_name "PolicyName" ,
+}
+output GetUserPolicyResponse {
+text ? with_user_name "UserName" ,
+text ? with_policy_name "PolicyName" ,
+text ? with_policy_document "PolicyDocument" ,
+}
+input ListAccessKeysRequest = 93 -> ListAccessKeysResponse {
+text ? user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListAccessKeysResponse {
+structures ? with_access_key_metadata "AccessKeyMetadata" AccessKeyMetadata,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
 input ListAttachedRolePoliciesRequest = 96 -> ListAttachedRolePoliciesResponse {
 text ! role_name "RoleName" ,
 text ? path_prefix "PathPrefix" ,
@@ -757,6 +991,17 @@ text ? marker "Marker" ,
 integer ? max_items "MaxItems" ,
 }
 output ListAttachedRolePoliciesResponse {
+structures ? with_attached_policies "AttachedPolicies" AttachedPolicy,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListAttachedUserPoliciesRequest = 97 -> ListAttachedUserPoliciesResponse {
+text ! user_name "UserName" ,
+text ? path_prefix "PathPrefix" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListAttachedUserPoliciesResponse {
 structures ? with_attached_policies "AttachedPolicies" AttachedPolicy,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
@@ -849,8 +1094,51 @@ structures ? with_roles "Roles" Role,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
 }
+input ListUserPoliciesRequest = 125 -> ListUserPoliciesResponse {
+text ! user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListUserPoliciesResponse {
+texts ? with_policy_names "PolicyNames" ,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListUserTagsRequest = 126 -> ListUserTagsResponse {
+text ! user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListUserTagsResponse {
+structures ? with_tags "Tags" Tag,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListUsersRequest = 127 -> ListUsersResponse {
+text ? path_prefix "PathPrefix" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListUsersResponse {
+structures ? with_users "Users" User,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input PutRolePermissionsBoundaryRequest = 131 -> () {
+text ! role_name "RoleName" ,
+text ! permissions_boundary "PermissionsBoundary" ,
+}
 input PutRolePolicyRequest = 132 -> () {
 text ! role_name "RoleName" ,
+text ! policy_name "PolicyName" ,
+text ! policy_document "PolicyDocument" ,
+}
+input PutUserPermissionsBoundaryRequest = 133 -> () {
+text ! user_name "UserName" ,
+text ! permissions_boundary "PermissionsBoundary" ,
+}
+input PutUserPolicyRequest = 134 -> () {
+text ! user_name "UserName" ,
 text ! policy_name "PolicyName" ,
 text ! policy_document "PolicyDocument" ,
 }
@@ -866,6 +1154,10 @@ input TagRoleRequest = 150 -> () {
 text ! role_name "RoleName" ,
 structures ! tags "Tags" Tag,
 }
+input TagUserRequest = 153 -> () {
+text ! user_name "UserName" ,
+structures ! tags "Tags" Tag,
+}
 input UntagPolicyRequest = 157 -> () {
 text ! policy_arn "PolicyArn" ,
 texts ! tag_keys "TagKeys" ,
@@ -873,6 +1165,15 @@ texts ! tag_keys "TagKeys" ,
 input UntagRoleRequest = 158 -> () {
 text ! role_name "RoleName" ,
 texts ! tag_keys "TagKeys" ,
+}
+input UntagUserRequest = 161 -> () {
+text ! user_name "UserName" ,
+texts ! tag_keys "TagKeys" ,
+}
+input UpdateAccessKeyRequest = 162 -> () {
+text ? user_name "UserName" ,
+text ! access_key_id "AccessKeyId" ,
+text ! status "Status" ,
 }
 input UpdateAssumeRolePolicyRequest = 164 -> () {
 text ! role_name "RoleName" ,
@@ -892,6 +1193,8 @@ text ! description "Description" ,
 output UpdateRoleDescriptionResponse {
 structure ? with_role "Role" Role,
 }
+part AccessKey { get { text ! user_name "UserName" , text ! access_key_id "AccessKeyId" , text ! status "Status" , text ! secret_access_key "SecretAccessKey" , timestamp ? create_date "CreateDate" , } set { text ? with_user_name "UserName" , text ? with_access_key_id "AccessKeyId" , text ? with_status "Status" , text ? with_secret_access_key "SecretAccessKey" , timestamp ? with_create_date "CreateDate" , } }
+part AccessKeyMetadata { get { text ? user_name "UserName" , text ? access_key_id "AccessKeyId" , text ? status "Status" , timestamp ? create_date "CreateDate" , } set { text ? with_user_name "UserName" , text ? with_access_key_id "AccessKeyId" , text ? with_status "Status" , timestamp ? with_create_date "CreateDate" , } }
 part AttachedPermissionsBoundary { get { text ? permissions_boundary_type "PermissionsBoundaryType" , text ? permissions_boundary_arn "PermissionsBoundaryArn" , } set { text ? with_permissions_boundary_type "PermissionsBoundaryType" , text ? with_permissions_boundary_arn "PermissionsBoundaryArn" , } }
 part AttachedPolicy { get { text ? policy_name "PolicyName" , text ? policy_arn "PolicyArn" , } set { text ? with_policy_name "PolicyName" , text ? with_policy_arn "PolicyArn" , } }
 part InstanceProfile { get { text ! path "Path" , text ! instance_profile_name "InstanceProfileName" , text ! instance_profile_id "InstanceProfileId" , text ! arn "Arn" , timestamp ! create_date "CreateDate" , structures ! roles "Roles" Role, structures ? tags "Tags" Tag, } set { text ? with_path "Path" , text ? with_instance_profile_name "InstanceProfileName" , text ? with_instance_profile_id "InstanceProfileId" , text ? with_arn "Arn" , timestamp ? with_create_date "CreateDate" , structures ? with_roles "Roles" Role, structures ? with_tags "Tags" Tag, } }

@@ -1,61 +1,102 @@
-//! Policies that stand inside a role and go with it. What a role is, is known by its own file; what a document says, by
-//! `policy`.
+//! Policies that stand inside a user or a role and go with it. What either of them is, is known by its own file; what a
+//! document says, by `policy`.
 
 use policy::iam::Kind;
 use store::{Fault, Table};
 use wire::iam::{
-    DeleteRolePolicyRequest, GetRolePolicyRequest, GetRolePolicyResponse, ListRolePoliciesRequest,
-    ListRolePoliciesResponse, PutRolePolicyRequest,
+    DeleteRolePolicyRequest, DeleteUserPolicyRequest, GetRolePolicyRequest, GetRolePolicyResponse,
+    GetUserPolicyRequest, GetUserPolicyResponse, ListRolePoliciesRequest, ListRolePoliciesResponse,
+    ListUserPoliciesRequest, ListUserPoliciesResponse, PutRolePolicyRequest, PutUserPolicyRequest,
 };
 
-use super::{document, encoded, folded, limit_exceeded, no_such_entity, roles, size, with_marker};
+use super::{document, encoded, folded, limit_exceeded, no_such_entity, roles, size, users, with_marker};
+use crate::news::News;
 use crate::operation::{Answer, Op, ops};
-use crate::scope::{Everywhere, Read, Write};
+use crate::scope::{Everywhere, Page, Read, Write};
 
 pub(crate) const OPS: &[Op] = ops! {
     write put_role_policy on any;
     read  get_role_policy on any;
     read  list_role_policies on any;
     write delete_role_policy on any;
+    write put_user_policy on any;
+    read  get_user_policy on any;
+    read  list_user_policies on any;
+    write delete_user_policy on any;
 };
 
-/// The document, by folded name of the role and name of the policy.
-const INLINE: Everywhere<Vec<u8>> = Everywhere(Table::new("iam_inline_policies"));
+/// Whose policies they are.
+pub(super) struct Inside {
+    /// The document, by folded name of the holder and name of the policy.
+    table: Everywhere<Vec<u8>>,
+    /// As messages call the holder.
+    noun: &'static str,
+    /// Characters of all policies inside one.
+    most: usize,
+}
 
-/// Characters of all policies inside a role.
-const SIZE: usize = 10_240;
+pub(super) const OF_ROLES: Inside =
+    Inside { table: Everywhere(Table::new("iam_inline_policies")), noun: "role", most: 10_240 };
+pub(super) const OF_USERS: Inside =
+    Inside { table: Everywhere(Table::new("iam_user_inline_policies")), noun: "user", most: 2048 };
 
-/// Whether a role has any.
-pub(super) fn has_any(db: Read, role: &str) -> Result<bool, Fault> {
-    Ok(db.first(&INLINE, [folded(role)])?.is_some())
+impl Inside {
+    /// Whether a holder has any.
+    pub(super) fn has_any(&self, db: Read, holder: &str) -> Result<bool, Fault> {
+        Ok(db.first(&self.table, [folded(holder)])?.is_some())
+    }
+
+    /// All that a holder has: names and documents.
+    pub(super) fn all(&self, db: Read, holder: &str) -> Result<Vec<(String, String)>, Fault> {
+        let found = db.all(&self.table, [folded(holder)])?;
+        found.into_iter().map(|(key, text)| Ok((key.text_at(3)?, read(text)?))).collect()
+    }
+
+    fn put(&self, db: &mut Write, holder: &str, name: &str, text: &str) -> Answer<()> {
+        document(text, Kind::Inline)?;
+        let others = self.all(db.view(), holder)?;
+        let others: usize = others.iter().filter(|(other, _)| other != name).map(|(_, text)| size(text)).sum();
+        if others + size(text) > self.most {
+            let (most, noun) = (self.most, self.noun);
+            return Err(limit_exceeded(format!("Maximum policy size of {most} bytes exceeded for {noun} {holder}")));
+        }
+        Ok(db.put(&self.table, [&*folded(holder), name], &text.as_bytes().to_vec())?)
+    }
+
+    /// The document of a policy.
+    fn text(&self, db: Read, holder: &str, name: &str) -> Answer<String> {
+        let found = db.get(&self.table, [&*folded(holder), name])?;
+        let none = || no_such_entity(format!("The {} policy with name {name} cannot be found.", self.noun));
+        Ok(read(found.ok_or_else(none)?)?)
+    }
+
+    fn names(&self, db: Read, holder: &str, asked: (Option<&str>, Option<i64>)) -> Answer<Page<String>> {
+        let page = super::page(db, &self.table, [folded(holder)], asked, |_, _| true)?;
+        let named = |(key, _): (store::Key, Vec<u8>)| key.text_at(3).map(|name| (key, name));
+        let items = page.items.into_iter().map(named).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: page.next })
+    }
+
+    fn delete(&self, db: &mut Write, holder: &str, name: &str) -> Answer<()> {
+        self.text(db.view(), holder, name)?;
+        Ok(db.delete(&self.table, [&*folded(holder), name])?)
+    }
+}
+
+fn read(text: Vec<u8>) -> Result<String, Fault> {
+    String::from_utf8(text).map_err(|cause| Fault::because("read a policy", cause))
 }
 
 fn put_role_policy(db: &mut Write, input: &PutRolePolicyRequest) -> Answer<()> {
-    let role = roles::named(db.view(), input.role_name())?.name;
-    let (name, text) = (input.policy_name(), input.policy_document());
-    document(text, Kind::Inline)?;
-    let mut total = size(text);
-    for (key, other) in db.view().all(&INLINE, [folded(&role)])? {
-        if key.text_at(3)? != name {
-            total += size(&String::from_utf8_lossy(&other));
-        }
-    }
-    if total > SIZE {
-        return Err(limit_exceeded(format!("Maximum policy size of {SIZE} bytes exceeded for role {role}")));
-    }
-    Ok(db.put(&INLINE, [&*folded(&role), name], &text.as_bytes().to_vec())?)
-}
-
-/// The document of a policy.
-fn text(db: Read, role: &str, name: &str) -> Answer<String> {
-    let found = db.get(&INLINE, [&*folded(role), name])?;
-    let found = found.ok_or_else(|| no_such_entity(format!("The role policy with name {name} cannot be found.")))?;
-    Ok(String::from_utf8(found).map_err(|cause| Fault::because("read a policy", cause))?)
+    let role = roles::named(db.view(), input.role_name())?;
+    OF_ROLES.put(db, &role.name, input.policy_name(), input.policy_document())?;
+    db.tell(News::Permissions(role.arn(db.view())));
+    Ok(())
 }
 
 fn get_role_policy(db: Read, input: &GetRolePolicyRequest) -> Answer<GetRolePolicyResponse> {
     let role = roles::named(db, input.role_name())?.name;
-    let text = text(db, &role, input.policy_name())?;
+    let text = OF_ROLES.text(db, &role, input.policy_name())?;
     Ok(GetRolePolicyResponse::new()
         .with_role_name(role)
         .with_policy_name(input.policy_name())
@@ -64,13 +105,44 @@ fn get_role_policy(db: Read, input: &GetRolePolicyRequest) -> Answer<GetRolePoli
 
 fn list_role_policies(db: Read, input: &ListRolePoliciesRequest) -> Answer<ListRolePoliciesResponse> {
     let role = roles::named(db, input.role_name())?.name;
-    let page = super::page(db, &INLINE, [folded(&role)], (input.marker(), input.max_items()), |_, _| true)?;
-    let names = page.items.iter().map(|(key, _)| key.text_at(3)).collect::<Result<Vec<_>, _>>()?;
+    let page = OF_ROLES.names(db, &role, (input.marker(), input.max_items()))?;
+    let names = page.items.into_iter().map(|(_, name)| name);
     Ok(with_marker!(ListRolePoliciesResponse::new().with_policy_names(names), page.next))
 }
 
 fn delete_role_policy(db: &mut Write, input: &DeleteRolePolicyRequest) -> Answer<()> {
-    let role = roles::named(db.view(), input.role_name())?.name;
-    text(db.view(), &role, input.policy_name())?;
-    Ok(db.delete(&INLINE, [&*folded(&role), input.policy_name()])?)
+    let role = roles::named(db.view(), input.role_name())?;
+    OF_ROLES.delete(db, &role.name, input.policy_name())?;
+    db.tell(News::Permissions(role.arn(db.view())));
+    Ok(())
+}
+
+fn put_user_policy(db: &mut Write, input: &PutUserPolicyRequest) -> Answer<()> {
+    let user = users::named(db.view(), input.user_name())?;
+    OF_USERS.put(db, &user.name, input.policy_name(), input.policy_document())?;
+    db.tell(News::Permissions(user.arn(db.view())));
+    Ok(())
+}
+
+fn get_user_policy(db: Read, input: &GetUserPolicyRequest) -> Answer<GetUserPolicyResponse> {
+    let user = users::named(db, input.user_name())?.name;
+    let text = OF_USERS.text(db, &user, input.policy_name())?;
+    Ok(GetUserPolicyResponse::new()
+        .with_user_name(user)
+        .with_policy_name(input.policy_name())
+        .with_policy_document(encoded(&text)))
+}
+
+fn list_user_policies(db: Read, input: &ListUserPoliciesRequest) -> Answer<ListUserPoliciesResponse> {
+    let user = users::named(db, input.user_name())?.name;
+    let page = OF_USERS.names(db, &user, (input.marker(), input.max_items()))?;
+    let names = page.items.into_iter().map(|(_, name)| name);
+    Ok(with_marker!(ListUserPoliciesResponse::new().with_policy_names(names), page.next))
+}
+
+fn delete_user_policy(db: &mut Write, input: &DeleteUserPolicyRequest) -> Answer<()> {
+    let user = users::named(db.view(), input.user_name())?;
+    OF_USERS.delete(db, &user.name, input.policy_name())?;
+    db.tell(News::Permissions(user.arn(db.view())));
+    Ok(())
 }

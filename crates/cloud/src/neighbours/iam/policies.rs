@@ -93,12 +93,13 @@ impl Found {
 
     fn shown(&self, db: Read) -> Result<wire::iam::Policy, Fault> {
         let arn = self.arn(db);
-        let count = i64::try_from(attached::count(db, &arn)?).unwrap_or(i64::MAX);
+        let [count, bounds] = [attached::count(db, &arn)?, attached::count_bounds(db, &arn)?]
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let shown = wire::iam::Policy::new()
             .with_arn(arn)
             .with_path(self.path())
             .with_attachment_count(count)
-            .with_permissions_boundary_usage_count(0)
+            .with_permissions_boundary_usage_count(bounds)
             .with_is_attachable(true);
         Ok(match self {
             Self::Own(policy) => shown
@@ -139,6 +140,18 @@ pub(super) fn found(db: Read, arn: &str) -> Result<Option<Found>, Fault> {
     }
     let policy = db.get(&POLICIES, [folded(name)])?;
     Ok(policy.filter(|policy| policy.path == path && policy.name == name).map(Found::Own))
+}
+
+/// What the policy of an ARN says, if there is one.
+pub(super) fn default_document(db: Read, arn: &str) -> Result<Option<String>, Fault> {
+    Ok(match found(db, arn)? {
+        Some(Found::Provided(policy)) => Some(policy.document()),
+        Some(Found::Own(policy)) => {
+            let parts = [&*folded(&policy.name), &version_part(policy.default_version)];
+            db.get(&VERSIONS, parts)?.map(|version| version.document)
+        }
+        None => None,
+    })
 }
 
 fn named(db: Read, arn: &str) -> Answer<Found> {
@@ -242,9 +255,10 @@ fn list_policies(db: Read, input: &ListPoliciesRequest) -> Answer<ListPoliciesRe
     }
     let as_boundary = input.policy_usage_filter() == Some("PermissionsBoundary");
     let mut listed = Vec::new();
-    for policy in all.iter().filter(|policy| policy.path().starts_with(prefix) && !as_boundary) {
+    for policy in all.iter().filter(|policy| policy.path().starts_with(prefix)) {
         let shown = policy.shown(db)?;
-        if input.only_attached() != Some(true) || shown.attachment_count().is_some_and(|count| count > 0) {
+        let count = if as_boundary { shown.permissions_boundary_usage_count() } else { shown.attachment_count() };
+        if (!as_boundary && input.only_attached() != Some(true)) || count.is_some_and(|count| count > 0) {
             listed.push(shown);
         }
     }
@@ -255,7 +269,7 @@ fn list_policies(db: Read, input: &ListPoliciesRequest) -> Answer<ListPoliciesRe
 fn delete_policy(db: &mut Write, input: &DeletePolicyRequest) -> Answer<()> {
     let arn = input.policy_arn();
     let policy = own(db.view(), arn)?;
-    if attached::count(db.view(), arn)? > 0 {
+    if attached::count(db.view(), arn)? + attached::count_bounds(db.view(), arn)? > 0 {
         return Err(delete_conflict("Cannot delete a policy attached to entities."));
     }
     if db.view().all(&VERSIONS, [folded(&policy.name)])?.len() > 1 {
@@ -282,6 +296,7 @@ fn create_policy_version(db: &mut Write, input: &CreatePolicyVersionRequest) -> 
     put_version(db, &policy, number, input.policy_document())?;
     if input.set_as_default() == Some(true) {
         policy.default_version = number;
+        attached::tell(db, input.policy_arn())?;
     }
     policy.updated = db.now();
     put(db, &policy)?;
@@ -335,6 +350,7 @@ fn set_default_policy_version(db: &mut Write, input: &SetDefaultPolicyVersionReq
     let mut policy = own(db.view(), arn)?;
     (policy.default_version, _) = version(db.view(), &policy, arn, input.version_id())?;
     policy.updated = db.now();
+    attached::tell(db, arn)?;
     put(db, &policy)
 }
 

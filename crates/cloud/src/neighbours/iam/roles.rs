@@ -6,16 +6,18 @@ use serde::{Deserialize, Serialize};
 use store::{Fault, Table, json_record};
 use wire::Refusal;
 use wire::iam::{
-    CreateRoleRequest, CreateRoleResponse, DeleteRoleRequest, GetRoleRequest, GetRoleResponse,
-    ListInstanceProfilesForRoleRequest, ListInstanceProfilesForRoleResponse, ListRoleTagsRequest, ListRoleTagsResponse,
-    ListRolesRequest, ListRolesResponse, RoleLastUsed, TagRoleRequest, UntagRoleRequest, UpdateAssumeRolePolicyRequest,
-    UpdateRoleDescriptionRequest, UpdateRoleDescriptionResponse, UpdateRoleRequest, UpdateRoleResponse,
+    CreateRoleRequest, CreateRoleResponse, DeleteRolePermissionsBoundaryRequest, DeleteRoleRequest, GetRoleRequest,
+    GetRoleResponse, ListInstanceProfilesForRoleRequest, ListInstanceProfilesForRoleResponse, ListRoleTagsRequest,
+    ListRoleTagsResponse, ListRolesRequest, ListRolesResponse, PutRolePermissionsBoundaryRequest, RoleLastUsed,
+    TagRoleRequest, UntagRoleRequest, UpdateAssumeRolePolicyRequest, UpdateRoleDescriptionRequest,
+    UpdateRoleDescriptionResponse, UpdateRoleRequest, UpdateRoleResponse,
 };
 
 use super::tags::{self, Tags};
 use super::{
-    attached, delete_conflict, document, encoded, folded, inline, limit_exceeded, no_such_entity, with_marker,
+    attached, delete_conflict, document, encoded, folded, inline, limit_exceeded, no_such_entity, users, with_marker,
 };
+use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Everywhere, NO_PARTS, Read, Write};
 
@@ -31,6 +33,8 @@ pub(crate) const OPS: &[Op] = ops! {
     write untag_role on any;
     read  list_role_tags on any;
     read  list_instance_profiles_for_role on any;
+    write put_role_permissions_boundary on any;
+    write delete_role_permissions_boundary on any;
 };
 
 /// By folded name.
@@ -55,7 +59,7 @@ pub(crate) struct Role {
     /// Seconds for which it can be taken at most.
     pub(crate) longest_session: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    tags: Tags,
+    pub(super) tags: Tags,
     created: i64,
 }
 json_record!(Role, version 1);
@@ -82,6 +86,15 @@ impl Role {
             None => role,
         };
         if self.tags.is_empty() { role } else { role.with_tags(tags::listed(&self.tags)) }
+    }
+
+    /// The same with what a listing leaves out.
+    fn in_full(&self, db: Read) -> Result<wire::iam::Role, Fault> {
+        let shown = self.shown(db);
+        Ok(match attached::BOUNDS_OF_ROLES.of_holder(db, &self.name)?.first() {
+            Some(arn) => shown.with_permissions_boundary(users::boundary(arn)),
+            None => shown,
+        })
     }
 
     /// Its ARN.
@@ -126,10 +139,6 @@ fn check_trust(text: &str) -> Answer<()> {
 
 fn create_role(db: &mut Write, input: &CreateRoleRequest) -> Answer<CreateRoleResponse> {
     let name = input.role_name();
-    if input.permissions_boundary().is_some() {
-        // Taken and not shown again by DeletePolicy's conflicts, it would be half a promise.
-        return Err(Refusal::new("NotImplementedException", "PermissionsBoundary is not implemented yet.").into());
-    }
     check_trust(input.assume_role_policy_document())?;
     if db.view().contains(&ROLES, [folded(name)])? {
         return Err(Refusal::new("EntityAlreadyExists", format!("Role with name {name} already exists.")).into());
@@ -147,13 +156,14 @@ fn create_role(db: &mut Write, input: &CreateRoleRequest) -> Answer<CreateRoleRe
         created: db.now(),
     };
     put(db, &role)?;
-    Ok(CreateRoleResponse::new().with_role(role.shown(db.view())))
+    attached::BOUNDS_OF_ROLES.replace(db, name, input.permissions_boundary())?;
+    Ok(CreateRoleResponse::new().with_role(role.in_full(db.view())?))
 }
 
 fn get_role(db: Read, input: &GetRoleRequest) -> Answer<GetRoleResponse> {
     let role = named(db, input.role_name())?;
     // When a role was last used is not kept: without a date, AWS's clients show that it was not.
-    Ok(GetRoleResponse::new().with_role(role.shown(db).with_role_last_used(RoleLastUsed::new())))
+    Ok(GetRoleResponse::new().with_role(role.in_full(db)?.with_role_last_used(RoleLastUsed::new())))
 }
 
 fn list_roles(db: Read, input: &ListRolesRequest) -> Answer<ListRolesResponse> {
@@ -194,24 +204,40 @@ fn update_assume_role_policy(db: &mut Write, input: &UpdateAssumeRolePolicyReque
 
 fn delete_role(db: &mut Write, input: &DeleteRoleRequest) -> Answer<()> {
     let role = named(db.view(), input.role_name())?;
-    if attached::has_any(db.view(), &role.name)? {
+    if attached::OF_ROLES.has_any(db.view(), &role.name)? {
         return Err(delete_conflict("Cannot delete entity, must detach all policies first."));
     }
-    if inline::has_any(db.view(), &role.name)? {
+    if inline::OF_ROLES.has_any(db.view(), &role.name)? {
         return Err(delete_conflict("Cannot delete entity, must delete policies first."));
     }
+    attached::BOUNDS_OF_ROLES.replace(db, &role.name, None)?;
+    db.tell(News::Permissions(role.arn(db.view())));
     Ok(db.delete(&ROLES, [folded(&role.name)])?)
+}
+
+fn put_role_permissions_boundary(db: &mut Write, input: &PutRolePermissionsBoundaryRequest) -> Answer<()> {
+    let role = named(db.view(), input.role_name())?;
+    db.tell(News::Permissions(role.arn(db.view())));
+    attached::BOUNDS_OF_ROLES.replace(db, &role.name, Some(input.permissions_boundary()))
+}
+
+fn delete_role_permissions_boundary(db: &mut Write, input: &DeleteRolePermissionsBoundaryRequest) -> Answer<()> {
+    let role = named(db.view(), input.role_name())?;
+    db.tell(News::Permissions(role.arn(db.view())));
+    attached::BOUNDS_OF_ROLES.replace(db, &role.name, None)
 }
 
 fn tag_role(db: &mut Write, input: &TagRoleRequest) -> Answer<()> {
     let mut role = named(db.view(), input.role_name())?;
     tags::add(&mut role.tags, input.tags())?;
+    db.tell(News::Permissions(role.arn(db.view())));
     put(db, &role)
 }
 
 fn untag_role(db: &mut Write, input: &UntagRoleRequest) -> Answer<()> {
     let mut role = named(db.view(), input.role_name())?;
     tags::remove(&mut role.tags, input.tag_keys());
+    db.tell(News::Permissions(role.arn(db.view())));
     put(db, &role)
 }
 

@@ -1,4 +1,4 @@
-//! Tags of roles and policies: pairs that mean nothing to IAM itself, in the order in which they were given. What carries them
+//! Tags of users, roles and policies: pairs that mean nothing to IAM itself but in conditions, in the order in which they were given. What carries them
 //! is known by its own file.
 
 use wire::Refusal;

@@ -85,8 +85,7 @@ impl Kept {
     fn call(&self, operation: &str, input: Value) -> Result<Output, Refusal> {
         let operation = wire::dynamodb::SERVICE.operations.iter().find(|known| known.name == operation);
         let Some(operation) = operation else { return Err(Refusal::internal_failure("there is no such operation")) };
-        let caller =
-            Caller { scope: Scope::new("000000000000", "us-east-1"), identity: Identity::Key("key".to_owned()) };
+        let caller = Caller::new(Scope::new("000000000000", "us-east-1"), Identity::Key("key".to_owned()));
         self.calls.set(self.calls.get() + 1);
         let input = Input::of(input, Bytes::new());
         self.house.call(&caller, operation, input, 1_700_000_000_000, self.calls.get())

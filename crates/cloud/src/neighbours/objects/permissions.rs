@@ -1,0 +1,68 @@
+//! What an operation on buckets and objects needs to be allowed, in the terms of IAM: S3's actions are fewer than its
+//! operations. Who asks, and what its policies say, is unknown here; policies of buckets are not built.
+
+use wire::Refusal;
+use wire::s3::{Call, Element};
+
+use crate::permissions::Need;
+
+/// What a request needs; a document names the objects that are to be deleted.
+pub(super) fn of(call: &Call, document: Option<&Element>) -> Result<Vec<Need>, Refusal> {
+    let bucket = format!("arn:aws:s3:::{}", call.bucket);
+    let object = |key: &str| format!("{bucket}/{key}");
+    let own = |action: &str| vec![Need::new(format!("s3:{action}"), object(&call.key))];
+    let whole = |action: &str| vec![Need::new(format!("s3:{action}"), &*bucket)];
+    Ok(match call.operation {
+        "ListBuckets" => vec![Need::new("s3:ListAllMyBuckets", "*")],
+        "HeadBucket" | "ListObjects" | "ListObjectsV2" => whole("ListBucket"),
+        "ListMultipartUploads" => whole("ListBucketMultipartUploads"),
+        "DeleteBucketTagging" => whole("PutBucketTagging"),
+        "CreateBucket"
+        | "DeleteBucket"
+        | "GetBucketLocation"
+        | "GetBucketTagging"
+        | "GetBucketVersioning"
+        | "PutBucketTagging" => whole(call.operation),
+        "HeadObject" | "GetObject" => own("GetObject"),
+        "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => own("PutObject"),
+        "ListParts" => own("ListMultipartUploadParts"),
+        "CopyObject" | "UploadPartCopy" => {
+            let source = call.source().transpose()?;
+            let read = source.map(|(bucket, key)| Need::new("s3:GetObject", format!("arn:aws:s3:::{bucket}/{key}")));
+            own("PutObject").into_iter().chain(read).collect()
+        }
+        "DeleteObjects" => {
+            let listed = document.into_iter().flat_map(|document| document.all("Object"));
+            let keys = listed.filter_map(|object| object.text_of("Key"));
+            keys.map(|key| Need::new("s3:DeleteObject", object(key))).collect()
+        }
+        // Of what is built, objects' tags, their deletion and the end of uploads have the names of their operations.
+        name => own(name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::s3::Head;
+
+    use super::*;
+
+    #[test]
+    fn operations_need_the_actions_that_s3_names() {
+        let check = |method, path, headers: &[(&str, &str)], expected: &[(&str, &str)]| {
+            let headers: Vec<(String, String)> =
+                headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let call = Call::read(&Head { method, path, query: "", headers: &headers }).unwrap();
+            let needs = of(&call, None).unwrap();
+            let said: Vec<(&str, &str)> = needs.iter().map(|need| (&*need.action, &*need.resource)).collect();
+            assert_eq!(said, expected, "{method} {path}");
+        };
+        check("GET", "/", &[], &[("s3:ListAllMyBuckets", "*")]);
+        check("GET", "/b", &[], &[("s3:ListBucket", "arn:aws:s3:::b")]);
+        check("GET", "/b/a%20key/x", &[], &[("s3:GetObject", "arn:aws:s3:::b/a key/x")]);
+        check("HEAD", "/b/k", &[], &[("s3:GetObject", "arn:aws:s3:::b/k")]);
+        check("DELETE", "/b/k", &[], &[("s3:DeleteObject", "arn:aws:s3:::b/k")]);
+        let copy = [("s3:PutObject", "arn:aws:s3:::b/k"), ("s3:GetObject", "arn:aws:s3:::c/d")];
+        check("PUT", "/b/k", &[("x-amz-copy-source", "/c/d")], &copy);
+    }
+}
