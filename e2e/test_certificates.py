@@ -369,6 +369,12 @@ def test_a_host_name_selects_certificate_and_configuration(ombra, iot, ca, works
     put_down(ombra, "mqtt-plant", renewed)
     assert shown(ombra, host, "mqtts") == x509.load_pem_x509_certificate(renewed.text.encode())
 
+    (ombra.data / "domains" / "mqtt-plant.pem").write_text("nothing at all")
+    assert shown(ombra, host, "mqtts") == x509.load_pem_x509_certificate(renewed.text.encode())
+    assert "mqtt-plant.pem: it holds no PEM certificate" in ombra.errors.read_text()
+    summary = iot.describe_domain_configuration(domainConfigurationName="mqtt-plant")["serverCertificates"][0]
+    assert summary["serverCertificateStatus"] == "INVALID"
+
     iot.update_domain_configuration(domainConfigurationName="mqtt-plant", domainConfigurationStatus="DISABLED")
     assert not is_in(ombra, device, host=host, trust=trust)
     assert "mqtt-plant" in ombra.event(decision="DISABLED_DOMAIN")["reason"]

@@ -75,8 +75,8 @@ impl CaCertificate {
     }
 
     fn issuer(&self, scope: Scope, id: String) -> Issuer {
-        let registers = self.auto_registration;
-        Issuer { id, scope, active: self.active, sni_only: self.sni_only, registers }
+        let (registers, created) = (self.auto_registration, self.created);
+        Issuer { id, scope, active: self.active, sni_only: self.sni_only, registers, created }
     }
 }
 
@@ -92,6 +92,7 @@ pub(crate) struct Issuer {
     /// Whether it is of the mode `SNI_ONLY`.
     pub(crate) sni_only: bool,
     registers: bool,
+    created: i64,
 }
 
 impl Issuer {
@@ -117,20 +118,14 @@ impl Issuer {
     }
 }
 
-/// The CAs of all scopes that have issued a certificate.
-pub(crate) fn issuers(db: Read, facts: &Facts) -> Result<Vec<Issuer>, Fault> {
-    issuers_under(db, &Key::of([&facts.issuer]), facts)
-}
-
-/// Those of this scope.
-pub(crate) fn issuers_here(db: Read, facts: &Facts) -> Result<Vec<Issuer>, Fault> {
-    let Scope { account, region } = &db.cx.scope;
-    issuers_under(db, &Key::of([&*facts.issuer, account, region]), facts)
-}
-
-fn issuers_under(db: Read, under: &Key, facts: &Facts) -> Result<Vec<Issuer>, Fault> {
+/// The CAs of a scope, or of all, that have issued a certificate, those first that were registered first.
+pub(crate) fn issuers(db: Read, facts: &Facts, of: Option<&Scope>) -> Result<Vec<Issuer>, Fault> {
+    let under = match of {
+        Some(Scope { account, region }) => Key::of([&*facts.issuer, account, region]),
+        None => Key::of([&facts.issuer]),
+    };
     let mut found = Vec::new();
-    for (key, ()) in db.some_global(&CA_SUBJECTS, under, LOOKED_AT)? {
+    for (key, ()) in db.some_global(&CA_SUBJECTS, &under, LOOKED_AT)? {
         let (scope, id) = (Scope::new(&key.text_at(1)?, &key.text_at(2)?), key.text_at(3)?);
         let Some(ca) = db.get_global(&CA_CERTIFICATES, &scope.key([&id]))? else { continue };
         let issuer = x509::facts(&ca.pem).map_err(|bad| Fault::because("a registered CA certificate", bad))?;
@@ -139,6 +134,7 @@ fn issuers_under(db: Read, under: &Key, facts: &Facts) -> Result<Vec<Issuer>, Fa
             found.push(ca.issuer(scope, id));
         }
     }
+    found.sort_by_key(|issuer| issuer.created);
     Ok(found)
 }
 

@@ -96,6 +96,11 @@ impl Certificate {
         }
     }
 
+    /// When it came here, in milliseconds.
+    pub(crate) fn created(&self) -> i64 {
+        self.created
+    }
+
     /// Whether it may connect.
     pub(crate) fn is_active(&self) -> bool {
         self.status == "ACTIVE"
@@ -259,7 +264,7 @@ fn global_key(scope: &Scope, id: &str) -> Key {
     Key::of([id, &scope.account, &scope.region])
 }
 
-/// Where else a certificate is registered. There can be as many as there are accounts; the first are enough to know.
+/// Where else a certificate is registered.
 fn elsewhere(db: Read, id: &str) -> Result<Vec<(Scope, Certificate)>, Fault> {
     let mut found = Vec::new();
     for (key, ()) in db.some_global(&CERTIFICATE_SCOPES, &Key::of([id]), SCOPES)? {
@@ -274,7 +279,7 @@ fn elsewhere(db: Read, id: &str) -> Result<Vec<(Scope, Certificate)>, Fault> {
     Ok(found)
 }
 
-/// Scopes of one certificate that are looked at.
+/// Scopes that may register one certificate.
 pub(crate) const SCOPES: usize = 32;
 
 fn describe_certificate(db: Read, input: &DescribeCertificateRequest) -> Answer<DescribeCertificateResponse> {
@@ -379,4 +384,20 @@ fn listed(db: Read, id: String) -> Answer<wire::iot::Certificate> {
         .with_certificate_mode(certificate.mode())
         .with_status(certificate.status)
         .with_creation_date(certificate.created))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_an_earlier_release_kept_is_read() {
+        let kept = r#"{"pem":"p","status":"ACTIVE","generation_id":"g","version":2,"created":1,"modified":2,
+            "not_before":3,"not_after":4}"#;
+        let certificate: Certificate = serde_json::from_str(kept).unwrap();
+        assert_eq!((certificate.mode(), &certificate.ca, &certificate.previous_owner), ("DEFAULT", &None, &None));
+        assert!(certificate.is_active() && certificate.transfer.is_none());
+        let written = serde_json::to_value(&certificate).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(kept).unwrap());
+    }
 }

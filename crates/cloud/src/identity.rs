@@ -8,7 +8,7 @@ use policy::{Attached, Context, Decision, Document, PolicySet, Request, iam};
 use store::{Direction, Fault, Key};
 
 use crate::caller::Identity;
-use crate::certificates::{CERTIFICATE_SCOPES, CERTIFICATES, Certificate};
+use crate::certificates::{self, CERTIFICATE_SCOPES, CERTIFICATES, Certificate};
 use crate::domain_configurations;
 use crate::events::Refused;
 use crate::neighbours::iam::{grants, keys};
@@ -252,8 +252,8 @@ impl Standing {
 }
 
 /// The scope a certificate belongs to for who asked for this host name: where the name is of a domain configuration, the
-/// scope of that or none. Else it is the first in which the certificate is registered; accounts that share one tell
-/// their devices apart by names.
+/// scope of that or none. Else it is where the certificate was registered first: who has seen somebody's certificate, and
+/// registers it too, does not get their devices.
 pub(crate) fn scope_of(
     view: &store::Read,
     certificate_id: &str,
@@ -263,9 +263,23 @@ pub(crate) fn scope_of(
         let is_known = view.contains(&CERTIFICATE_SCOPES, &Key::of([certificate_id, &scope.account, &scope.region]))?;
         return Ok(is_known.then_some(scope));
     }
-    let found = view.range(&CERTIFICATE_SCOPES, &Key::of([certificate_id]), None, Direction::Ascending, 1)?;
-    let Some((key, ())) = found.first() else { return Ok(None) };
-    Ok(Some(Scope::new(&key.text_at(1)?, &key.text_at(2)?)))
+    let known = Key::of([certificate_id]);
+    let mut scopes = Vec::new();
+    for (key, ()) in view.range(&CERTIFICATE_SCOPES, &known, None, Direction::Ascending, certificates::SCOPES)? {
+        scopes.push(Scope::new(&key.text_at(1)?, &key.text_at(2)?));
+    }
+    // Nearly every certificate has one, and need not be looked at for that.
+    if scopes.len() < 2 {
+        return Ok(scopes.pop());
+    }
+    let mut first = None;
+    for scope in scopes {
+        let Some(certificate) = view.get(&CERTIFICATES, &scope.key([certificate_id]))? else { continue };
+        if first.as_ref().is_none_or(|(created, _)| certificate.created() < *created) {
+            first = Some((certificate.created(), scope));
+        }
+    }
+    Ok(first.map(|(_, scope)| scope))
 }
 
 /// What the certificate is to this scope.

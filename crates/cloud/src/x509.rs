@@ -395,6 +395,25 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_signed_itself_and_nobody_else() {
+        let rich = block(RICH).unwrap().contents;
+        assert_eq!(is_issued_by(&rich, &rich), Ok(true));
+        let mut forged = rich.clone();
+        // The last byte is one of the signature.
+        *forged.last_mut().unwrap() ^= 1;
+        assert_eq!(is_issued_by(&forged, &rich), Ok(false));
+        assert_eq!(is_of_known_kind(&rich), Ok(()));
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_hosts_it_names() {
+        let rich = block(RICH).unwrap().contents;
+        for (host, expected) in [("lamp.example.com", true), ("example.com", false), ("x.lamp.example.com", false)] {
+            assert_eq!(is_for_host(&rich, host), Ok(expected), "{host}");
+        }
+    }
+
+    #[test]
     fn what_is_no_certificate_is_an_error_and_has_no_variables() {
         let key = RICH.replace("CERTIFICATE", "PUBLIC KEY");
         let cut = format!("{}\n-----END CERTIFICATE-----\n", RICH.lines().take(4).collect::<Vec<_>>().join("\n"));
@@ -414,6 +433,13 @@ mod tests {
         add_variables(&mut context, &pem);
         assert_eq!(read.is_ok(), context != Context::new(), "{read:?}");
         assert!(read.is_err() || read.is_ok_and(|facts| facts.id == certificate_id(der)));
+        let rich = block(RICH).unwrap().contents;
+        let whole = context != Context::new();
+        // What is no certificate is an error of all; what is one may be of any kind, and signed by anybody.
+        assert!(whole || (is_of_known_kind(der).is_err() && is_issued_by(der, &rich).is_err()));
+        assert!(whole || (is_issued_by(&rich, der).is_err() && is_for_host(der, "lamp.example.com").is_err()));
+        let said = |der| parse(der).map(|certificate| certificate.tbs_certificate.as_ref().to_vec());
+        assert!(is_issued_by(der, &rich) != Ok(true) || said(der) == said(&rich), "a change of what is signed shows");
     }
 
     #[test]

@@ -78,9 +78,8 @@ impl House {
             Ok(facts) => facts,
             Err(bad) => return stranger(None, Turned::new("INVALID_CERTIFICATE", format!("the certificate: {bad}"))),
         };
-        let mut issuers = ca_certificates::issuers(db, &facts)?;
         let asked = server_name.map(|name| domain_configurations::scope_of(&view, name)).transpose()?.flatten();
-        issuers.retain(|issuer| asked.as_ref().is_none_or(|asked| *asked == issuer.scope));
+        let issuers = ca_certificates::issuers(db, &facts, asked.as_ref())?;
         // One that registers by itself is what the device came for; the others explain why it is not registered.
         let ready = issuers.iter().find(|issuer| issuer.registers()).or(issuers.first());
         match ready {

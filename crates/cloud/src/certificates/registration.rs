@@ -8,7 +8,7 @@ use wire::iot::{
     RegisterCertificateWithoutCAResponse,
 };
 
-use super::{Certificate, already_registered, arn, elsewhere, keep, must_be_new, status};
+use super::{Certificate, SCOPES, already_registered, arn, elsewhere, keep, must_be_new, status};
 use crate::ca_certificates::{self, Issuer};
 use crate::operation::{Answer, Failure, Op, ops};
 use crate::scope::{Read, Write};
@@ -57,6 +57,10 @@ fn register(db: &mut Write, facts: &Facts, certificate: &Certificate) -> Answer<
         // unconfirmed: the error.
         return Err(already_registered(db.view(), &facts.id).into());
     }
+    if others.len() >= SCOPES {
+        let message = format!("A certificate can be registered in at most {SCOPES} accounts and regions");
+        return Err(Refusal::certificate_conflict(message).into());
+    }
     Ok(keep(db, &facts.id, certificate)?)
 }
 
@@ -84,7 +88,7 @@ fn invalid(why: &str) -> Refusal {
 
 /// The registered CA that issued a certificate; none if it was the house itself.
 fn issuer(db: Read, facts: &Facts, ca_pem: Option<&str>) -> Answer<Option<Issuer>> {
-    let mut issuers = ca_certificates::issuers_here(db, facts)?;
+    let mut issuers = ca_certificates::issuers(db, facts, Some(&db.cx.scope))?;
     if let Some(ca_pem) = ca_pem {
         let named = x509::facts(ca_pem).map_err(|bad| invalid(&format!("caCertificatePem is {bad}")))?;
         issuers.retain(|issuer| issuer.id == named.id);

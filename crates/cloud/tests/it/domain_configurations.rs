@@ -202,8 +202,11 @@ fn under_a_host_name_only_its_accounts_certificates_are_known() {
         text(&lab.ok("RegisterCertificateWithoutCA", json!({"certificatePem": pem}))["certificateId"])
     };
     register(&there, &shared);
+    lab.pass(1);
     let (shared, theirs) = (register(&lab, &shared), register(&there, &theirs));
     let (here, far) = (Scope::new("000000000000", "us-east-1"), Scope::new("111111111111", "us-east-1"));
+    // Whoever comes later with a certificate of somebody else does not get their devices.
+    assert_eq!(lab.scope_of(&shared), Some(far.clone()));
     assert_eq!(lab.scope_under(&shared, HOST), Some(here));
     assert_eq!(lab.scope_under(&theirs, HOST), None);
     assert_eq!(lab.scope_under(&theirs, "elsewhere.example"), Some(far));

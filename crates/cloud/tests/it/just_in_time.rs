@@ -111,6 +111,21 @@ fn whoever_may_not_register_itself_is_told_why() {
 }
 
 #[test]
+fn a_device_belongs_to_who_registered_its_ca_first() {
+    let lab = Lab::new();
+    let there = lab.elsewhere("111111111111", "us-east-1");
+    let ca = Ca::new("plant");
+    let mut shared = ready();
+    shared["certificateMode"] = json!("SNI_ONLY");
+    shared["caCertificate"] = json!(ca.pem);
+    there.ok("RegisterCACertificate", shared.clone());
+    lab.pass(1);
+    lab.ok("RegisterCACertificate", shared);
+    let id = lab.introduce(&ca.issue("lamp")).id();
+    assert_eq!(lab.scope_of(&id).unwrap().account.as_ref(), "111111111111");
+}
+
+#[test]
 fn a_deleted_certificate_comes_back_as_new() {
     let lab = Lab::new();
     let ca = Ca::new("plant");

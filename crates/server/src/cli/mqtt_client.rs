@@ -134,6 +134,9 @@ impl Credentials {
             let added = added.and_then(|root| roots.add(root).map_err(|error| error.to_string()));
             added.map_err(|error| bad("ca.pem", &error))?;
         }
+        if roots.is_empty() {
+            return Err(bad("ca.pem", &"it holds no PEM certificate"));
+        }
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| bad("private.key", &error))?
