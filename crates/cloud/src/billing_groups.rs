@@ -13,11 +13,12 @@ use wire::iot::{
     UpdateBillingGroupResponse,
 };
 
+use crate::left_behind::{self, Left};
 use crate::naming::Noun;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
 use crate::tags::{self, Tags, tagged};
-use crate::things::{self, THINGS};
+use crate::things::{self, THINGS, Thing};
 
 pub(crate) const OPS: &[Op] = ops! {
     write create_billing_group on billing_group(billing_group_name);
@@ -34,7 +35,7 @@ pub(crate) const TAGGED: tags::Kind = tagged!("billinggroup" in BILLING_GROUPS);
 
 /// By name.
 const BILLING_GROUPS: Table<BillingGroup> = Table::new("billing_groups");
-/// By group and thing.
+/// By the group's id and thing.
 const BILLING_GROUP_THINGS: Table<()> = Table::new("billing_group_things");
 
 const BILLING_GROUP: Noun =
@@ -66,28 +67,53 @@ impl BillingGroup {
     }
 }
 
-/// Refuses a name that no billing group has.
-pub(crate) fn must_exist(db: Read, name: &str) -> Answer<()> {
-    db.named(&BILLING_GROUPS, [name]).map(drop)
+/// The billing group of a thing, as its record has it. It means nothing once the group is gone, though another may have
+/// its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Filed {
+    name: String,
+    id: String,
+}
+
+/// What files a thing under the billing group of this name, which must be there.
+pub(crate) fn named(db: Read, name: &str) -> Answer<Filed> {
+    let BillingGroup { id, .. } = db.named(&BILLING_GROUPS, [name])?;
+    Ok(Filed { name: name.to_owned(), id })
+}
+
+/// The name of a thing's billing group, if it has one.
+pub(crate) fn name_of(db: Read, thing: &Thing) -> Result<Option<String>, Fault> {
+    let Some(Filed { name, id }) = &thing.billing_group else { return Ok(None) };
+    let found = db.get(&BILLING_GROUPS, [name])?;
+    Ok(found.filter(|group| group.id == *id).map(|_| name.clone()))
 }
 
 /// Files a thing under another billing group, or none; its record is the caller's business.
-pub(crate) fn file(db: &mut Write, thing: &str, old: Option<&str>, new: Option<&str>) -> Result<(), Fault> {
+pub(crate) fn file(db: &mut Write, thing: &str, old: Option<&Filed>, new: Option<&Filed>) -> Result<(), Fault> {
     if let Some(old) = old {
-        db.delete(&BILLING_GROUP_THINGS, [old, thing])?;
+        db.delete(&BILLING_GROUP_THINGS, [&*old.id, thing])?;
     }
     match new {
-        Some(new) => db.put(&BILLING_GROUP_THINGS, [new, thing], &()),
+        Some(new) => db.put(&BILLING_GROUP_THINGS, [&*new.id, thing], &()),
         None => Ok(()),
     }
 }
 
 /// Puts a thing into a billing group and takes it out of the one it is in. unconfirmed: that its version stays.
-fn put(db: &mut Write, thing: &str, group: Option<&str>) -> Result<(), Fault> {
+fn put(db: &mut Write, thing: &str, group: Option<Filed>) -> Result<(), Fault> {
     let Some(mut record) = db.view().get(&THINGS, [thing])? else { return Ok(()) };
-    file(db, thing, record.billing_group.as_deref(), group)?;
-    record.billing_group = group.map(str::to_owned);
+    file(db, thing, record.billing_group.as_ref(), group.as_ref())?;
+    record.billing_group = group;
     db.put(&THINGS, [thing], &record)
+}
+
+/// Takes the first things, as many as `most`, out of a group that is gone: how many there were.
+pub(crate) fn release(db: &mut Write, id: &str, most: usize) -> Result<usize, Fault> {
+    let found = db.view().some(&BILLING_GROUP_THINGS, [id], most)?;
+    for (key, ()) in &found {
+        put(db, &key.last_text()?, None)?;
+    }
+    Ok(found.len())
 }
 
 fn create_billing_group(db: &mut Write, input: &CreateBillingGroupRequest) -> Answer<CreateBillingGroupResponse> {
@@ -160,10 +186,8 @@ fn delete_billing_group(db: &mut Write, input: &DeleteBillingGroupRequest) -> An
     let name = input.billing_group_name();
     let Some(group) = db.view().get(&BILLING_GROUPS, [name])? else { return Ok(DeleteBillingGroupResponse::new()) };
     group.check_version(name, input.expected_version())?;
-    for (key, ()) in db.view().all(&BILLING_GROUP_THINGS, [name])? {
-        put(db, &key.last_text()?, None)?;
-    }
     db.delete(&BILLING_GROUPS, [name])?;
+    left_behind::begin(db, &group.id, &Left::BillingGroup)?;
     Ok(DeleteBillingGroupResponse::new())
 }
 
@@ -183,9 +207,9 @@ fn add_thing_to_billing_group(
     input: &AddThingToBillingGroupRequest,
 ) -> Answer<AddThingToBillingGroupResponse> {
     let (name, arn) = (input.billing_group_name(), input.billing_group_arn());
-    let (group, _) = BILLING_GROUP.asked(db.view(), &BILLING_GROUPS, name, arn)?;
+    let (name, BillingGroup { id, .. }) = BILLING_GROUP.asked(db.view(), &BILLING_GROUPS, name, arn)?;
     let (thing, _) = things::THING.asked(db.view(), &THINGS, input.thing_name(), input.thing_arn())?;
-    put(db, &thing, Some(&group))?;
+    put(db, &thing, Some(Filed { name, id }))?;
     Ok(AddThingToBillingGroupResponse::new())
 }
 
@@ -195,9 +219,9 @@ fn remove_thing_from_billing_group(
     input: &RemoveThingFromBillingGroupRequest,
 ) -> Answer<RemoveThingFromBillingGroupResponse> {
     let (name, arn) = (input.billing_group_name(), input.billing_group_arn());
-    let (group, _) = BILLING_GROUP.asked(db.view(), &BILLING_GROUPS, name, arn)?;
+    let (_, group) = BILLING_GROUP.asked(db.view(), &BILLING_GROUPS, name, arn)?;
     let (thing, record) = things::THING.asked(db.view(), &THINGS, input.thing_name(), input.thing_arn())?;
-    if record.billing_group.as_ref() == Some(&group) {
+    if record.billing_group.is_some_and(|filed| filed.id == group.id) {
         put(db, &thing, None)?;
     }
     Ok(RemoveThingFromBillingGroupResponse::new())
@@ -208,9 +232,9 @@ fn list_things_in_billing_group(
     input: &ListThingsInBillingGroupRequest,
 ) -> Answer<ListThingsInBillingGroupResponse> {
     let name = input.billing_group_name();
-    must_exist(db, name)?;
+    let group = db.named(&BILLING_GROUPS, [name])?;
     let asked = Asked::new(input.next_token(), input.max_results());
-    let (things, next) = db.page(&BILLING_GROUP_THINGS, [name], asked, |_, ()| true)?.names()?;
+    let (things, next) = db.page(&BILLING_GROUP_THINGS, [&group.id], asked, |_, ()| true)?.names()?;
     let answer = ListThingsInBillingGroupResponse::new().with_things(things);
     Ok(paged(answer, next, ListThingsInBillingGroupResponse::with_next_token))
 }

@@ -317,6 +317,7 @@ impl House {
         jobs.extend(self.erase_secrets(now, entropy));
         jobs.extend(self.watch_metrics(now, entropy));
         jobs.extend(self.work_on_tables(now, entropy));
+        jobs.extend(self.sweep_groups(now, entropy));
         for (scope, space) in self.scopes() {
             for Due { session, will, ended } in space.broker.due(now) {
                 let cx = self.context(&scope, now, entropy ^ u128::from(session.number()));

@@ -12,6 +12,7 @@ mod connection;
 mod entropy;
 mod figures;
 mod identity;
+mod left_behind;
 mod lifecycle;
 mod logging;
 mod message;

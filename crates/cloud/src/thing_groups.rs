@@ -15,7 +15,9 @@ use wire::iot::{
 
 use crate::attributes::{self, Attributes};
 use crate::event_configurations::{self as events, About, Happened, Told};
+use crate::left_behind::{self, Left};
 use crate::naming::Noun;
+use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::policies;
 use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
@@ -60,9 +62,9 @@ const THING_GROUP: Noun =
 pub(crate) struct Group {
     /// A UUID; another group of the same name has another one.
     id: String,
-    /// The names of the groups above it, root first.
+    /// The groups above it, root first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    parents: Vec<String>,
+    parents: Vec<Parent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
@@ -75,14 +77,26 @@ pub(crate) struct Group {
 }
 json_record!(Group, version 1);
 
+/// A group above another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Parent {
+    name: String,
+    id: String,
+}
+
 impl Group {
     fn parent(&self) -> Option<&str> {
-        self.parents.last().map(String::as_str)
+        self.parents.last().map(|parent| &*parent.name)
     }
 
     /// The names from the root down to this group, which is called `name`.
     fn path(&self, name: &str) -> Vec<String> {
-        self.parents.iter().cloned().chain([name.to_owned()]).collect()
+        self.parents.iter().map(|parent| parent.name.clone()).chain([name.to_owned()]).collect()
+    }
+
+    /// The ids from the root down to this group.
+    fn ids(&self) -> Vec<String> {
+        self.parents.iter().map(|parent| &parent.id).chain([&self.id]).cloned().collect()
     }
 
     fn check_attributes(&self) -> Result<(), Refusal> {
@@ -118,7 +132,7 @@ impl Group {
     fn metadata(&self, db: Read) -> ThingGroupMetadata {
         let metadata = ThingGroupMetadata::new().with_creation_date(self.created);
         let Some(parent) = self.parent() else { return metadata };
-        let above = self.parents.iter().map(|name| listed(db, name));
+        let above = self.parents.iter().map(|parent| listed(db, &parent.name));
         metadata.with_parent_group_name(parent).with_root_to_parent_thing_groups(above)
     }
 }
@@ -141,7 +155,7 @@ pub(crate) fn exists(db: Read, name: &str) -> Result<bool, Fault> {
 /// The names of the groups above a group, nearest first; none for a group that is not there.
 pub(crate) fn ancestors(db: Read, group: &str) -> Result<Vec<String>, Fault> {
     let found = db.get(&THING_GROUPS, [group])?;
-    Ok(found.map(|group| group.parents.into_iter().rev().collect()).unwrap_or_default())
+    Ok(found.map(|group| group.parents.into_iter().rev().map(|parent| parent.name).collect()).unwrap_or_default())
 }
 
 fn listed(db: Read, name: &str) -> GroupNameAndArn {
@@ -153,7 +167,7 @@ fn create_thing_group(db: &mut Write, input: &CreateThingGroupRequest) -> Answer
     let properties = input.thing_group_properties().unwrap_or_default();
     let group = Group {
         id: db.uuid(),
-        parents: path_of_parent(db.view(), input.parent_group_name())?,
+        parents: with_parent(db.view(), input.parent_group_name())?,
         description: properties.thing_group_description().map(str::to_owned),
         attributes: attributes::first(properties.attribute_payload().as_ref()),
         tags: tags::first(input.tags())?,
@@ -176,18 +190,15 @@ fn create_thing_group(db: &mut Write, input: &CreateThingGroupRequest) -> Answer
 /// Tells that something has happened to a group.
 fn tell(db: &mut Write, name: &str, group: &Group, happened: Happened) -> Result<(), Fault> {
     events::tell(db, About::Group, happened, |db| {
-        let mut above = Vec::with_capacity(group.parents.len());
-        for parent in &group.parents {
-            above.push((arn(db, parent), id_of(db, parent)?));
-        }
+        let above = |parent: &Parent| json!({"groupArn": arn(db, &parent.name), "groupId": parent.id});
         let members = json!({
             "thingGroupId": group.id,
             "thingGroupName": name,
             "versionNumber": group.version,
             "parentGroupName": group.parent(),
-            "parentGroupId": above.last().map(|(_, id)| id),
+            "parentGroupId": group.parents.last().map(|parent| &parent.id),
             "description": group.description,
-            "rootToParentThingGroups": above.iter().map(|(arn, id)| json!({"groupArn": arn, "groupId": id})).collect::<Vec<_>>(),
+            "rootToParentThingGroups": group.parents.iter().map(above).collect::<Vec<_>>(),
             "attributes": group.attributes,
             "dynamicGroupMappingId": null,
         });
@@ -197,10 +208,10 @@ fn tell(db: &mut Write, name: &str, group: &Group, happened: Happened) -> Result
 
 /// Tells that a group has come below another, or is there no more.
 fn tell_hierarchy(db: &mut Write, name: &str, group: &Group, happened: Happened) -> Result<(), Fault> {
-    let Some(parent) = group.parent() else { return Ok(()) };
-    events::tell(db, About::Hierarchy, happened, |db| {
+    let Some(Parent { name: parent, id }) = group.parents.last() else { return Ok(()) };
+    events::tell(db, About::Hierarchy, happened, |_| {
         let members = json!({
-            "thingGroupId": id_of(db, parent)?,
+            "thingGroupId": id,
             "thingGroupName": parent,
             "childGroupId": group.id,
             "childGroupName": name,
@@ -209,17 +220,13 @@ fn tell_hierarchy(db: &mut Write, name: &str, group: &Group, happened: Happened)
     })
 }
 
-/// The id of a group that is there.
-fn id_of(db: Read, name: &str) -> Result<String, Fault> {
-    let found = db.get(&THING_GROUPS, [name])?;
-    found.map(|group| group.id).ok_or_else(|| Fault::new(format!("thing group {name} has lost its parent")))
-}
-
-/// The names from the root down to the parent of a new group.
-fn path_of_parent(db: Read, parent: Option<&str>) -> Answer<Vec<String>> {
+/// The groups above a new one, from the root down to its parent.
+fn with_parent(db: Read, parent: Option<&str>) -> Answer<Vec<Parent>> {
     let Some(parent) = parent else { return Ok(Vec::new()) };
     match db.get(&THING_GROUPS, [parent])? {
-        Some(group) => Ok(group.path(parent)),
+        Some(Group { id, parents, .. }) => {
+            Ok(parents.into_iter().chain([Parent { name: parent.to_owned(), id }]).collect())
+        }
         // unconfirmed: the error and the text; the operation's model knows no 404.
         None => Err(Refusal::invalid_request(format!("Parent thing group {parent} does not exist")).into()),
     }
@@ -299,11 +306,11 @@ fn delete_thing_group(db: &mut Write, input: &DeleteThingGroupRequest) -> Answer
     }
     tell(db, name, &group, Happened::Deleted)?;
     tell_hierarchy(db, name, &group, Happened::Removed)?;
-    let path = group.path(name);
-    members::release_all(db, name, &path)?;
+    db.tell(News::Group(name.to_owned()));
+    left_behind::begin(db, &group.id, &Left::ThingGroup { name: name.to_owned(), ids: group.ids() })?;
     let arn = arn(db.view(), name);
     policies::targets::detach_all(db, &arn)?;
-    db.delete(&THING_GROUP_TREE, &path)?;
+    db.delete(&THING_GROUP_TREE, group.path(name))?;
     db.delete(&THING_GROUP_CHILDREN, [group.parent().unwrap_or(NO_PARENT), name])?;
     db.delete(&THING_GROUPS, [name])?;
     Ok(DeleteThingGroupResponse::new())

@@ -50,9 +50,8 @@ pub(crate) struct Thing {
     /// None of them empty.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub(crate) attributes: Attributes,
-    /// The name of its billing group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) billing_group: Option<String>,
+    pub(crate) billing_group: Option<billing_groups::Filed>,
     /// Counts changes of type and attributes, from 1.
     pub(crate) version: i64,
 }
@@ -94,16 +93,16 @@ pub(crate) fn must_exist(db: Read, name: &str) -> Answer<()> {
 fn create_thing(db: &mut Write, input: &CreateThingRequest) -> Answer<CreateThingResponse> {
     let name = input.thing_name();
     let attributes = attributes::first(input.attribute_payload().as_ref());
-    let thing = Thing {
+    let mut thing = Thing {
         id: db.uuid(),
         type_name: input.thing_type_name().map(str::to_owned),
         attributes,
-        billing_group: input.billing_group_name().map(str::to_owned),
+        billing_group: None,
         version: 1,
     };
     thing.check_attributes()?;
     if let Some(known) = db.view().get(&THINGS, [name])? {
-        return existing(db, name, &known, &thing);
+        return existing(db, name, &known, (&thing, input.billing_group_name()));
     }
     if let Some(type_name) = &thing.type_name {
         let type_ = db.view().named(&thing_types::THING_TYPES, [type_name])?;
@@ -112,13 +111,13 @@ fn create_thing(db: &mut Write, input: &CreateThingRequest) -> Answer<CreateThin
             return Err(Refusal::invalid_request(message).into());
         }
     }
-    if let Some(group) = &thing.billing_group {
-        billing_groups::must_exist(db.view(), group)?;
+    if let Some(group) = input.billing_group_name() {
+        thing.billing_group = Some(billing_groups::named(db.view(), group)?);
     }
     db.put(&THINGS, [name], &thing)?;
     tell(db, name, &thing, Happened::Created)?;
     file_under_type(db, name, &thing, None, thing.type_name.as_deref())?;
-    billing_groups::file(db, name, None, thing.billing_group.as_deref())?;
+    billing_groups::file(db, name, None, thing.billing_group.as_ref())?;
     Ok(created(db, name, &thing))
 }
 
@@ -127,9 +126,10 @@ fn created(db: &Write, name: &str, thing: &Thing) -> CreateThingResponse {
 }
 
 /// Creating what is there already succeeds if it is the same.
-fn existing(db: &Write, name: &str, known: &Thing, wanted: &Thing) -> Answer<CreateThingResponse> {
-    let of = |thing: &Thing| (thing.type_name.clone(), thing.attributes.clone(), thing.billing_group.clone());
-    if of(known) == of(wanted) {
+fn existing(db: &Write, name: &str, known: &Thing, wanted: (&Thing, Option<&str>)) -> Answer<CreateThingResponse> {
+    let (wanted, group) = wanted;
+    let is_same = (&known.type_name, &known.attributes) == (&wanted.type_name, &wanted.attributes);
+    if is_same && billing_groups::name_of(db.view(), known)?.as_deref() == group {
         return Ok(created(db, name, known));
     }
     // unconfirmed: the text; it is that of groups.
@@ -144,7 +144,7 @@ fn arn(db: Read, name: &str) -> String {
 
 /// Tells that something has happened to a thing.
 fn tell(db: &mut Write, name: &str, thing: &Thing, happened: Happened) -> Result<(), Fault> {
-    events::tell(db, About::Thing, happened, |_| {
+    events::tell(db, About::Thing, happened, |db| {
         let mut members = json!({
             "thingId": thing.id,
             "thingName": name,
@@ -153,8 +153,8 @@ fn tell(db: &mut Write, name: &str, thing: &Thing, happened: Happened) -> Result
             "attributes": thing.attributes,
         });
         // unconfirmed: that events name it, and only where there is one.
-        if let (Value::Object(members), Some(group)) = (&mut members, &thing.billing_group) {
-            members.insert("billingGroupName".to_owned(), group.as_str().into());
+        if let (Value::Object(members), Some(group)) = (&mut members, billing_groups::name_of(db, thing)?) {
+            members.insert("billingGroupName".to_owned(), group.into());
         }
         Ok(Told { subject: name.to_owned(), members })
     })
@@ -176,7 +176,7 @@ pub(crate) fn describe_thing(db: Read, input: &DescribeThingRequest) -> Answer<D
         .with_thing_arn(arn(db, name))
         .with_attributes(attributes::json(&thing.attributes))
         .with_version(thing.version);
-    let answer = match thing.billing_group {
+    let answer = match billing_groups::name_of(db, &thing)? {
         Some(group) => answer.with_billing_group_name(group),
         None => answer,
     };
@@ -258,7 +258,7 @@ fn delete_thing(db: &mut Write, input: &DeleteThingRequest) -> Answer<DeleteThin
     }
     thing_groups::members::leave_all(db, name)?;
     file_under_type(db, name, &thing, thing.type_name.as_deref(), None)?;
-    billing_groups::file(db, name, thing.billing_group.as_deref(), None)?;
+    billing_groups::file(db, name, thing.billing_group.as_ref(), None)?;
     tell(db, name, &thing, Happened::Deleted)?;
     db.delete(&THINGS, [name])?;
     Ok(DeleteThingResponse::new())

@@ -62,7 +62,12 @@ impl Key {
 
     /// The text of the last part.
     pub fn last_text(&self) -> Result<String, Fault> {
-        self.text_at(self.parts().count().saturating_sub(1))
+        self.text_before_last(0)
+    }
+
+    /// The text of the part that so many stand behind.
+    pub fn text_before_last(&self, behind: usize) -> Result<String, Fault> {
+        self.text_at(self.parts().count().wrapping_sub(behind).wrapping_sub(1))
     }
 
     /// The byte string of the part at `index`, counted from 0.
@@ -223,6 +228,8 @@ mod tests {
         assert_eq!(key.bytes_at(3).unwrap(), b"\0\xFF\0");
         assert_eq!(key.u64_at(4).unwrap(), 258);
         assert_eq!(Key::of(["a", "b"]).last_text().unwrap(), "b");
+        assert_eq!(Key::of(["a", "b"]).text_before_last(1).unwrap(), "a");
+        assert!(Key::of(["a", "b"]).text_before_last(2).is_err());
         assert!(key.last_text().is_err() && Key::all().last_text().is_err());
         assert_eq!(Key::from_bytes(key.as_bytes()), Some(key));
     }

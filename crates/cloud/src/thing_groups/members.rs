@@ -14,6 +14,7 @@ use wire::iot::{
 
 use super::{Group, THING_GROUP, THING_GROUPS, arn, listed};
 use crate::event_configurations::{self as events, About, Happened, Told};
+use crate::left_behind;
 use crate::operation::{Answer, Op, ops};
 use crate::principals;
 use crate::scope::{Asked, Read, Write, paged};
@@ -29,22 +30,22 @@ pub(crate) const OPS: &[Op] = ops! {
 
 /// By thing and group.
 const THING_MEMBERSHIPS: Table<Membership> = Table::new("thing_memberships");
-/// By the names from the root down to the group, nothing, and the thing: all that is below a group continues its path,
-/// and no group is called nothing.
+/// By the ids from the root down to the group, nothing, and the thing: all that is below a group continues its ids, and no
+/// id is nothing.
 const THING_GROUP_MEMBERS: Table<()> = Table::new("thing_group_members");
 
 /// Static groups that a thing is in.
 const GROUPS_OF_A_THING: usize = 10;
-/// What stands between a group's path and its things.
+/// What stands between a group's ids and its things.
 const THINGS_BELOW: &str = "";
 
-/// That a thing is in a group.
+/// That a thing is in a group. It means nothing once the group is gone, though another may have its name.
 #[derive(Debug, Serialize, Deserialize)]
 struct Membership {
     /// A UUID, for events.
     id: String,
-    /// The names from the root down to the group, itself included.
-    path: Vec<String>,
+    /// The group's.
+    group: String,
 }
 json_record!(Membership, version 1);
 
@@ -60,8 +61,8 @@ pub(crate) struct Reached {
 /// Every group that a thing is in, each followed by its parents, nearest first.
 pub(crate) fn reaching(db: Read, thing: &str) -> Result<Vec<Reached>, Fault> {
     let mut reached = Vec::new();
-    for (_, Membership { path, .. }) in db.all(&THING_MEMBERSHIPS, [thing])? {
-        let upwards: Vec<String> = path.into_iter().rev().collect();
+    for (name, group) in groups_of(db, thing)? {
+        let upwards: Vec<String> = group.path(&name).into_iter().rev().collect();
         for (above, group) in upwards.iter().enumerate() {
             reached.push(Reached { group: group.clone(), chain: upwards.get(..=above).unwrap_or_default().to_vec() });
         }
@@ -69,23 +70,39 @@ pub(crate) fn reaching(db: Read, thing: &str) -> Result<Vec<Reached>, Fault> {
     Ok(reached)
 }
 
+/// The groups that a thing is in, by name.
+fn groups_of(db: Read, thing: &str) -> Result<Vec<(String, Group)>, Fault> {
+    let mut groups = Vec::new();
+    for (key, membership) in db.all(&THING_MEMBERSHIPS, [thing])? {
+        let name = key.last_text()?;
+        if let Some(group) = group_of(db, &name, &membership)? {
+            groups.push((name, group));
+        }
+    }
+    Ok(groups)
+}
+
+/// The group of a membership, unless it is gone.
+fn group_of(db: Read, name: &str, membership: &Membership) -> Result<Option<Group>, Fault> {
+    Ok(db.get(&THING_GROUPS, [name])?.filter(|group| group.id == membership.group))
+}
+
 /// The key of a member, after the scope.
-fn member<'a>(path: &'a [String], thing: &'a str) -> impl Iterator<Item = &'a str> {
-    path.iter().map(String::as_str).chain([THINGS_BELOW, thing])
+fn member<'a>(ids: &'a [String], thing: &'a str) -> impl Iterator<Item = &'a str> {
+    ids.iter().map(String::as_str).chain([THINGS_BELOW, thing])
 }
 
 /// Puts a thing into a group; being there already is fine.
 fn join(db: &mut Write, thing: &str, into: &str, group: &Group) -> Answer<()> {
-    let present = db.view().all(&THING_MEMBERSHIPS, [thing])?;
-    let path = group.path(into);
-    for (_, known) in &present {
-        if known.path == path {
+    let present = groups_of(db.view(), thing)?;
+    let ids = group.ids();
+    for (name, known) in &present {
+        if known.id == group.id {
             return Ok(());
         }
-        if known.path.first() == path.first() {
+        if known.ids().first() == ids.first() {
             // unconfirmed: the text.
-            let other = known.path.last().map_or("", String::as_str);
-            let message = format!("Thing {thing} is already in thing group {other} of the same hierarchy");
+            let message = format!("Thing {thing} is already in thing group {name} of the same hierarchy");
             return Err(Refusal::invalid_request(message).into());
         }
     }
@@ -94,25 +111,21 @@ fn join(db: &mut Write, thing: &str, into: &str, group: &Group) -> Answer<()> {
         let message = format!("Thing {thing} is already in the maximum number of thing groups ({GROUPS_OF_A_THING})");
         return Err(Refusal::invalid_request(message).into());
     }
-    db.put(&THING_GROUP_MEMBERS, member(&path, thing), &())?;
-    let membership = Membership { id: db.uuid(), path };
+    db.put(&THING_GROUP_MEMBERS, member(&ids, thing), &())?;
+    let membership = Membership { id: db.uuid(), group: group.id.clone() };
     db.put(&THING_MEMBERSHIPS, [thing, into], &membership)?;
     tell(db, thing, into, &membership, Happened::Added)?;
     Ok(principals::tell_of_thing(db, thing)?)
 }
 
 /// Takes a thing out of a group; not being there is fine.
-fn leave(db: &mut Write, thing: &str, group: &str) -> Result<(), Fault> {
-    let Some(membership) = take_out(db, thing, group)? else { return Ok(()) };
-    tell(db, thing, group, &membership, Happened::Removed)
-}
-
-fn take_out(db: &mut Write, thing: &str, group: &str) -> Result<Option<Membership>, Fault> {
-    let Some(membership) = db.view().get(&THING_MEMBERSHIPS, [thing, group])? else { return Ok(None) };
-    db.delete(&THING_GROUP_MEMBERS, member(&membership.path, thing))?;
-    db.delete(&THING_MEMBERSHIPS, [thing, group])?;
-    principals::tell_of_thing(db, thing)?;
-    Ok(Some(membership))
+fn leave(db: &mut Write, thing: &str, name: &str) -> Result<(), Fault> {
+    let Some(membership) = db.view().get(&THING_MEMBERSHIPS, [thing, name])? else { return Ok(()) };
+    let Some(group) = group_of(db.view(), name, &membership)? else { return Ok(()) };
+    db.delete(&THING_GROUP_MEMBERS, member(&group.ids(), thing))?;
+    db.delete(&THING_MEMBERSHIPS, [thing, name])?;
+    tell(db, thing, name, &membership, Happened::Removed)?;
+    principals::tell_of_thing(db, thing)
 }
 
 /// Tells that a thing has come into a group, or is there no more.
@@ -120,7 +133,7 @@ fn tell(db: &mut Write, thing: &str, group: &str, membership: &Membership, happe
     events::tell(db, About::Membership, happened, |db| {
         let members = json!({
             "groupArn": arn(db, group),
-            "groupId": super::id_of(db, group)?,
+            "groupId": membership.group,
             "thingArn": THING.arn(db, thing),
             "thingId": things::id_of(db, thing)?,
             "membershipId": membership.id,
@@ -129,21 +142,29 @@ fn tell(db: &mut Write, thing: &str, group: &str, membership: &Membership, happe
     })
 }
 
-/// Takes a thing that is deleted out of all its groups.
+/// Takes a thing that is deleted out of all its groups, and out of those that are gone.
 pub(crate) fn leave_all(db: &mut Write, thing: &str) -> Result<(), Fault> {
     for (key, _) in db.view().all(&THING_MEMBERSHIPS, [thing])? {
         leave(db, thing, &key.last_text()?)?;
+        db.delete_at(&THING_MEMBERSHIPS, &key)?;
     }
     Ok(())
 }
 
-/// Takes all things out of a group that is deleted and has none below it.
+/// Takes the first things, as many as `most`, out of a group that is gone and had none below it: how many there were.
 /// unconfirmed: that no event tells of each of them.
-pub(super) fn release_all(db: &mut Write, group: &str, path: &[String]) -> Result<(), Fault> {
-    for (key, ()) in db.view().all(&THING_GROUP_MEMBERS, path)? {
-        take_out(db, &key.last_text()?, group)?;
+pub(crate) fn release(db: &mut Write, name: &str, ids: &[String], most: usize) -> Result<usize, Fault> {
+    let found = db.view().some(&THING_GROUP_MEMBERS, ids, most)?;
+    for (key, ()) in &found {
+        db.delete_at(&THING_GROUP_MEMBERS, key)?;
+        let thing = key.last_text()?;
+        let known = db.view().get(&THING_MEMBERSHIPS, [&*thing, name])?;
+        // Meanwhile it may be in another group of this name.
+        if known.is_some_and(|known| Some(&known.group) == ids.last()) {
+            db.delete(&THING_MEMBERSHIPS, [&*thing, name])?;
+        }
     }
-    Ok(())
+    Ok(found.len())
 }
 
 fn add_thing_to_thing_group(
@@ -194,7 +215,13 @@ pub(crate) fn list_thing_groups_for_thing(
     let thing = input.thing_name();
     things::must_exist(db, thing)?;
     let asked = Asked::new(input.next_token(), input.max_results());
-    let (names, next) = db.page(&THING_MEMBERSHIPS, [thing], asked, |_, _| true)?.names()?;
+    let is_in = |name: String, membership: &Membership| Ok(group_of(db, &name, membership)?.is_some());
+    let mut failed = None;
+    let page = db.page(&THING_MEMBERSHIPS, [thing], asked, |key, membership| {
+        kept(key.last_text().and_then(|name| is_in(name, membership)), &mut failed)
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    let (names, next) = page.names()?;
     let answer = ListThingGroupsForThingResponse::new().with_thing_groups(names.iter().map(|name| listed(db, name)));
     Ok(paged(answer, next, ListThingGroupsForThingResponse::with_next_token))
 }
@@ -204,12 +231,34 @@ fn list_things_in_thing_group(
     input: &ListThingsInThingGroupRequest,
 ) -> Answer<ListThingsInThingGroupResponse> {
     let name = input.thing_group_name();
-    let mut under = db.named(&THING_GROUPS, [name])?.path(name);
+    let mut under = db.named(&THING_GROUPS, [name])?.ids();
     if input.recursive() != Some(true) {
         under.push(THINGS_BELOW.to_owned());
     }
     let asked = Asked::new(input.next_token(), input.max_results());
-    let (things, next) = db.page(&THING_GROUP_MEMBERS, under, asked, |_, ()| true)?.names()?;
+    // Things of one group stand together, so that hardly any has to be looked up.
+    let mut last = (String::new(), true);
+    let mut is_there = |group: String| {
+        if last.0 != group {
+            last.1 = !left_behind::is_of(db, &group)?;
+            last.0 = group;
+        }
+        Ok(last.1)
+    };
+    let mut failed = None;
+    let page = db.page(&THING_GROUP_MEMBERS, under, asked, |key, ()| {
+        kept(key.text_before_last(2).and_then(&mut is_there), &mut failed)
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    let (things, next) = page.names()?;
     let answer = ListThingsInThingGroupResponse::new().with_things(things);
     Ok(paged(answer, next, ListThingsInThingGroupResponse::with_next_token))
+}
+
+/// Whether a row stays on a page; a fault is kept for whoever asked for the page.
+fn kept(found: Result<bool, Fault>, failed: &mut Option<Fault>) -> bool {
+    found.unwrap_or_else(|fault| {
+        failed.get_or_insert(fault);
+        true
+    })
 }

@@ -23,6 +23,7 @@ mod fuzz;
 mod house;
 mod iam;
 mod just_in_time;
+mod left_behind;
 mod lifecycle;
 mod logging;
 mod logs;
