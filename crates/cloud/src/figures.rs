@@ -53,7 +53,7 @@ const NAMESPACE: &str = "AWS/IoT";
 const SHADOWS: &str = "Ombra/Shadow";
 
 /// What is counted of a rule, by its place.
-const OF_RULES: [&str; 3] = ["TopicMatch", "RuleNotFound", "RuleExecutionThrottled"];
+const OF_RULES: [&str; 4] = ["TopicMatch", "ParseError", "RuleNotFound", "RuleExecutionThrottled"];
 /// What is counted of each action of a rule; the last six of those that send HTTP, when they have failed.
 const OF_ACTIONS: [&str; 10] = [
     "Success",
@@ -119,6 +119,7 @@ struct OfRule {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RuleCount {
     TopicMatch,
+    ParseError,
     RuleNotFound,
     RuleExecutionThrottled,
 }

@@ -68,6 +68,11 @@ impl<'m> Input<'m> {
     fn document(&self) -> Option<&Document<'m>> {
         self.document.get_or_init(|| Document::read(self.message.payload, self.whole)).as_ref()
     }
+
+    /// Whether the payload was read, and is no JSON.
+    pub(crate) fn is_not_json(&self) -> bool {
+        matches!(self.document.get(), Some(None))
+    }
 }
 
 /// Whether a version of the language writes 10.0 as 10.

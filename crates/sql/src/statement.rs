@@ -71,7 +71,11 @@ impl Statement {
     /// Equal messages and answers give equal outcomes, so after [`Outcome::Suspended`] it can be evaluated again.
     pub fn evaluate(&self, message: &Message<'_>, world: &mut dyn World) -> Outcome {
         let input = Input::new(message, self.version);
-        outcome(self.run(&input, world, None))
+        let ran = self.run(&input, &mut *world, None);
+        if input.is_not_json() {
+            world.not_json();
+        }
+        outcome(ran)
     }
 
     /// Evaluates, with the order of clauses that the language has: `SET`, `WHERE`, `SELECT`. `None` if `WHERE` is not true.

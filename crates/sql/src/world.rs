@@ -10,6 +10,9 @@ use bytes::Bytes;
 pub trait World {
     /// Answers one call, or says that the answer comes later.
     fn call(&mut self, call: &Call) -> Reply;
+
+    /// Hears that the payload was wanted as JSON and is no object or array, which makes all its members Undefined.
+    fn not_json(&mut self) {}
 }
 
 /// A world in which every call fails, for statements that are to do without.

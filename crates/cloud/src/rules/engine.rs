@@ -316,7 +316,8 @@ impl House {
             match back {
                 Back::Settled(ticket, outcome) => self.settled(ticket, outcome, now, entropy, &mut turn),
                 Back::Send(scope, effect) => {
-                    let lane = Lane { scope, rule: String::new(), action: 0 };
+                    // Each target has a lane of its own, so that one that is silent holds up no other.
+                    let lane = Lane { scope, rule: effect.resource.clone(), action: 0 };
                     turn.errands.push(Errand { lane, effect: *effect });
                 }
                 Back::Answered(mut run, call, reply) => {

@@ -130,6 +130,9 @@ impl House {
             self.tell_match(&run, now);
         }
         let outcome = run.with_message(0, |message| run.rule.statement.evaluate(message, &mut world));
+        if world.is_not_json && run.answers.is_empty() {
+            self.tell_not_json(&run);
+        }
         let selected = match outcome {
             sql::Outcome::Selected(selected) => selected,
             sql::Outcome::Unmatched => {

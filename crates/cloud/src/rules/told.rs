@@ -35,6 +35,11 @@ impl House {
         self.log_of_rule(&run.heard, &run.rule.name, now, Level::Info, || Record::success("RuleMatch"));
     }
 
+    /// The statement reads members of a message that has none.
+    pub(super) fn tell_not_json(&self, run: &Run) {
+        self.figures_of(&run.heard).count_rule(&run.rule.name, RuleCount::ParseError);
+    }
+
     /// The statement has let it through.
     pub(super) fn tell_start(&self, run: &Run, now: i64) {
         self.figures_of(&run.heard).count(Count::RulesExecuted);

@@ -28,11 +28,13 @@ pub(super) struct RuleWorld<'a> {
     answers: &'a HashMap<Call, Reply>,
     /// What is to be asked before the evaluation can go on.
     asked: Option<Call>,
+    /// Whether the message was wanted as JSON and is none.
+    pub(super) is_not_json: bool,
 }
 
 impl<'a> RuleWorld<'a> {
     pub(super) fn new(db: Read<'a>, rule: Option<&'a str>, answers: &'a HashMap<Call, Reply>) -> Self {
-        Self { db, rule, answers, asked: None }
+        Self { db, rule, answers, asked: None, is_not_json: false }
     }
 
     /// The question that stopped an evaluation.
@@ -117,6 +119,10 @@ pub(super) fn in_words(failure: Failure) -> String {
 }
 
 impl World for RuleWorld<'_> {
+    fn not_json(&mut self) {
+        self.is_not_json = true;
+    }
+
     fn call(&mut self, call: &Call) -> Reply {
         if let Some(reply) = self.answers.get(call) {
             return reply.clone();

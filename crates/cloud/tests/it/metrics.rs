@@ -471,7 +471,7 @@ fn rules_and_their_actions_are_counted() {
     let rule = json!({"sql": "SELECT * FROM 'x' WHERE a = 1", "actions": [queue], "errorAction": error_action});
     lab.ok("CreateTopicRule", json!({"ruleName": "r", "topicRulePayload": rule}));
     let device = lab.device(&lab.identity(everything()), Version::V311, "c");
-    for (number, payload) in [r#"{"a":1}"#, r#"{"a":1}"#, r#"{"a":2}"#].into_iter().enumerate() {
+    for (number, payload) in [r#"{"a":1}"#, r#"{"a":1}"#, r#"{"a":2}"#, "a=1"].into_iter().enumerate() {
         device.publish("x", payload);
         let fails = number == 0;
         let down = || cloud::actions::Failure::new(cloud::actions::Cause::Status(500), "down");
@@ -487,7 +487,8 @@ fn rules_and_their_actions_are_counted() {
         json!([json!({"Name": "RuleName", "Value": rule})].into_iter().chain(action).collect::<Vec<Value>>())
     };
     let expected = [
-        ("TopicMatch", of("r", None), 3.0),
+        ("TopicMatch", of("r", None), 4.0),
+        ("ParseError", of("r", None), 1.0),
         ("RulesExecuted", json!([]), 2.0),
         ("Success", of("r", Some("Sqs")), 1.0),
         ("Failure", of("r", Some("Sqs")), 1.0),
@@ -498,7 +499,7 @@ fn rules_and_their_actions_are_counted() {
         assert_eq!(figure(&lab, "AWS/IoT", metric, dimensions, "Sum"), Some(sum), "{metric}");
     }
     let total = lab.totals().into_iter().find(|total| total.metric == "TopicMatch").unwrap();
-    assert_eq!((total.dimensions, total.value), (vec![("RuleName".to_owned(), "r".to_owned())], 3));
+    assert_eq!((total.dimensions, total.value), (vec![("RuleName".to_owned(), "r".to_owned())], 4));
 }
 
 #[test]
