@@ -32,7 +32,7 @@ pub(crate) fn banner(endpoints: &Endpoints, data: &Path, quotas: Quotas, took: D
     lines.push(if endpoints.verifies {
         format!("keys     every request is verified    ombra key create{which}    ombra tail{which}")
     } else {
-        format!("next     eval \"$(ombra env{which})\"    ombra demo    ombra tail{which}")
+        format!("next     eval \"$(ombra env{which})\"    ombra demo    ombra tail{which}    ombra why{which}")
     });
     if let Some(plain) = plain {
         lines.insert(3, plain);

@@ -105,6 +105,16 @@ pub(crate) fn names(db: Read, target: &str) -> Result<Vec<String>, Fault> {
     db.all(&TARGET_POLICIES, [target])?.iter().map(|(key, ())| key.text_at(3)).collect()
 }
 
+/// Whether a policy is attached to more than one target.
+pub(crate) fn is_shared(db: Read, policy: &str) -> Result<bool, Fault> {
+    Ok(db.some(&POLICY_TARGETS, [policy], 2)?.len() > 1)
+}
+
+/// Whether a principal can have one policy more.
+pub(crate) fn has_room(db: Read, principal: &str) -> Result<bool, Fault> {
+    Ok(db.some(&TARGET_POLICIES, [principal], POLICIES_OF_A_PRINCIPAL)?.len() < POLICIES_OF_A_PRINCIPAL)
+}
+
 /// Whether any policy is attached to a target.
 pub(crate) fn has_any(db: Read, target: &str) -> Result<bool, Fault> {
     Ok(db.first(&TARGET_POLICIES, [target])?.is_some())

@@ -148,18 +148,30 @@ impl Asked<'_> {
         }
     }
 
-    /// How to give a permission: in a policy that is the principal's own and has room, else in a new one.
+    /// How to give a permission: in a policy that is the principal's alone, in a new one, or in one that others hold too; the
+    /// first of these that has room.
     fn allow(&self, statement: Value) -> Result<Patch, Fault> {
-        let own = match self.principal {
-            Principal::Anonymous { policy, .. } => vec![policy.clone()],
-            Principal::Certificate(_) | Principal::Stranger { .. } | Principal::Key { .. } => {
-                self.own_arn().map(|arn| targets::names(self.db, &arn)).transpose()?.unwrap_or_default()
-            }
-        };
-        for name in own {
+        if let Principal::Anonymous { policy, .. } = self.principal {
+            return self.added_to(vec![policy.clone()], statement, "which is that of everybody without credentials");
+        }
+        let Some(arn) = self.own_arn() else { return Ok(self.own_policy(statement)?) };
+        let (mut alone, mut shared) = (Vec::new(), Vec::new());
+        for name in targets::names(self.db, &arn)? {
+            if targets::is_shared(self.db, &name)? { shared.push(name) } else { alone.push(name) }
+        }
+        if !targets::has_room(self.db, &arn)? {
+            alone.append(&mut shared);
+            return self.added_to(alone, statement, "which others may hold too");
+        }
+        self.added_to(alone, statement, "which nobody else holds")
+    }
+
+    /// A statement more in the first of these policies that takes it, or else a policy of its own.
+    fn added_to(&self, policies: Vec<String>, statement: Value, whose: &str) -> Result<Patch, Fault> {
+        for name in policies {
             if let Some(document) = self.with_statement(&name, &statement)? {
                 let commands = self.new_version(&name, &document)?;
-                let what = format!("add this statement to the policy {name}, which others may hold too");
+                let what = format!("add this statement to the policy {name}, {whose}");
                 return Ok(Patch { what, statement: Some(statement), commands });
             }
         }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::api::{Api, ApiError};
+use super::api::Api;
 use super::mqtt_client::{Credentials, Mqtt, MqttError};
-use super::{Failure, device, say, simulator, tail};
+use super::{Failure, device, say, simulator, why};
 use crate::data_dir::Endpoints;
 use crate::log;
 use crate::serve;
@@ -105,25 +105,16 @@ async fn in_sync(api: &Api, shadow: &str) -> Result<Value, Failure> {
     }
 }
 
-/// Publishes what the policy does not allow, and shows the event that explains the refusal.
+/// Publishes what the policy does not allow, and explains the refusal.
 async fn refuse(endpoints: &Endpoints, mut client: Mqtt, name: &str) -> Result<(), Failure> {
-    let mut events = Api::control(endpoints).follow(&tail::path(Some("refusal"))?).await?;
     match client.publish(FORBIDDEN, "?").await {
         Err(error @ MqttError::Refused { .. }) => step("refusal", &error.to_string()),
         Err(error) => return Err(error.into()),
         Ok(()) => return Err(Failure::Failed(format!("failed to see a refusal: {name} may publish to {FORBIDDEN}"))),
     }
     client.disconnect().await;
-    while let Some(line) = events.next().await? {
-        let event: Value = serde_json::from_str(&line).unwrap_or_default();
-        if let Value::Object(event) = event
-            && event.get("resource").and_then(Value::as_str).is_some_and(|resource| resource.ends_with(FORBIDDEN))
-        {
-            step("why", &tail::pretty(event, &jiff::tz::TimeZone::system()));
-            return Ok(());
-        }
-    }
-    Err(ApiError::Broken("the event stream ended without the refusal".to_owned()).into())
+    step("why", &why::of_client(&Api::control(endpoints), name).await?);
+    Ok(())
 }
 
 fn step(what: &str, line: &str) {

@@ -26,14 +26,14 @@ pub(super) async fn run(api: &Api, kind: Option<&str>, output: Output) -> Result
 }
 
 /// The path of the stream, for events of one kind or all.
-pub(super) fn path(kind: Option<&str>) -> Result<String, Failure> {
+fn path(kind: Option<&str>) -> Result<String, Failure> {
     let Some(kind) = kind else { return Ok("/_ombra/events?follow=true".to_owned()) };
     check_name(kind).map_err(|_| Failure::Usage(format!("--kind {kind}: not a kind of event, like refusal")))?;
     Ok(format!("/_ombra/events?follow=true&kind={kind}"))
 }
 
 /// One event for a person: when, what, and the rest as `name=value`; the reason of a refusal below it.
-pub(super) fn pretty(mut event: Map<String, Value>, zone: &TimeZone) -> String {
+fn pretty(mut event: Map<String, Value>, zone: &TimeZone) -> String {
     let at = event.shift_remove("at").and_then(|at| Timestamp::from_millisecond(at.as_i64()?).ok());
     let at = at
         .map_or_else(|| "--:--:--.---".to_owned(), |at| at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f").to_string());

@@ -56,6 +56,11 @@ pub(super) async fn run(why: Why, api: &Api, output: Output) -> Result<(), Failu
     Ok(())
 }
 
+/// The explanation of what was refused last to a client, for a person.
+pub(super) async fn of_client(api: &Api, client: &str) -> Result<String, Failure> {
+    Ok(print::answer(&api.call(Method::GET, &path(Some(client)), &[], None).await?))
+}
+
 fn path(client: Option<&str>) -> String {
     match client {
         Some(client) => format!("{}?client={}", crate::why::PATH, utf8_percent_encode(client, NON_ALPHANUMERIC)),

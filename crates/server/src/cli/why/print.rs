@@ -107,7 +107,10 @@ impl Page {
             let applies = if statement["applies"] == true {
                 "applies".to_owned()
             } else {
-                format!("does not apply: {}", strings(&statement["failed"]).join(", "))
+                // A statement about other actions has nothing to say of this resource.
+                let failed = strings(&statement["failed"]);
+                let of_action = failed.iter().any(|part| part == "action");
+                format!("does not apply: {}", if of_action { "action".to_owned() } else { failed.join(", ") })
             };
             let place = format!("{}[{}]{sid}", text(statement, "policy"), statement["index"]);
             self.line(&format!("\n{place} {} {applies}", text(statement, "effect")));
