@@ -172,6 +172,9 @@ impl House {
     }
 }
 
+/// The condition key of whether a request came over TLS.
+const SECURE: &str = "aws:SecureTransport";
+
 /// Why somebody who is held to the policies of IAM may not do something.
 pub(crate) enum NotAllowed {
     /// What the caller is told, and what is told of it.
@@ -210,7 +213,10 @@ pub(crate) fn allow(db: Read, caller: &Caller, needs: &[Need]) -> Result<(), Not
         let request = Request::new(&need.action, need.resource.as_str(), db.now()).with(&values);
         let decision = set.decide(&request);
         if !decision.is_allowed() {
+            let mut given = identity::given(&values);
+            given.insert(SECURE.to_owned(), vec![caller.whence.secure.to_string()]);
             let refused = Refused {
+                given,
                 principal: name.to_owned(),
                 action: need.action.clone(),
                 resource: need.resource.clone(),
@@ -230,7 +236,7 @@ pub(crate) fn of_caller(db: Read, caller: &Caller) -> Result<PolicySet, store::F
     if !caller.whence.ip.is_empty() {
         values.set(policy::keys::SOURCE_IP, &caller.whence.ip);
     }
-    values.set("aws:SecureTransport", if caller.whence.secure { "true" } else { "false" });
+    values.set(SECURE, if caller.whence.secure { "true" } else { "false" });
     grants::set(db, &caller.identity, values)
 }
 

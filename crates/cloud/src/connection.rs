@@ -76,9 +76,7 @@ impl Peer {
     /// What conditions could ask of a request that brings these values, beside its principal; for whoever explains a
     /// refusal later.
     fn given(&self, values: &Variables) -> BTreeMap<String, Vec<String>> {
-        let owned =
-            |(name, values): (&str, &[Box<str>])| (name.to_owned(), values.iter().map(ToString::to_string).collect());
-        let mut given: BTreeMap<String, Vec<String>> = values.entries().map(owned).collect();
+        let mut given = identity::given(values);
         if let Some(name) = &self.server_name {
             given.insert(keys::DOMAIN_NAME.to_owned(), vec![name.clone()]);
         }

@@ -1,7 +1,7 @@
 //! Who stands behind a connection and what it may do: its standing, the variables it brings, the policies that reach it.
 //! Knows neither connections nor requests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::{Attached, Context, Decision, Document, PolicySet, Request, iam};
@@ -343,6 +343,12 @@ pub(crate) fn certificate_context(certificate_id: &str, certificate: &Certificat
     context.set(policy::keys::CERTIFICATE_ID, certificate_id);
     crate::x509::add_variables(&mut context, &certificate.pem);
     context
+}
+
+/// What is known of a request, for whoever explains its refusal later.
+pub(crate) fn given(values: &Context) -> BTreeMap<String, Vec<String>> {
+    let owned = |values: &[Box<str>]| values.iter().map(ToString::to_string).collect();
+    values.entries().map(|(name, values)| (name.to_owned(), owned(values))).collect()
 }
 
 /// Completes a refusal with what the policies said, statement by statement.

@@ -48,22 +48,27 @@ fn last(server: &Server, scope: &Scope, query: &str) -> Result<Value, Told> {
     });
     let Some((event, refused)) = refusals.next() else { return Err(nothing(client.as_deref())) };
     let why = if is_of_policies(refused) { Some(ask(server, scope, &Question::of(refused))?) } else { None };
-    // Where a quota or a reserved topic refused, what the policies say is beside the point.
-    let is_beside = why.as_ref().is_some_and(|why| why.decision == "ALLOWED") && !is_verdict(&refused.decision);
     let also: Vec<Value> = refusals.map(|(event, refused)| brief(event, refused)).collect();
-    Ok(json!({"refusal": event, "why": why.filter(|_| !is_beside), "also": also}))
+    Ok(json!({"refusal": event, "why": why, "also": also}))
 }
 
-/// Whether policies of devices were asked, or would have been. What those of IAM said stands in the refusal itself.
+/// What is said of a refusal that policies decided, or that somebody's standing did. Where a quota or a reserved topic refused,
+/// what the policies say is beside the point.
+const OF_POLICIES: [&str; 9] = [
+    "EXPLICIT_DENY",
+    "IMPLICIT_DENY",
+    "INACTIVE",
+    "REVOKED",
+    "PENDING_TRANSFER",
+    "PENDING_ACTIVATION",
+    "REGISTER_INACTIVE",
+    "UNKNOWN_CERTIFICATE",
+    "UNKNOWN_POLICY",
+];
+
 fn is_of_policies(refused: &Refused) -> bool {
-    let id = &refused.principal;
-    let is_certificate = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_device = is_certificate || id.starts_with("anonymous/");
-    refused.action.starts_with("iot:") && !refused.resource.is_empty() && is_device
-}
-
-fn is_verdict(decision: &str) -> bool {
-    ["EXPLICIT_DENY", "IMPLICIT_DENY"].contains(&decision)
+    let is_asked = refused.action.contains(':') && !refused.resource.is_empty() && !refused.principal.is_empty();
+    is_asked && OF_POLICIES.contains(&&*refused.decision)
 }
 
 fn brief(event: &Event, refused: &Refused) -> Value {

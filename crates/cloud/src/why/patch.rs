@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use store::Fault;
 
+use super::who::role_name;
 use super::{Missing, Why};
+use crate::caller::Identity;
 use crate::identity::{self, Principal};
 use crate::policies::{self, targets};
 use crate::scope::Read;
@@ -44,8 +46,9 @@ impl Asked<'_> {
             return Ok((None, self.let_in(reason)));
         }
         match (self.explained.verdict, self.principal) {
-            // What an access key may do is not said by policies of devices.
-            (Verdict::Allowed, _) | (_, Principal::Key { .. }) => Ok((None, None)),
+            (Verdict::ImplicitDeny, Principal::Key { identity, .. }) => Ok(self.of_iam(identity)),
+            // A Deny of IAM is not taken away by pasting.
+            (Verdict::Allowed, _) | (Verdict::ExplicitDeny, Principal::Key { .. }) => Ok((None, None)),
             (Verdict::ExplicitDeny, _) => Ok((None, self.without_the_deny()?)),
             (Verdict::ImplicitDeny, _) => {
                 let missing =
@@ -58,6 +61,27 @@ impl Asked<'_> {
                 Ok((Some(missing), Some(patch)))
             }
         }
+    }
+
+    /// What a user or a role of IAM is missing, unless a boundary keeps it from having that.
+    fn of_iam(&self, identity: &Identity) -> Found {
+        let Explanation { action, resource, .. } = self.explained;
+        let request = Request::new(action, resource.as_str(), self.db.now()).with(self.values);
+        let holder = match identity {
+            Identity::User(user) => format!("put-user-policy --user-name {}", user.name),
+            Identity::Role(session) => format!("put-role-policy --role-name {}", role_name(session)),
+            Identity::Key(_) | Identity::Device { .. } => return (None, None),
+        };
+        if self.set.limit_of(&request).is_some() {
+            return (None, None);
+        }
+        let missing = Missing { action: action.clone(), resource: literal(resource) };
+        let statement = json!({"Effect": "Allow", "Action": missing.action, "Resource": missing.resource});
+        let document = quoted(&json!({"Version": "2012-10-17", "Statement": [&statement]}).to_string());
+        let name: String = action.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let commands = vec![format!("aws iam {holder} --policy-name allow-{name} --policy-document {document}")];
+        let what = "give this statement in a policy of its own; one of the same name is replaced".to_owned();
+        (Some(missing), Some(Patch { what, statement: Some(statement), commands }))
     }
 
     /// What gets a principal through the door.
@@ -154,7 +178,7 @@ impl Asked<'_> {
         if let Principal::Anonymous { policy, .. } = self.principal {
             return self.added_to(vec![policy.clone()], statement, "which is that of everybody without credentials");
         }
-        let Some(arn) = self.own_arn() else { return Ok(self.own_policy(statement)?) };
+        let Some(arn) = self.own_arn() else { return self.own_policy(statement) };
         let (mut alone, mut shared) = (Vec::new(), Vec::new());
         for name in targets::names(self.db, &arn)? {
             if targets::is_shared(self.db, &name)? { shared.push(name) } else { alone.push(name) }

@@ -7,8 +7,10 @@ use policy::Context as Variables;
 use serde::Serialize;
 use store::Fault;
 
+use crate::caller::Identity;
 use crate::certificates::{self, CERTIFICATES};
 use crate::identity::{self, Principal};
+use crate::neighbours::sts::session::RoleSession;
 use crate::principals;
 use crate::scope::Read;
 use crate::signer;
@@ -17,11 +19,11 @@ use crate::thing_groups;
 /// Who asks, and whether it may come in at all.
 #[derive(Clone, Debug, Serialize)]
 pub struct Holder {
-    /// `certificate`, `access key`, `anonymous` or `nobody`.
+    /// `certificate`, `user`, `role`, `access key` (of the root), `anonymous` or `nobody`.
     pub kind: &'static str,
-    /// The certificate's id, the access key's, or the name of the policy.
+    /// The certificate's id, the access key's, or the name of the user, the role or the policy.
     pub id: String,
-    /// The certificate's ARN.
+    /// The ARN of the certificate, the user or the role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
     /// The certificate's status.
@@ -102,7 +104,18 @@ pub(super) fn holder(db: Read, principal: &Principal) -> Result<Holder, Fault> {
     let (turned, reason) = turned.map(|turned| (turned.decision, turned.reason)).unzip();
     let holder = Holder { reason, turned, ..Holder::nobody() };
     Ok(match principal {
-        Principal::Key { access_key_id, .. } => Holder { kind: "access key", id: access_key_id.clone(), ..holder },
+        Principal::Key { access_key_id, identity, .. } => match identity {
+            Identity::User(user) => {
+                Holder { kind: "user", id: user.name.clone(), arn: Some(user.arn.clone()), ..holder }
+            }
+            Identity::Role(session) => {
+                let arn = session.role_arn.clone();
+                Holder { kind: "role", id: role_name(session).to_owned(), arn: Some(arn), ..holder }
+            }
+            Identity::Key(_) | Identity::Device { .. } => {
+                Holder { kind: "access key", id: access_key_id.clone(), ..holder }
+            }
+        },
         Principal::Anonymous { policy, .. } => Holder { kind: "anonymous", id: policy.clone(), ..holder },
         Principal::Stranger { certificate_id, .. } => {
             Holder { kind: "certificate", id: certificate_id.clone(), ..holder }
@@ -123,9 +136,14 @@ pub(super) fn holder(db: Read, principal: &Principal) -> Result<Holder, Fault> {
     })
 }
 
+/// The name of a role without its path.
+pub(super) fn role_name(session: &RoleSession) -> &str {
+    session.role_arn.rsplit('/').next().unwrap_or_default()
+}
+
 /// The variables that a principal brings, whatever its state.
 pub(super) fn variables(db: Read, principal: &Principal) -> Result<Variables, Fault> {
-    let Principal::Certificate(id) = principal else { return Ok(Variables::new()) };
+    let Principal::Certificate(id) = principal else { return Ok(principal.standing(db)?.unwrap_or_default()) };
     let certificate = db.get(&CERTIFICATES, [id])?;
     Ok(certificate.map_or_else(Variables::new, |certificate| identity::certificate_context(id, &certificate)))
 }

@@ -24,19 +24,24 @@ fn question(principal: &str, client_id: &str, action: &str, resource: &str) -> Q
 fn follow(lab: &Lab, why: &Value) {
     for command in why["patch"]["commands"].as_array().unwrap() {
         let words = words(command.as_str().unwrap());
-        assert_eq!(words[..2], ["aws", "iot"]);
+        assert_eq!(words[0], "aws");
+        let of_iam = words[1] == "iam";
         let (mut input, mut rest) = (json!({}), words[3..].iter());
         while let Some(name) = rest.next() {
             let name = camel(name.strip_prefix("--").unwrap());
+            let name = if of_iam { pascal(&name) } else { name };
             if name == "setAsDefault" {
                 input[name] = true.into();
             } else {
                 input[name] = rest.next().unwrap().as_str().into();
             }
         }
-        let operation = camel(&words[2]);
-        lab.ok(&format!("{}{}", operation[..1].to_uppercase(), &operation[1..]), input);
+        lab.ok(&format!("{}:{}", words[1], pascal(&camel(&words[2]))), input);
     }
+}
+
+fn pascal(camel: &str) -> String {
+    format!("{}{}", camel[..1].to_uppercase(), &camel[1..])
 }
 
 /// The words of a command, of which the last may be in single quotes.
@@ -258,6 +263,25 @@ fn a_variable_without_a_value_says_why() {
         "has no value: the address of the peer is not known",
     ];
     assert_eq!(empty, expected);
+}
+
+#[test]
+fn what_iam_refuses_is_explained_by_the_policies_of_iam() {
+    let lab = Lab::new();
+    let user = lab.ok("iam:CreateUser", json!({"UserName": "ann", "Path": "/fleet/"}))["User"]["Arn"].clone();
+    let asked = question(user.as_str().unwrap(), "", "iot:CreateThing", "thing/lamp");
+    let why = lab.why(&asked);
+    assert_eq!((&why["decision"], &why["principal"]["kind"]), (&json!("IMPLICIT_DENY"), &json!("user")));
+    assert_eq!((&why["principal"]["id"], &why["policies"]), (&json!("ann"), &json!([])));
+    follow(&lab, &why);
+    let after = lab.why(&asked);
+    assert_eq!((&after["decision"], &after["policies"][0]["warnings"]), (&json!("ALLOWED"), &json!([])));
+    let through = after["policies"][0]["through"].as_str().unwrap();
+    assert!(through.contains("ann"), "{through}");
+    assert_eq!(
+        lab.why(&question(user.as_str().unwrap(), "", "iot:CreateThing", "thing/fan"))["decision"],
+        "IMPLICIT_DENY"
+    );
 }
 
 #[test]

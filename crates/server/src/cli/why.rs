@@ -14,7 +14,7 @@ mod print;
 /// What is asked about.
 #[derive(Debug, Args)]
 pub(super) struct Why {
-    /// The MQTT client id, or the id of a certificate [default: whoever was refused something last]
+    /// The MQTT client id, the id of a certificate, or the ARN of a user or a role [default: whoever was refused something last]
     client: Option<String>,
     /// Whoever was refused something last
     #[arg(long, conflicts_with = "client")]
@@ -25,7 +25,7 @@ pub(super) struct Why {
     /// On what: an ARN, or what follows the account in it, as in topic/a/b
     #[arg(long, requires = "action", value_name = "RESOURCE")]
     resource: Option<String>,
-    /// The certificate that asks, by id or ARN [default: that of the client]
+    /// Who asks: a certificate by id or ARN, a user or a role by ARN [default: that of the client]
     #[arg(long, requires = "action", value_name = "ID")]
     principal: Option<String>,
 }

@@ -59,7 +59,9 @@ impl Page {
             self.under("principal", text(refusal, "principal"));
             self.list("because", text(refusal, "reason").lines().map(str::to_owned));
         } else if text(why, "decision") == "ALLOWED" {
-            self.under("now", "it would be allowed: something has changed since");
+            // What a session was narrowed to is known to the session alone.
+            let or = if text(&why["principal"], "kind") == "role" { ", or the session was narrowed" } else { "" };
+            self.under("now", &format!("it would be allowed: something has changed since{or}"));
         } else if text(why, "decision") != decision {
             self.under("now", &format!("it would be {}: something has changed since", text(why, "decision")));
         }
