@@ -5,6 +5,7 @@ on, and the server must not have grown beyond a bound. Three that take their tim
 long, start with the module and are looked at last.
 """
 
+import concurrent.futures
 import contextlib
 import socket
 import ssl
@@ -14,6 +15,8 @@ import time
 import pytest
 
 import packets
+from authorities import CertificateAuthority
+from devices import tls_socket
 from house import PATIENCE, wait_for
 from packets import CONNACK, PUBACK, PUBLISH, SUBACK, UNSUBACK, V5, V311, Closed
 
@@ -333,3 +336,43 @@ def test_part_of_a_packet_is_no_sign_of_life(ombra, slow):
 def test_who_reads_nothing_at_qos_0_is_dropped_by_name(ombra, slow):
     event = wait_for(lambda: ombra.events("disconnected", client_id="deaf-0"), "the end of the deaf one", 60)[-1]
     assert event["reason"] == "THROTTLED" and event["detail"]
+
+
+# Certificates.
+
+
+def knock(ombra, held) -> bool:
+    """Whether a device with this certificate is let in."""
+    context = ssl.create_default_context(cafile=str(ombra.ca))
+    context.load_cert_chain(held.certificate, held.key)
+    try:
+        return packets.Wire(tls_socket(ombra, context), V5).connect("crowd").reason == 0
+    except (Closed, OSError):
+        return False
+
+
+def test_a_crowd_of_unknown_certificates_leaves_nothing_behind(ombra, iot, tmp_path):
+    ca = CertificateAuthority(tmp_path / "unknown")
+    crowd = [ca.issue(str(number)) for number in range(200)]
+    before = len(iot.list_certificates(pageSize=250)["certificates"])
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert not any(pool.map(lambda held: knock(ombra, held), crowd))
+    assert len(iot.list_certificates(pageSize=250)["certificates"]) == before
+
+
+def test_a_crowd_that_registers_itself_comes_at_a_bounded_pace(ombra, iot, tmp_path):
+    ca = CertificateAuthority(tmp_path / "crowd")
+    code = iot.get_registration_code()["registrationCode"]
+    ca_id = iot.register_ca_certificate(
+        caCertificate=ca.pem, verificationCertificate=ca.issue(code).text, setAsActive=True, allowAutoRegistration=True,
+    )["certificateId"]
+    crowd = [ca.issue(str(number)) for number in range(200)]
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert not any(pool.map(lambda held: knock(ombra, held), crowd))
+    seconds = int(time.monotonic() - began) + 2
+    registered = iot.list_certificates_by_ca(caCertificateId=ca_id, pageSize=250)["certificates"]
+    assert 50 <= len(registered) <= 50 * seconds
+    assert {entry["status"] for entry in registered} == {"PENDING_ACTIVATION"}
+    if len(registered) < len(crowd):
+        assert ombra.events(decision="THROTTLED")

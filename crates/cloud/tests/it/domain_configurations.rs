@@ -182,6 +182,30 @@ fn a_configuration_is_tagged_by_its_whole_arn() {
 }
 
 #[test]
+fn under_a_host_name_devices_register_themselves_with_its_account() {
+    let lab = lab();
+    let there = lab.elsewhere("111111111111", "us-east-1");
+    let ca = Ca::new("shared");
+    let input = json!({
+        "caCertificate": ca.pem,
+        "certificateMode": "SNI_ONLY",
+        "setAsActive": true,
+        "allowAutoRegistration": true,
+    });
+    there.ok("RegisterCACertificate", input.clone());
+    lab.pass(1);
+    lab.ok("CreateDomainConfiguration", asked(json!({})));
+    let early = lab.introduce_under(&ca.issue("early"), Some(HOST)).id();
+    assert_eq!(lab.scope_of(&early), None, "no CA is registered where the host name leads");
+    lab.ok("RegisterCACertificate", input);
+    for (host, account) in [(Some(HOST), "000000000000"), (None, "111111111111")] {
+        let id = lab.introduce_under(&ca.issue("lamp"), host).id();
+        assert_eq!(lab.scope_of(&id).unwrap().account.as_ref(), account, "{host:?}");
+    }
+    assert_eq!(lab.faults(), 0);
+}
+
+#[test]
 fn a_certificate_that_was_taken_away_is_told() {
     let lab = lab();
     lab.ok("CreateDomainConfiguration", asked(json!({})));

@@ -382,7 +382,12 @@ impl Lab {
 
     /// A device shows a certificate: who it is to the house, once what follows from that is written.
     pub(crate) fn introduce(&self, pem: &str) -> Principal {
-        let Introduced { principal, job } = self.house.introduce(&der(pem), None, self.now(), self.entropy());
+        self.introduce_under(pem, None)
+    }
+
+    /// The same at a host name.
+    pub(crate) fn introduce_under(&self, pem: &str, host: Option<&str>) -> Principal {
+        let Introduced { principal, job } = self.house.introduce(&der(pem), host, self.now(), self.entropy());
         self.commit(job).unwrap();
         principal
     }
