@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 import packets
 from authorities import KINDS, CertificateAuthority
-from devices import ALLOW_ALL, Workshop, arn
+from devices import ALLOW_ALL, Workshop, arn, key_pem
 from house import PATIENCE, Ombra, wait_for
 
 OTHER = "111111111111"
@@ -471,6 +471,33 @@ def test_the_operators_authority_issues_device_certificates(own_ombra, kind, tmp
     iot = own_ombra.client("iot")
     made = iot.create_keys_and_certificate(setAsActive=True)
     x509.load_pem_x509_certificate(made["certificatePem"].encode()).verify_directly_issued_by(ca.certificate)
+
+
+def test_another_authority_is_taken_up_without_dropping_anybody(own_ombra, tmp_path):
+    own_ombra.start()
+    workshop = Workshop(own_ombra, tmp_path / "devices")
+    device, old = workshop.device(), shown(own_ombra, "localhost")
+    iot = own_ombra.client("iot")
+    iot.create_domain_configuration(domainConfigurationName="managed")
+    managed = iot.describe_domain_configuration(domainConfigurationName="managed")["domainName"]
+    with device.connect() as wire:
+        before = shown(own_ombra, managed)
+        ca = CertificateAuthority(tmp_path / "ca", "Next", "rsa")
+        (own_ombra.data / "ca.key").write_bytes(key_pem(ca.key))
+        own_ombra.ca.write_text("nothing at all")
+        wait_for(lambda: "ca.pem: it holds no PEM certificate" in own_ombra.errors.read_text(), "the reason is told")
+        assert shown(own_ombra, "localhost") == old
+        own_ombra.ca.write_text(ca.pem)
+        new = wait_for(lambda: (now := shown(own_ombra, "localhost")) != old and now, "a new server certificate")
+        new.verify_directly_issued_by(ca.certificate)
+        assert wire.ping(), "who was connected is connected"
+    assert is_in(own_ombra, device, device.name), "its certificate is of the authority before"
+    late = workshop.device()
+    x509.load_pem_x509_certificate(late.certificate.read_bytes()).verify_directly_issued_by(ca.certificate)
+    assert is_in(own_ombra, late, late.name)
+    after = shown(own_ombra, managed)
+    assert before != after
+    after.verify_directly_issued_by(ca.certificate)
 
 
 def test_a_certificate_of_the_house_can_be_registered_again(iot):

@@ -35,6 +35,10 @@ const NOW: i64 = 1_700_000_000_000;
 struct Nobody;
 
 impl Authority for Nobody {
+    fn certificate_pem(&self) -> String {
+        String::new()
+    }
+
     fn issue_keys(&self, _: i64) -> Result<Issued, NotIssued> {
         Err(NotIssued::Failed("nobody is there".to_owned()))
     }
@@ -126,7 +130,6 @@ fn house() -> Result<House, Failure> {
         targets: Service::all().collect(),
         broker: broker::Settings::default(),
         logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
-        authority: String::new(),
         functions: false,
         vault: Vault::new(&[7; KEY_BYTES]).ok_or("no vault")?,
     };

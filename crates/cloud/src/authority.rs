@@ -37,6 +37,9 @@ pub enum NotIssued {
 
 /// Issues device certificates. Implemented by the server with the CA of the data directory.
 pub trait Authority: Send + Sync {
+    /// The certificate it issues with, in PEM; further ones may stand behind it.
+    fn certificate_pem(&self) -> String;
+
     /// Makes an RSA-2048 key pair and a certificate for it, valid from `now_ms` until the end of 2049,
     /// subject `CN=AWS IoT Certificate`.
     fn issue_keys(&self, now_ms: i64) -> Result<Issued, NotIssued>;

@@ -37,8 +37,6 @@ pub struct Settings {
     pub logs: LogBounds,
     /// What the store holds of secrets is sealed with this, and so are the session tokens that are given out.
     pub vault: Vault,
-    /// The certificate, in PEM, with which the house issues those of devices.
-    pub authority: String,
     /// Whether somebody runs functions.
     pub functions: bool,
 }

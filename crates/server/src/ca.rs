@@ -33,14 +33,18 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::data_dir::{DataDirError, Secrecy, write_file};
+pub(crate) use current::Current;
 use signer::{NOT_A_KEY, Signer};
 use x509::{Certificate, Purpose};
 
+mod current;
 mod signer;
 pub(crate) mod x509;
 
 const SERVER_PEM: &str = "server.pem";
 const SERVER_KEY: &str = "server.key";
+/// The organization in the names of all that is made here.
+const ORGANIZATION: &str = "ombra";
 /// How the common names of our roots begin.
 const ROOT_NAME: &str = "ombra root ";
 const CERTIFICATE: &str = "CERTIFICATE";
@@ -126,12 +130,12 @@ impl IdentityFiles {
     }
 }
 
-/// Whether neither this root nor another of ours has issued the certificate. What cannot be read is nobody's.
+/// Whether somebody else made the server's certificate, whichever authority has signed it. What cannot be read is nobody's.
 fn is_of_others(pem: &[u8]) -> bool {
     let Ok(der) = CertificateDer::from_pem_slice(pem) else { return false };
     let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
-    let issuer = certificate.issuer();
-    !issuer.iter_common_name().any(|name| name.as_str().is_ok_and(|name| name.starts_with(ROOT_NAME)))
+    let subject = certificate.subject();
+    !subject.iter_organization().any(|name| name.as_str().is_ok_and(|name| name == ORGANIZATION))
 }
 
 /// Why the authority cannot be used.
@@ -219,9 +223,18 @@ impl CertificateAuthority {
         }
     }
 
+    /// The authority that lies there now, put there while the server runs; none is made.
+    pub(crate) fn reopen(dir: &Path) -> Result<Self, CaError> {
+        let (certificate_path, key_path) = (dir.join("ca.pem"), dir.join("ca.key"));
+        let missing = |path: &Path| CaError::Unusable { path: path.to_owned(), why: "it is missing" };
+        let certificate = read(&certificate_path)?.ok_or_else(|| missing(&certificate_path))?;
+        let key = read(&key_path)?.ok_or_else(|| missing(&key_path))?;
+        Self::load(dir, certificate, &certificate_path, &key, &key_path)
+    }
+
     /// The server certificate of a data directory (`server.pem`, `server.key`) for exactly these names and
-    /// addresses, issued anew when the names differ, when an earlier root of ours issued it, or when it ends within a
-    /// month. One that somebody else issued is presented as it is.
+    /// addresses, issued anew when the names differ, when an earlier authority issued it, or when it ends within a
+    /// month. One that somebody else made is presented as it is.
     pub(crate) fn server_identity(&self, dir: &Path, names: &[String], now_ms: i64) -> Result<Identity, CaError> {
         let (certificate_path, key_path) = (dir.join(SERVER_PEM), dir.join(SERVER_KEY));
         if let (Some(certificate), Some(_)) = (read(&certificate_path)?, read(&key_path)?)
@@ -248,7 +261,7 @@ impl CertificateAuthority {
     pub(crate) fn issue_for_server(&self, names: &[String], now_ms: i64) -> Result<Identity, CaError> {
         let (key, pkcs8) = Signer::make()?;
         let certificate = Certificate {
-            subject: &x509::name(Some("ombra"), names.first().map_or("localhost", String::as_str)),
+            subject: &x509::name(Some(ORGANIZATION), names.first().map_or("localhost", String::as_str)),
             public_key: &key.public_key()?,
             not_before_ms: now_ms - SKEW_MS,
             not_after_ms: now_ms + SERVER_DAYS * DAY_MS,
@@ -283,7 +296,7 @@ impl CertificateAuthority {
         let key_id = x509::key_id(&public_key)?;
         // The name carries the key: clients that trust the roots of several ombras can tell them apart.
         let [a, b, c, d, ..] = key_id;
-        let subject = x509::name(Some("ombra"), &format!("{ROOT_NAME}{a:02x}{b:02x}{c:02x}{d:02x}"));
+        let subject = x509::name(Some(ORGANIZATION), &format!("{ROOT_NAME}{a:02x}{b:02x}{c:02x}{d:02x}"));
         let certificate = Certificate {
             issuer: &subject,
             issuer_key_id: key_id,
@@ -345,6 +358,10 @@ impl CertificateAuthority {
 }
 
 impl Authority for CertificateAuthority {
+    fn certificate_pem(&self) -> String {
+        self.certificate_pem.clone()
+    }
+
     fn issue_keys(&self, now_ms: i64) -> Result<Issued, NotIssued> {
         let issue = || {
             let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048)?;

@@ -9,7 +9,7 @@ use cloud::{ApplicationProtocol, Authentication, Domain, House, SecurityPolicy};
 use wire::Refusal;
 use wire::sign::{self, Signable};
 
-use crate::ca::{CertificateAuthority, IdentityFiles};
+use crate::ca::{Current, IdentityFiles};
 use crate::reload::Stamp;
 use crate::server::now_ms;
 use crate::tls::{Protocol, Ways, ways};
@@ -60,7 +60,7 @@ struct Ready {
 /// All host names that are known.
 pub(crate) struct Domains {
     house: Arc<House>,
-    authority: Arc<CertificateAuthority>,
+    authority: Arc<Current>,
     dir: PathBuf,
     ready: Mutex<HashMap<(Source, SecurityPolicy), Ready>>,
 }
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Domains {
 
 impl Domains {
     /// Those of a house, with the operator's certificates in the data directory.
-    pub(crate) fn new(house: Arc<House>, authority: Arc<CertificateAuthority>, dir: PathBuf) -> Self {
+    pub(crate) fn new(house: Arc<House>, authority: Arc<Current>, dir: PathBuf) -> Self {
         Self { house, authority, dir, ready: Mutex::default() }
     }
 
@@ -97,6 +97,12 @@ impl Domains {
             reason: format!("the domain configuration {} has no certificate to show: {why}", domain.name),
         })?;
         Ok(Some(Named { domain: Arc::new(domain), ways }))
+    }
+
+    /// The authority is another: what it had certified is certified anew.
+    pub(crate) fn forget(&self) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.retain(|(source, _), _| matches!(source, Source::Operator(_)));
     }
 
     fn ways(&self, domain: &Domain) -> Result<Ways, String> {

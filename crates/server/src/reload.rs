@@ -1,14 +1,15 @@
-//! The watch over the files of the server's certificate and its key: when they change, handshakes from then on show what they hold now, and
-//! whoever is connected stays so. What cannot be shown is told, and what was shown before stays.
+//! The watch over certificates and their keys, the server's and the authority's: when the files change, what they hold is
+//! taken up, and whoever is connected stays so. What cannot be used is told, and what was used before stays.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::ca::IdentityFiles;
-use crate::server::Server;
+use crate::ca::{CertificateAuthority, Current, IdentityFiles};
+use crate::server::{Server, now_ms};
 
 /// How often the files are looked at. They must look the same twice, so that one who replaces them one after the other
 /// has this long for it.
@@ -17,18 +18,43 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Time of change and length of both files; none for one that is not there.
 pub(crate) type Stamp = [Option<(SystemTime, u64)>; 2];
 
+/// Takes up what the files hold; says what follows from it, or why it cannot be.
+type TakeUp = Box<dyn Fn(&Server, &IdentityFiles) -> Result<&'static str, String> + Send + Sync>;
+
 /// The files as they were when they were last read.
 pub(crate) struct Watch {
     files: IdentityFiles,
     read: Stamp,
     seen: Stamp,
+    take_up: TakeUp,
 }
 
 impl Watch {
-    /// Begins with the files as they are, which have just been read.
-    pub(crate) fn new(files: IdentityFiles) -> Self {
+    /// Over the server's certificate. Begins with the files as they are, which have just been read.
+    pub(crate) fn over_server(files: IdentityFiles) -> Self {
+        Self::new(files, Box::new(present))
+    }
+
+    /// Over the authority of a data directory. It certifies a server of these names, unless the operator brought that
+    /// certificate.
+    pub(crate) fn over_authority(dir: PathBuf, current: Arc<Current>, names: Option<Vec<String>>) -> Self {
+        let files = IdentityFiles { certificate: dir.join("ca.pem"), key: dir.join("ca.key") };
+        let take_up = move |server: &Server, _: &IdentityFiles| {
+            let next = CertificateAuthority::reopen(&dir).map_err(|error| error.to_string())?;
+            if let Some(names) = &names {
+                let identity = next.server_identity(&dir, names, now_ms()).map_err(|error| error.to_string())?;
+                server.doors.present(&identity).map_err(|error| error.to_string())?;
+            }
+            current.replace(next);
+            server.doors.certify_anew();
+            Ok("certificates are issued by the authority that lies there now")
+        };
+        Self::new(files, Box::new(take_up))
+    }
+
+    fn new(files: IdentityFiles, take_up: TakeUp) -> Self {
         let stamp = files.stamp();
-        Self { files, read: stamp, seen: stamp }
+        Self { files, read: stamp, seen: stamp, take_up }
     }
 
     /// Looks until the server stops.
@@ -42,7 +68,7 @@ impl Watch {
                 _ = stopping.wait_for(|stops| *stops) => return,
             }
             if self.has_changed() {
-                self.present(&server);
+                self.tell((self.take_up)(&server, &self.files));
             }
         }
     }
@@ -57,21 +83,19 @@ impl Watch {
         changed
     }
 
-    fn present(&self, server: &Server) {
-        let presented = match self.files.identity() {
-            Ok(identity) => server.doors.present(&identity).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match presented {
-            Ok(()) => {
-                let file = self.files.certificate.display();
-                tracing::info!("new handshakes show the certificate that {file} holds now");
-            }
-            Err(reason) => {
-                tracing::error!(reason, "failed to take up the server's new certificate; the one before stays");
-            }
+    fn tell(&self, taken_up: Result<&'static str, String>) {
+        let file = self.files.certificate.display();
+        match taken_up {
+            Ok(follows) => tracing::info!(%file, follows, "a new certificate was taken up"),
+            Err(reason) => tracing::error!(reason, "failed to take up a new certificate; the one before stays"),
         }
     }
+}
+
+fn present(server: &Server, files: &IdentityFiles) -> Result<&'static str, String> {
+    let identity = files.identity().map_err(|error| error.to_string())?;
+    server.doors.present(&identity).map_err(|error| error.to_string())?;
+    Ok("new handshakes show it")
 }
 
 impl IdentityFiles {
@@ -94,7 +118,7 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(home.path().join(name), text).unwrap();
         write("server.pem", "1");
         write("server.key", "1");
-        let mut watch = Watch::new(IdentityFiles::of(home.path()));
+        let mut watch = Watch::over_server(IdentityFiles::of(home.path()));
         assert!(!watch.has_changed());
         write("server.pem", "12");
         assert!(!watch.has_changed());

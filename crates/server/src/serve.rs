@@ -13,7 +13,7 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::ca::{CaError, CertificateAuthority, Identity, IdentityFiles, server_names};
+use crate::ca::{CaError, CertificateAuthority, Current, Identity, IdentityFiles, server_names};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::desk::Desk;
 use crate::domains::Domains;
@@ -123,17 +123,19 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let data = DataDir::open(&settings.data)?;
     let listeners = Listeners::open(settings).await?;
     let endpoints = listeners.endpoints()?;
-    let ca = Arc::new(CertificateAuthority::open(data.path(), now_ms())?);
+    let ca = CertificateAuthority::open(data.path(), now_ms())?;
     let (files, identity) = identity(settings, &data, &ca)?;
-    let watch = Watch::new(files);
+    let ca = Arc::new(Current::new(ca));
+    let names = settings.tls_files.is_none().then(|| server_names(&settings.tls_names));
+    let over_authority = Watch::over_authority(data.path().to_owned(), Arc::clone(&ca), names);
+    let watches = [Watch::over_server(files), over_authority];
     let doors = Doors::new(&identity).map_err(|error| StartError::System(format!("prepare TLS: {error}")))?;
     let store = open_store(settings, &data)?;
     let metrics = Arc::new(Metrics::default());
     let events = Arc::new(Events::new(Arc::clone(&metrics)));
     let witness = Arc::clone(&events) as Arc<dyn cloud::Witness>;
     let vault = vault::open(data.path())?;
-    let house =
-        Arc::new(House::new(store, house_settings(settings, &endpoints, vault, &ca), Arc::clone(&ca) as _, witness));
+    let house = Arc::new(House::new(store, house_settings(settings, &endpoints, vault), Arc::clone(&ca) as _, witness));
     let doors = doors.with(Domains::new(Arc::clone(&house), ca, data.path().to_owned()));
     let functions = Functions::new(&settings.functions, data.path(), api(&endpoints));
     let functions = functions.map_err(|error| StartError::System(format!("prepare functions: {error}")))?;
@@ -177,7 +179,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running, StartError> {
     let started = rules::start(&server);
     let rules = started.map_err(|error| StartError::System(format!("start the rules' thread: {error}")))?;
     listeners.serve(&server, &workers.team());
-    tokio::spawn(watch.run(server));
+    for watch in watches {
+        tokio::spawn(watch.run(Arc::clone(&server)));
+    }
+    drop(server);
     data.publish(&endpoints)?;
     let (desk, effects) = (thread, effects_thread);
     Ok(Running { endpoints, data, stop, broken, open, house, functions, desk, rules, effects, workers })
@@ -225,7 +230,7 @@ pub(crate) fn unserved(settings: &Settings) -> Result<(DataDir, House), StartErr
     };
     let witness = Arc::new(Events::new(Arc::new(Metrics::default())));
     let vault = vault::open(data.path())?;
-    let of_house = house_settings(settings, &endpoints, vault, &ca);
+    let of_house = house_settings(settings, &endpoints, vault);
     Ok((data, House::new(store, of_house, Arc::new(ca), witness)))
 }
 
@@ -280,12 +285,7 @@ impl Running {
     }
 }
 
-fn house_settings(
-    settings: &Settings,
-    endpoints: &Endpoints,
-    vault: Vault,
-    ca: &CertificateAuthority,
-) -> cloud::Settings {
+fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> cloud::Settings {
     // Clients put `https://` in front; on the port that this implies, the name alone is what SDKs like best.
     let ip = endpoints.tls.ip();
     let host = match settings.tls_names.first() {
@@ -309,7 +309,6 @@ fn house_settings(
         broker: broker::Settings::default(),
         logs: cloud::LogBounds::of((settings.log_megabytes as u64) << 20),
         vault,
-        authority: ca.certificate_pem.clone(),
         functions: settings.functions.on,
     }
 }

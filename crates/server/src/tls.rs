@@ -242,6 +242,13 @@ impl Doors {
         Ok(())
     }
 
+    /// The authority that certifies names of our own making is another.
+    pub(crate) fn certify_anew(&self) {
+        if let Some(domains) = &self.domains {
+            domains.forget();
+        }
+    }
+
     /// Takes a fresh connection through its handshake.
     pub(crate) async fn accept(&self, tcp: TcpStream, port: Port, turns: &Turns) -> Result<Accepted, TlsRefused> {
         let mut server_name = None;

@@ -10,21 +10,33 @@ use wire::iot::{
 
 use super::{Certificate, SCOPES, already_registered, arn, elsewhere, keep, must_be_new, status};
 use crate::ca_certificates::{self, Issuer};
-use crate::operation::{Answer, Failure, Op, ops};
-use crate::scope::{Read, Write};
+use crate::house::{House, Job, Plan};
+use crate::operation::{Answer, Op, ops};
+use crate::scope::{Context, Read, Write};
 use crate::x509::{self, Facts};
 
 pub(crate) const OPS: &[Op] = ops! {
-    write register_certificate on any;
+    live  register_certificate on any;
     write register_certificate_without_ca on any;
 };
 
-fn register_certificate(db: &mut Write, input: &RegisterCertificateRequest) -> Answer<RegisterCertificateResponse> {
+fn register_certificate(house: &House, cx: &Context, input: &RegisterCertificateRequest) -> Answer<Plan> {
+    let own = x509::facts(&house.authority.certificate_pem());
+    let own = own.map_err(|bad| Fault::because("the house's own authority", bad))?;
+    let input = input.clone();
+    Ok(Plan::Desk(Job::answering(cx.again(), move |db| Ok(register_with_ca(db, &input, &own)?.into()))))
+}
+
+fn register_with_ca(
+    db: &mut Write,
+    input: &RegisterCertificateRequest,
+    own: &Facts,
+) -> Answer<RegisterCertificateResponse> {
     // unconfirmed: that `status` outweighs the deprecated `setAsActive`.
     let status = asked_status(input.status())?.unwrap_or(status(input.set_as_active()));
     let facts = read(input.certificate_pem())?;
     must_be_new(db.view(), &facts.id)?;
-    let issuer = issuer(db.view(), &facts, input.ca_certificate_pem())?;
+    let issuer = issuer(db.view(), &facts, input.ca_certificate_pem(), own)?;
     let mut certificate = Certificate::new(db, input.certificate_pem(), &facts, status);
     if let Some(issuer) = issuer {
         certificate.sni_only = issuer.sni_only;
@@ -87,7 +99,7 @@ fn invalid(why: &str) -> Refusal {
 }
 
 /// The registered CA that issued a certificate; none if it was the house itself.
-fn issuer(db: Read, facts: &Facts, ca_pem: Option<&str>) -> Answer<Option<Issuer>> {
+fn issuer(db: Read, facts: &Facts, ca_pem: Option<&str>, own: &Facts) -> Answer<Option<Issuer>> {
     let mut issuers = ca_certificates::issuers(db, facts, Some(&db.cx.scope))?;
     if let Some(ca_pem) = ca_pem {
         let named = x509::facts(ca_pem).map_err(|bad| invalid(&format!("caCertificatePem is {bad}")))?;
@@ -95,7 +107,9 @@ fn issuer(db: Read, facts: &Facts, ca_pem: Option<&str>) -> Answer<Option<Issuer
     }
     let Some(issuer) = issuers.pop() else {
         return match ca_pem {
-            None if is_own(db, facts)? => Ok(None),
+            // The house itself has issued it, and it may be registered again once it was deleted.
+            // unconfirmed: that AWS takes back what it issued.
+            None if x509::is_issued_by(&facts.der, &own.der).unwrap_or(false) => Ok(None),
             _ => Err(invalid("no registered CA certificate has issued it").into()),
         };
     };
@@ -110,11 +124,4 @@ fn issuer(db: Read, facts: &Facts, ca_pem: Option<&str>) -> Answer<Option<Issuer
         return Err(Refusal::certificate_state(message).into());
     }
     Ok(Some(issuer))
-}
-
-/// Whether the house itself has issued it, so that it may be registered again once it was deleted.
-// unconfirmed: that AWS takes back what it issued.
-fn is_own(db: Read, facts: &Facts) -> Result<bool, Failure> {
-    let own = x509::facts(&db.cx.settings.authority).map_err(|bad| Fault::because("the house's own authority", bad))?;
-    Ok(x509::is_issued_by(&facts.der, &own.der).unwrap_or(false))
 }

@@ -42,6 +42,10 @@ impl Drawer {
 }
 
 impl Authority for Drawer {
+    fn certificate_pem(&self) -> String {
+        include_str!("data/rich.pem").to_owned()
+    }
+
     fn issue_keys(&self, _: i64) -> Result<Issued, NotIssued> {
         let keys = KeyPair { public_pem: "public".to_owned(), private_pem: "private".to_owned() };
         Ok(Issued { certificate_pem: self.next()?, keys: Some(keys) })
@@ -523,7 +527,6 @@ fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Lis
         broker: broker::Settings::default(),
         // Small, so that tests meet it.
         logs: LogBounds { group_bytes: 2 << 20, all_bytes: 4 << 20 },
-        authority: include_str!("data/rich.pem").to_owned(),
         functions: true,
         vault: Vault::new(&[7; KEY_BYTES]).unwrap(),
     };
