@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from devices import arn
 from packets import V5
+from test_https import ask
 
 NOT_AUTHORIZED = 0x87
 
@@ -146,6 +147,18 @@ def test_a_version_that_denies_cuts_every_live_connection_off_within_a_second(io
     began = time.monotonic()
     assert [wire.closed().reason for wire in wires] == [NOT_AUTHORIZED] * len(wires)
     assert time.monotonic() - began < 1
+
+
+def test_the_host_name_a_client_asked_for_can_be_named_in_a_policy(ombra, workshop):
+    for name, allowed in (("localhost", True), ("elsewhere.example", False)):
+        named = {"Condition": {"StringEquals": {"iot:DomainName": name}}}
+        device = workshop.device(policy=json.loads(document(statement("Allow", "iot:*", **named) | {"Resource": "*"})))
+        with device.wire(V5) as wire:
+            assert (wire.connect(device.name).reason == 0) == allowed, name
+        assert (ask(ombra, device.context(), "POST", "/topics/a?qos=0", b"x")[0] == 200) == allowed, name
+        if not allowed:
+            refusals = ombra.events(principal=device.certificate_id)
+            assert [event["given"]["iot:DomainName"] for event in refusals if event["action"] != "iot:Receive"] == [["localhost"]] * 2
 
 
 def refused(code: str, call, **arguments) -> str:

@@ -2,6 +2,8 @@
 //! policies of IAM say, a device what its own policies say, and only on the data plane. How a signature or a TLS session proved
 //! it is unknown here.
 
+use std::collections::BTreeMap;
+
 use policy::{PolicySet, Request, Verdict};
 use wire::{Input, Operation, Refusal};
 
@@ -39,6 +41,23 @@ pub struct Whence {
     pub ip: String,
     /// Whether it came over TLS.
     pub secure: bool,
+    /// The host name the client asked for over TLS.
+    pub server_name: Option<String>,
+}
+
+impl Whence {
+    /// Files what the policies of a device may ask of it beside the address.
+    pub(crate) fn add_to(&self, values: &mut policy::Context) {
+        if let Some(name) = &self.server_name {
+            values.set(policy::keys::DOMAIN_NAME, name);
+        }
+    }
+
+    /// The same for whoever explains a refusal later.
+    pub(crate) fn given(&self) -> BTreeMap<String, Vec<String>> {
+        let name = |name: &String| (policy::keys::DOMAIN_NAME.to_owned(), vec![name.clone()]);
+        self.server_name.iter().map(name).collect()
+    }
 }
 
 /// What a caller proved to be.
@@ -123,7 +142,7 @@ impl House {
                 allow(Read::new(&view, cx), caller, &needs).map_err(|no| no.told(permissions::error(operation)))
             }
             Identity::Device { certificate_id, source_ip } => {
-                self.authorize_device((certificate_id, source_ip), operation, started, cx)
+                self.authorize_device((certificate_id, source_ip, &caller.whence), operation, started, cx)
             }
         }
     }
@@ -131,7 +150,7 @@ impl House {
     /// Asks the device's policies about the operation, and about the second action if there is one.
     fn authorize_device(
         &self,
-        (certificate_id, source_ip): (&String, &String),
+        (certificate_id, source_ip, whence): (&String, &String, &Whence),
         operation: &Operation,
         started: &Started,
         cx: &Context,
@@ -141,6 +160,7 @@ impl House {
             action: format!("iot:{}", operation.name),
             resource: cx.scope.arn(format_args!("{}", started.resource)),
             peer: source_ip.clone(),
+            given: whence.given(),
             ..Refused::default()
         };
         if !DATA_PLANES.contains(&operation.service) {
@@ -159,7 +179,8 @@ impl House {
         };
         let mut context = identity::certificate_context(certificate_id, &certificate);
         context.set(policy::keys::SOURCE_IP, source_ip);
-        let set = identity::policy_set(db, certificate_id, context)?;
+        whence.add_to(&mut context);
+        let set = identity::policy_set(db, certificate_id, None, context)?;
         for action in [Some(refused.action.as_str()), started.also].into_iter().flatten() {
             let request = Request::new(action, refused.resource.as_str(), cx.now);
             let decision = set.decide(&request);

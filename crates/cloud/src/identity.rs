@@ -317,11 +317,17 @@ pub(crate) fn add_thing(context: &mut Context, thing: Option<&(String, Thing)>) 
 }
 
 /// The policies of a certificate for a request over HTTP, compiled with what is known of it. No thing belongs to such a
-/// request (security.md §3.4); unconfirmed: so that no policies of groups reach it, even where the certificate is one
-/// thing's alone.
-pub(crate) fn policy_set(db: Read, certificate_id: &str, context: Context) -> Result<PolicySet, Fault> {
+/// request (security.md §3.4) unless it names one of the certificate's; unconfirmed: so that no policies of groups reach it
+/// otherwise, even where the certificate is one thing's alone.
+pub(crate) fn policy_set(
+    db: Read,
+    certificate_id: &str,
+    thing: Option<&str>,
+    context: Context,
+) -> Result<PolicySet, Fault> {
     let arn = db.arn(format_args!("cert/{certificate_id}"));
-    let reaching = targets::reaching(db, Some((&arn, CERTIFICATE)), &[])?;
+    let groups = thing.map(|name| thing_groups::reaching(db, name)).transpose()?.unwrap_or_default();
+    let reaching = targets::reaching(db, Some((&arn, CERTIFICATE)), &groups)?;
     Ok(PolicySet::compile(attached(db, reaching)?, context))
 }
 

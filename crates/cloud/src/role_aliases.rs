@@ -13,7 +13,7 @@ use wire::iot::{
     RoleAliasDescription, UpdateRoleAliasRequest, UpdateRoleAliasResponse,
 };
 
-use crate::caller::{Caller, Identity};
+use crate::caller::{Caller, Identity, Whence};
 use crate::events::Refused;
 use crate::house::House;
 use crate::identity::{self, Standing};
@@ -169,9 +169,10 @@ fn credentials(db: Read, caller: &Caller, name: &str, thing: Option<&str>) -> An
         action: ACTION.to_owned(),
         resource: arn(db, name),
         peer: source_ip.clone(),
+        given: caller.whence.given(),
         ..Refused::default()
     };
-    let thing = permitted(db, (certificate_id, source_ip), thing, &refused)?;
+    let thing = permitted(db, (certificate_id, source_ip, &caller.whence), thing, &refused)?;
     let Some(alias) = db.get(&ROLE_ALIASES, [name])? else {
         return Err(Refusal::resource_not_found("Role alias does not exist").with_status(404).into());
     };
@@ -200,7 +201,7 @@ fn credentials(db: Read, caller: &Caller, name: &str, thing: Option<&str>) -> An
 /// such an alias, so that nobody finds out who may not know.
 fn permitted(
     db: Read,
-    (certificate_id, source_ip): (&str, &str),
+    (certificate_id, source_ip, whence): (&str, &str, &Whence),
     thing: Option<&str>,
     refused: &Refused,
 ) -> Answer<Option<(String, Thing)>> {
@@ -224,8 +225,9 @@ fn permitted(
     };
     let mut values = identity::certificate_context(certificate_id, &certificate);
     values.set(policy::keys::SOURCE_IP, source_ip);
+    whence.add_to(&mut values);
     identity::add_thing(&mut values, known.as_ref());
-    let set = identity::policy_set(db, certificate_id, values)?;
+    let set = identity::policy_set(db, certificate_id, known.as_ref().map(|(name, _)| name.as_str()), values)?;
     let request = Request::new(ACTION, refused.resource.as_str(), db.now());
     let decision = set.decide(&request);
     if decision.is_allowed() {

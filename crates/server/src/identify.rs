@@ -62,7 +62,7 @@ pub(crate) fn caller(server: &Server, entry: &Entry, request: &Request) -> Resul
 
 /// Whence a request came that this connection brought.
 pub(crate) fn whence(entry: &Entry) -> Whence {
-    Whence { ip: entry.ip.clone(), secure: !entry.pages }
+    Whence { ip: entry.ip.clone(), secure: !entry.pages, server_name: entry.server_name.clone() }
 }
 
 /// Why a claim is not taken.

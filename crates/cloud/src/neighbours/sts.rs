@@ -177,7 +177,7 @@ fn trusting(db: Read, input: &AssumeRoleRequest, caller: &Identity) -> Answer<Ro
 
 /// Asks the caller's own policies; where the role trusts it by name it is enough that they do not deny it.
 fn own_policies(db: Read, caller: &Identity, need: Need, by_name: bool) -> Answer<()> {
-    let whence = Whence { ip: db.cx.origin.source_ip.clone().unwrap_or_default(), secure: false };
+    let whence = Whence { ip: db.cx.origin.source_ip.clone().unwrap_or_default(), ..Whence::default() };
     let caller = Caller { scope: db.cx.scope.clone(), identity: caller.clone(), whence };
     match caller::allow(db, &caller, &[need]) {
         Err(NotAllowed::Refused(_, refused)) if by_name && refused.decision == Verdict::ImplicitDeny.as_str() => Ok(()),
