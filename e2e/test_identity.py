@@ -3,10 +3,12 @@
 boto3 and the AWS CLI sign; what no client would send is written by hand on a raw socket. Each refusal must be an event.
 """
 
+import base64
 import datetime
 import hashlib
 import hmac
 import json
+import os
 import socket
 import sys
 import time
@@ -20,6 +22,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import house
 import packets
@@ -164,16 +167,22 @@ def signed(served, keys: dict, method: str, path: str, body: bytes = b"", servic
     lines = "".join(f"{name}:{head[name]}\n" for name in sorted(head))
     canonical = "\n".join([
         method, urllib.parse.quote(path, safe="/-._~"), "&".join(sorted(query.split("&"))) if query else "", lines, names,
-        hashlib.sha256(body).hexdigest(),
+        head.get("x-amz-content-sha256", hashlib.sha256(body).hexdigest()),
     ])
     scope = f"{day}/{REGION}/{service}/aws4_request"
     to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    signing = f"AWS4{keys['aws_secret_access_key']}".encode()
-    for part in (day, REGION, service, "aws4_request", to_sign):
-        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
+    signing = signature(keys, stamp, service, to_sign)
     credential = f"{keys['aws_access_key_id']}/{scope}"
-    head["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signing.hex()}"
+    head["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signing}"
     return head
+
+
+def signature(keys: dict, stamp: str, service: str, text: str) -> str:
+    """What a key makes of a text."""
+    signing = f"AWS4{keys['aws_secret_access_key']}".encode()
+    for part in (stamp[:8], REGION, service, "aws4_request", text):
+        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
+    return signing.hex()
 
 
 # Keys.
@@ -340,6 +349,31 @@ def test_objects_are_permitted_one_by_one(served):
         assert code(refused)[0] == "AccessDenied"
 
 
+def test_a_body_that_is_signed_chunk_by_chunk_is_verified(served):
+    served.client("s3", **served.root_key).create_bucket(Bucket="chunked")
+    path, pieces = "/chunked/key", [b"a" * 8192, b"bc", b""]
+    head = signed(served, served.root_key, "PUT", path, service="s3", extra={
+        "content-encoding": "aws-chunked", "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "x-amz-decoded-content-length": "8194"})
+    previous, body, stamp = head["authorization"].rsplit("=", 1)[1], b"", head["x-amz-date"]
+    for piece in pieces:
+        text = "\n".join(["AWS4-HMAC-SHA256-PAYLOAD", stamp, f"{stamp[:8]}/{REGION}/s3/aws4_request", previous,
+                          hashlib.sha256().hexdigest(), hashlib.sha256(piece).hexdigest()])
+        previous = signature(served.root_key, stamp, "s3", text)
+        body += f"{len(piece):x};chunk-signature={previous}\r\n".encode() + piece + b"\r\n"
+    bent = exchange(served, "PUT", path, head, body.replace(b"bc", b"bd"))
+    assert bent.status == 403 and b"<Code>SignatureDoesNotMatch</Code>" in bent.body
+    assert exchange(served, "PUT", path, head, body).status == 200
+    got = served.client("s3", **served.root_key).get_object(Bucket="chunked", Key="key")
+    assert got["Body"].read() == b"".join(pieces)
+    # A header that nobody signed does not make another body of one that was.
+    whole = signed(served, served.root_key, "PUT", path, b"abc", service="s3",
+                   extra={"x-amz-content-sha256": hashlib.sha256(b"abc").hexdigest()})
+    evil = b"4\r\nevil\r\n0\r\n\r\n"
+    assert exchange(served, "PUT", path, whole | {"content-encoding": "aws-chunked"}, evil).status in (400, 403)
+    assert exchange(served, "PUT", path, whole, b"abc").status == 200
+
+
 def test_a_presigned_address_is_verified_and_held_to_the_policies_of_who_signed_it(served):
     s3 = served.client("s3", **served.root_key)
     s3.create_bucket(Bucket="presigned")
@@ -439,6 +473,8 @@ def test_whatever_is_changed_of_a_signed_request_is_noticed(served):
     refused(body=b"")
     refused(head=good | {"content-type": "text/plain"})
     refused(head=good | {"host": "elsewhere"})
+    refused(head=good | {"x-amz-target": "another"})
+    refused(head=good | {"x-amzn-iot-principal": "another"})
     refused(head=good | {"x-amz-content-sha256": hashlib.sha256(b"").hexdigest()})
     day = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - 1))
     refused(head=good | {"x-amz-date": day})
@@ -446,6 +482,41 @@ def test_whatever_is_changed_of_a_signed_request_is_noticed(served):
         answer = exchange(served, "POST", path, good | {"authorization": good["authorization"].replace(old, new)}, body)
         assert answer.status == 403, (old, new, answer.body)
     assert served.event(decision="InvalidSignatureException", principal=served.root_key["aws_access_key_id"])
+
+
+def test_a_session_that_is_over_opens_nothing(served):
+    """Sessions last a quarter of an hour at least, so one that is over is sealed here as the server would have sealed it."""
+    keys = {"aws_access_key_id": "ASIAAAAAAAAAAAAAAAAA", "aws_secret_access_key": "secret"}
+
+    def sealed(expires: float) -> dict:
+        told = {"access_key_id": keys["aws_access_key_id"], "secret_access_key": keys["aws_secret_access_key"],
+                "account": ACCOUNT, "expires": int(expires * 1000), "role": None}
+        nonce = os.urandom(12)
+        text = AESGCM((served.data / "vault.key").read_bytes()).encrypt(nonce, json.dumps(told).encode(), b"session token")
+        return keys | {"aws_session_token": "OmbraSession" + base64.b64encode(nonce + text).decode()}
+
+    served.client("iot", **sealed(time.time() + 60)).list_things()
+    calls = [
+        ("iot", "list_things", ("ExpiredTokenException", 403)), ("dynamodb", "list_tables", ("ExpiredTokenException", 400)),
+        ("sts", "get_caller_identity", ("ExpiredToken", 403)), ("s3", "list_buckets", ("ExpiredToken", 400)),
+    ]
+    for service, call, expected in calls:
+        with pytest.raises(ClientError) as refused:
+            getattr(served.client(service, **sealed(time.time() - 1)), call)()
+        assert code(refused) == expected, service
+    short = served.client("iot", **sealed(time.time() + 1.5))
+    short.list_things()
+    house.wait_for(lambda: is_over(short), "the session is over")
+    assert served.event(decision="ExpiredTokenException")
+
+
+def is_over(iot) -> bool:
+    """Whether a client's session is."""
+    try:
+        iot.list_things()
+        return False
+    except ClientError as error:
+        return error.response["Error"]["Code"] == "ExpiredTokenException"
 
 
 # Tricks with paths and heads.
@@ -579,6 +650,39 @@ def test_a_change_of_policies_or_keys_reaches_who_is_connected_at_once(served):
         began = time.monotonic()
         client.closed()
         assert time.monotonic() - began < 1
+
+
+# Rules.
+
+
+def test_what_a_rule_does_to_a_neighbour_its_role_must_allow(served, root):
+    iam = served.client("iam", **served.root_key)
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="of-rules", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    tables = served.client("dynamodb", **served.root_key)
+    tables.create_table(TableName="rows", KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+                        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], BillingMode="PAY_PER_REQUEST")
+    action = {"dynamoDBv2": {"roleArn": role, "putItem": {"tableName": "rows"}}}
+    root.create_topic_rule(ruleName="rows", topicRulePayload={"sql": "SELECT * FROM 'rows'", "actions": [action]})
+    data = served.client("iot-data", **served.root_key)
+
+    def is_there(key: str) -> bool:
+        return "Item" in tables.get_item(TableName="rows", Key={"k": {"S": key}})
+
+    data.publish(topic="rows", qos=1, payload=json.dumps({"k": "denied"}))
+    refused = served.event(action="dynamodb:PutItem", principal=f"arn:aws:sts::{ACCOUNT}:assumed-role/of-rules/rules")
+    assert refused["decision"] == "IMPLICIT_DENY"
+    grant = allow("dynamodb:PutItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/rows")
+    iam.put_role_policy(RoleName="of-rules", PolicyName="p", PolicyDocument=json.dumps(grant))
+    data.publish(topic="rows", qos=1, payload=json.dumps({"k": "allowed"}))
+    house.wait_for(lambda: is_there("allowed"), "the row is written")
+    assert not is_there("denied")
+    iam.update_assume_role_policy(RoleName="of-rules", PolicyDocument=json.dumps(trust).replace("iot.", "lambda."))
+    data.publish(topic="rows", qos=1, payload=json.dumps({"k": "untrusted"}))
+    failed = house.wait_for(lambda: served.events("rule_failed", rule="rows"), "the failure is told")
+    house.wait_for(lambda: any("does not trust" in event["reason"] for event in served.events("rule_failed")), "why")
+    assert failed and not is_there("untrusted")
 
 
 # Devices that take roles.

@@ -70,6 +70,7 @@ pub use house::{Fetch, House, Job, Plan, Wait};
 pub use identity::{Principal, Turned};
 pub use neighbours::functions::{Code, Due, Entry, Function, Invocation, Invoked, KEYS_LAST, Keys, Outcome, Package};
 pub use neighbours::objects;
+pub use neighbours::sts::NotForRules;
 pub use neighbours::sts::session::RoleSession;
 pub use operation::Failure;
 pub use rules::{Ask, Deed, Errand, Published, Ticket, Turn};

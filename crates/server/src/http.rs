@@ -402,6 +402,9 @@ async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -
         return objects::answer(server, entry, &request, body).await;
     }
     let form = request.form();
+    if let Err(refusal) = identify::check_claim(server, entry, &request) {
+        return replied(form.reply(None, Err(refusal), &server.request_id()));
+    }
     match read(body, form.max_body()).await {
         Ok(body) => request.body = body,
         Err(refusal) => return replied(form.reply(None, Err(refusal), &server.request_id())),

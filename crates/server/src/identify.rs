@@ -3,11 +3,12 @@
 //! development, and refused where the server stands in a network. What is refused is told as an event.
 
 use cloud::{Caller, Identity, NotASigner, Refused, Scope, Signer, Whence};
-use wire::sign::{self, Credential, Rejected, Signable};
+use wire::sign::{self, Chunks, Credential, Rejected, Signable};
 use wire::{Form, Refusal};
 
 use crate::api::{CONFIRMATION, Request};
 use crate::http::Entry;
+use crate::operator::is_account;
 use crate::server::Server;
 use crate::settings::ACCOUNT;
 
@@ -20,9 +21,6 @@ pub(crate) enum Body<'a> {
     Named(&'a str),
 }
 
-/// The header in which the operator's own key says for which account it acts.
-const ACCOUNT_HEADER: &str = "x-ombra-account";
-
 /// Who holds the key of a credential, once it is certain.
 pub(crate) struct Holder {
     pub(crate) scope: Scope,
@@ -31,6 +29,8 @@ pub(crate) struct Holder {
     pub(crate) is_kept: bool,
     /// Whether a signature proved it.
     pub(crate) is_proved: bool,
+    /// The signatures of a body that is signed while it is sent.
+    pub(crate) chunks: Option<Chunks>,
 }
 
 /// Who calls an operation with the whole request at hand.
@@ -58,6 +58,27 @@ pub(crate) fn caller(server: &Server, entry: &Entry, request: &Request) -> Resul
     let scope = server.scope_of(&certificate_id, entry.server_name.as_deref(), &entry.ip)?;
     let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
     Ok(Caller { scope, identity, whence: whence(entry) })
+}
+
+/// Refuses whom nobody can be before a body is read for it: where keys are verified, a stranger is not to fill the memory.
+pub(crate) fn check_claim(server: &Server, entry: &Entry, request: &Request) -> Result<(), Refusal> {
+    if !server.verifies || request.path.starts_with(CONFIRMATION) {
+        return Ok(());
+    }
+    let told = |key: &str, rejected: &Rejected| refused(server, entry, request, key, rejected);
+    let credential = sign::credential(&request.signable()).map_err(|rejected| told("", &rejected))?;
+    let Some(credential) = credential else {
+        return if entry.device.is_some() { Ok(()) } else { Err(told("", &Rejected::missing())) };
+    };
+    let (key, token) = (&credential.access_key_id, credential.session_token.as_deref());
+    if server.operator.account_of(key).is_some() {
+        return Ok(());
+    }
+    match known(server, key, &credential.region, token) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(told(key, &Rejected::unrecognized_client())),
+        Err(no) => Err(no.told(|rejected| told(key, rejected))),
+    }
 }
 
 /// Whence a request came that this connection brought.
@@ -97,15 +118,16 @@ pub(crate) fn holder(
     body: Body<'_>,
 ) -> Result<Holder, NotTaken> {
     let key = credential.access_key_id.as_str();
-    if server.operator.is_meant(key) {
-        verify(server, signable, credential, server.operator.secret(), body)?;
-        let scope = Scope::new(account_of_operator(signable), &credential.region);
-        return Ok(Holder { scope, identity: Identity::Key(key.to_owned()), is_kept: false, is_proved: true });
+    if let Some(account) = server.operator.account_of(key) {
+        let chunks = verify(server, signable, credential, &server.operator.secret(account), body)?;
+        let scope = Scope::new(account, &credential.region);
+        let identity = Identity::Key(key.to_owned());
+        return Ok(Holder { scope, identity, is_kept: false, is_proved: true, chunks });
     }
     match known(server, key, &credential.region, credential.session_token.as_deref())? {
         Some(Signer { scope, identity, secret, is_kept }) => {
-            verify(server, signable, credential, secret.expose(), body)?;
-            Ok(Holder { scope, identity, is_kept, is_proved: true })
+            let chunks = verify(server, signable, credential, secret.expose(), body)?;
+            Ok(Holder { scope, identity, is_kept, is_proved: true, chunks })
         }
         None => at_its_word(server, key, &credential.region),
     }
@@ -117,7 +139,7 @@ pub(crate) fn at_its_word(server: &Server, key: &str, region: &str) -> Result<Ho
         return Err(Rejected::unrecognized_client().into());
     }
     let identity = Identity::Key(key.to_owned());
-    Ok(Holder { scope: scope_of(key, region), identity, is_kept: false, is_proved: false })
+    Ok(Holder { scope: scope_of(key, region), identity, is_kept: false, is_proved: false, chunks: None })
 }
 
 /// Who a key of ours stands for.
@@ -138,27 +160,22 @@ fn verify(
     credential: &Credential,
     secret: &str,
     body: Body<'_>,
-) -> Result<(), Rejected> {
+) -> Result<Option<Chunks>, Rejected> {
     let now_s = server.now().div_euclid(1000);
+    sign::check_headers(signable, credential)?;
     match body {
         Body::Here if sign::is_rewritten(signable.path) => Err(Rejected::rewritten()),
-        Body::Here => sign::verify(signable, credential, secret, now_s),
-        Body::Named(hash) => sign::verify_head(signable, credential, secret, now_s, hash),
+        Body::Here => sign::verify(signable, credential, secret, now_s).map(|()| None),
+        Body::Named(hash) => {
+            sign::verify_head(signable, credential, secret, now_s, hash)?;
+            Ok(Chunks::of(credential, secret, hash))
+        }
     }
 }
 
 /// The scope of an access key: in development one of twelve digits is an account of its own.
 fn scope_of(key: &str, region: &str) -> Scope {
     Scope::new(if is_account(key) { key } else { ACCOUNT }, region)
-}
-
-fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn account_of_operator<'a>(signable: &Signable<'a>) -> &'a str {
-    let named = signable.headers.iter().find(|(name, _)| name == ACCOUNT_HEADER).map(|(_, value)| value.as_str());
-    named.filter(|account| is_account(account)).unwrap_or(ACCOUNT)
 }
 
 /// The refusal of a claim in the form of its request, told as an event.

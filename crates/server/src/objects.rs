@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 use wire::Refusal;
 use wire::s3::claim::Claim;
 use wire::s3::{Call, Element, FIRST_REGION, Head, presigned, refused};
-use wire::sign::{self, Rejected};
+use wire::sign::{self, Chunks, Rejected};
 
 use crate::api;
 use crate::http::{self, Answer, Entry};
@@ -98,7 +98,7 @@ pub(crate) fn are_meant(request: &api::Request) -> bool {
 /// Answers a request whose body is still to come.
 pub(crate) async fn answer(server: &Server, entry: &Entry, request: &api::Request, body: Incoming) -> Response<Answer> {
     let answer = match caller(server, entry, request) {
-        Ok(caller) => respond(server, &caller, request, Arriving::Socket(body)).await,
+        Ok((caller, chunks)) => respond(server, &caller, request, Arriving::Socket(body), chunks).await,
         Err(refusal) => Err(refusal),
     };
     let id = server.request_id();
@@ -134,7 +134,7 @@ fn started(status: u16, body: Body, held: Option<Held>) -> Response<Answer> {
 
 /// Answers a request of the house's own, whose body is here, and so is the answer's.
 pub(crate) async fn answer_inside(server: &Server, caller: &Caller, request: &api::Request) -> wire::Reply {
-    let answer = respond(server, caller, request, Arriving::Here(Some(request.body.clone()))).await;
+    let answer = respond(server, caller, request, Arriving::Here(Some(request.body.clone())), None).await;
     let collected = match answer {
         Ok((reply, held)) => collected(reply, held).await,
         Err(refusal) => Err(refusal),
@@ -174,7 +174,7 @@ async fn collected(reply: Reply, held: Option<Held>) -> Result<wire::Reply, Refu
 }
 
 /// Who calls, in S3's words. A request that was signed beforehand is good for a time.
-fn caller(server: &Server, entry: &Entry, request: &api::Request) -> Result<Caller, Refusal> {
+fn caller(server: &Server, entry: &Entry, request: &api::Request) -> Result<(Caller, Option<Chunks>), Refusal> {
     let told = |key: &str, no: NotTaken| {
         no.told(|rejected| {
             identify::tell(server, entry, (&request.method, &request.path), key, rejected);
@@ -186,7 +186,7 @@ fn caller(server: &Server, entry: &Entry, request: &api::Request) -> Result<Call
         let presigned::OldClaim { access_key_id, session_token } = presigned::old_claim(&request.query, now_s)?;
         let holder = old_holder(server, &access_key_id, session_token.as_deref());
         let Holder { scope, identity, .. } = holder.map_err(|no| told(&access_key_id, no))?;
-        return Ok(Caller { scope, identity, whence: identify::whence(entry) });
+        return Ok((Caller { scope, identity, whence: identify::whence(entry) }, None));
     }
     let signable = request.signable();
     let credential = sign::credential(&signable).map_err(|rejected| told("", rejected.into()))?;
@@ -197,27 +197,30 @@ fn caller(server: &Server, entry: &Entry, request: &api::Request) -> Result<Call
         })?;
         presigned::in_time(expires, now_s)?;
     }
-    let named = request.headers.iter().find(|(name, _)| name == "x-amz-content-sha256").map(|(_, hash)| hash.trim());
+    // An address that was signed beforehand covers no body, unless it says so itself.
+    let counts = !credential.is_in_query() || credential.covers(HASH);
+    let named = request.headers.iter().find(|(name, _)| name == HASH && counts).map(|(_, hash)| hash.trim());
     let holder = identify::holder(server, &signable, &credential, Named(named.unwrap_or(UNSIGNED)));
     let holder = holder.map_err(|no| told(&credential.access_key_id, no))?;
     if holder.is_proved {
         check_body(named, credential.is_in_query())?;
     }
-    let Holder { scope, identity, .. } = holder;
-    Ok(Caller { scope, identity, whence: identify::whence(entry) })
+    let Holder { scope, identity, chunks, .. } = holder;
+    Ok((Caller { scope, identity, whence: identify::whence(entry) }, chunks))
 }
 
-/// What is signed in place of a body that is not.
+/// The header that names what is signed of a body, and what is signed in place of one that is not.
+const HASH: &str = "x-amz-content-sha256";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
-/// A signature in the header must say what it covers of the body. What it says is held against the body when that comes; that
-/// of chunks is not, so they are refused rather than taken unseen.
+/// A signature in the header must say what it covers of the body. What it says is held against the body when that comes, and so
+/// are the signatures of chunks; those of another kind are not verified, and so not taken.
 fn check_body(named: Option<&str>, is_in_query: bool) -> Result<(), Refusal> {
     match named {
         None if is_in_query => Ok(()),
         None => Err(refused("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")),
-        Some(hash) if hash.starts_with("STREAMING-AWS4-") => {
-            Err(wire::s3::not_implemented(format!("the verification of signed chunks ({hash})")))
+        Some(hash) if hash.starts_with("STREAMING-AWS4-ECDSA") => {
+            Err(wire::s3::not_implemented(format!("the verification of {hash}")))
         }
         Some(_) => Ok(()),
     }
@@ -226,7 +229,9 @@ fn check_body(named: Option<&str>, is_in_query: bool) -> Result<(), Refusal> {
 /// Who holds the key of an address in the older form. Its signature is of another kind than all others, and not verified: so no
 /// key that must prove itself is taken by it, as AWS takes none in its younger regions.
 fn old_holder(server: &Server, key: &str, token: Option<&str>) -> Result<Holder, NotTaken> {
-    if server.verifies || server.operator.is_meant(key) || identify::known(server, key, FIRST_REGION, token)?.is_some()
+    if server.verifies
+        || server.operator.account_of(key).is_some()
+        || identify::known(server, key, FIRST_REGION, token)?.is_some()
     {
         return Err(NotTaken::Failed(refused(
             "InvalidRequest",
@@ -253,7 +258,13 @@ fn in_words_of_s3(rejected: &Rejected) -> Refusal {
 
 type Responded = Result<(Reply, Option<Held>), Refusal>;
 
-async fn respond(server: &Server, caller: &Caller, request: &api::Request, body: Arriving) -> Responded {
+async fn respond(
+    server: &Server,
+    caller: &Caller,
+    request: &api::Request,
+    body: Arriving,
+    chunks: Option<Chunks>,
+) -> Responded {
     let api::Request { method, path, query, headers, .. } = request;
     let call = Call::read(&Head { method, path, query, headers })?;
     let taken = takes(&call)?;
@@ -263,14 +274,14 @@ async fn respond(server: &Server, caller: &Caller, request: &api::Request, body:
     match taken {
         Takes::Nothing => {}
         Takes::Document => {
-            let document = receive::document(body, &claim).await?;
+            let document = receive::document(body, &claim, chunks).await?;
             asked.document = if document.is_empty() { None } else { Some(Element::read(&document)?) };
         }
         Takes::Content => {
             let prepared = server.house.prepare_object(caller, &asked.call, server.now())?;
             let _turn = turn(server).await?;
             let sink = sink(server, &asked.call, &claim, &prepared, claim.length)?;
-            landed = Some(receive::receive(body, &claim, sink).await?);
+            landed = Some(receive::receive(body, &claim, sink, chunks).await?);
         }
         Takes::Source => {
             let (prepared, held) = source(server, caller, &asked.call)?;

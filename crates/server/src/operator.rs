@@ -6,6 +6,9 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::{DataDirError, Secrecy, write_file};
@@ -13,7 +16,8 @@ use crate::server::entropy;
 
 const FILE: &str = "operator.json";
 
-/// An access key that is good for as long as this server runs.
+/// A key that is good for as long as this server runs, in every account: each has an id and a secret of its own, made of this
+/// one, so that what is signed for one account is good in no other.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Operator {
@@ -50,20 +54,26 @@ impl Operator {
         let _ = fs::remove_file(dir.join(FILE));
     }
 
-    /// Whether this id is its own.
-    pub(crate) fn is_meant(&self, access_key_id: &str) -> bool {
-        self.access_key_id == access_key_id
+    /// The account that an access key's id names, if the key is of this operator.
+    pub(crate) fn account_of<'a>(&self, access_key_id: &'a str) -> Option<&'a str> {
+        access_key_id.strip_prefix(&self.access_key_id).filter(|account| is_account(account))
     }
 
-    /// Its id.
-    pub(crate) fn id(&self) -> &str {
-        &self.access_key_id
+    /// The id with which it acts in an account.
+    pub(crate) fn id(&self, account: &str) -> String {
+        format!("{}{account}", self.access_key_id)
     }
 
-    /// What it signs with.
-    pub(crate) fn secret(&self) -> &str {
-        &self.secret_access_key
+    /// What it signs with there.
+    pub(crate) fn secret(&self, account: &str) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret_access_key.as_bytes());
+        STANDARD.encode(hmac::sign(&key, account.as_bytes()))
     }
+}
+
+/// Whether this is the number of an account.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -76,8 +86,8 @@ mod tests {
         assert_eq!(Operator::read(home.path()), None);
         let made = Operator::make(home.path()).unwrap();
         assert_eq!(Operator::read(home.path()).as_ref(), Some(&made));
-        assert!(!format!("{made:?}").contains(made.secret()));
-        assert_ne!(Operator::make(home.path()).unwrap().secret(), made.secret());
+        assert!(!format!("{made:?}").contains(&made.secret_access_key));
+        assert_ne!(Operator::make(home.path()).unwrap().secret("000000000000"), made.secret("000000000000"));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -86,5 +96,17 @@ mod tests {
         }
         Operator::withdraw(home.path());
         assert_eq!(Operator::read(home.path()), None);
+    }
+
+    #[test]
+    fn each_account_has_a_key_of_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        let operator = Operator::make(home.path()).unwrap();
+        let id = operator.id("111111111111");
+        assert_eq!(operator.account_of(&id), Some("111111111111"));
+        for other in ["", "AKIA", &operator.access_key_id, &id[1..], &format!("{id}1"), &operator.id("root")] {
+            assert_eq!(operator.account_of(other), None, "{other}");
+        }
+        assert_ne!(operator.secret("111111111111"), operator.secret("222222222222"));
     }
 }

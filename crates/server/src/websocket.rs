@@ -133,7 +133,7 @@ fn principal(server: &Server, entry: &Entry, request: &Request<Incoming>) -> Res
     credential.check_time(server.now().div_euclid(1000)).map_err(refusal)?;
     credential.check_scope(&credential.region, &[SERVICE]).map_err(refusal)?;
     let holder = identify::holder(server, &signed, &credential, Body::Here);
-    let Holder { scope, identity, is_kept, is_proved } = holder.map_err(|no| no.told(identify::refusal))?;
+    let Holder { scope, identity, is_kept, is_proved, .. } = holder.map_err(|no| no.told(identify::refusal))?;
     if !is_proved {
         check_origin(&headers, entry.pages)?;
     }

@@ -11,9 +11,10 @@ use wire::sts::{
 
 use super::iam::{self, Role};
 use crate::caller::{self, Caller, Identity, NotAllowed, Whence};
+use crate::house::House;
 use crate::operation::{Answer, Failure, Op, ops};
 use crate::permissions::Need;
-use crate::scope::Read;
+use crate::scope::{Read, Scope};
 use session::{Credentials, Of, RoleSession};
 
 pub(crate) mod session;
@@ -38,6 +39,33 @@ pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, s
     let role = role.filter(|role| role.trusts(&who, "sts:AssumeRole", &policy::Context::new(), db.now()));
     let role = role.ok_or_else(|| denied(service, "sts:AssumeRole", role_arn))?;
     Ok(session::issue(db.cx, Of::Role(session::role_session(db, &role, name)), seconds)?)
+}
+
+/// Why a rule does not get the role that it names.
+#[derive(Debug)]
+pub enum NotForRules {
+    /// It does not trust the service of rules.
+    NotTrusting,
+    /// It is not known.
+    Fault(store::Fault),
+}
+
+/// The service that takes roles for rules.
+const RULES: &str = "iot.amazonaws.com";
+
+impl House {
+    /// Whom a rule acts as that names a role: none if there is no such role in its account.
+    /// unconfirmed: how AWS calls the session.
+    pub fn role_for_rules(&self, scope: &Scope, role_arn: &str, now: i64) -> Result<Option<Identity>, NotForRules> {
+        let cx = self.context(scope, now, 0);
+        let view = self.store.read();
+        let db = Read::new(&view, &cx);
+        let Some(role) = iam::role(db, role_arn).map_err(NotForRules::Fault)? else { return Ok(None) };
+        if !role.trusts(&Who::Service(RULES), "sts:AssumeRole", &policy::Context::new(), now) {
+            return Err(NotForRules::NotTrusting);
+        }
+        Ok(Some(Identity::Role(session::role_session(db, &role, "rules"))))
+    }
 }
 
 /// A key without a user is the root of its account.

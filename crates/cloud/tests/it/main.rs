@@ -39,6 +39,7 @@ mod quotas;
 mod registry_events;
 mod registry_model;
 mod retained;
+mod role_aliases;
 mod rules;
 mod secrets;
 mod seeds;

@@ -35,6 +35,7 @@ pub(super) struct Api {
     region: String,
     service: &'static str,
     operator: Option<Operator>,
+    account: String,
 }
 
 /// Why a request brought nothing.
@@ -84,18 +85,18 @@ pub(super) struct Lines {
 impl Api {
     /// The control plane of a running ombra.
     pub(super) fn control(endpoints: &Endpoints) -> Self {
-        let Endpoints { http, region, operator, .. } = endpoints;
-        Self { address: *http, region: region.clone(), service: "iot", operator: operator.clone() }
+        let Endpoints { http, region, operator, account, .. } = endpoints.clone();
+        Self { address: http, region, service: "iot", operator, account }
     }
 
-    /// The users and keys of its accounts.
-    pub(super) fn iam(endpoints: &Endpoints) -> Self {
-        Self { service: "iam", ..Self::control(endpoints) }
+    /// The users and keys of an account.
+    pub(super) fn iam(endpoints: &Endpoints, account: &str) -> Self {
+        Self { service: "iam", account: account.to_owned(), ..Self::control(endpoints) }
     }
 
-    /// Temporary keys.
-    pub(super) fn sts(endpoints: &Endpoints) -> Self {
-        Self { service: "sts", ..Self::control(endpoints) }
+    /// Its temporary keys.
+    pub(super) fn sts(endpoints: &Endpoints, account: &str) -> Self {
+        Self { service: "sts", ..Self::iam(endpoints, account) }
     }
 
     /// Its data plane: shadows and messages.
@@ -123,10 +124,10 @@ impl Api {
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(ApiError::Broken("it took more than 30 s".to_owned())))
     }
 
-    /// Sends a form for an account and reads the XML that comes back.
-    pub(super) async fn form(&self, account: &str, form: String) -> Result<Element, ApiError> {
+    /// Sends a form and reads the XML that comes back.
+    pub(super) async fn form(&self, form: String) -> Result<Element, ApiError> {
         let asking = async {
-            let headers = [("content-type", "application/x-www-form-urlencoded"), ("x-ombra-account", account)];
+            let headers = [("content-type", "application/x-www-form-urlencoded")];
             let response = self.send_bytes(Method::POST, "/", &headers, Some(form.into())).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
@@ -205,8 +206,11 @@ impl Api {
         let payload = body.unwrap_or_default();
         let request = Signable { method: method.as_str(), path, query, headers: &headers, payload };
         let now_s = Timestamp::now().as_second();
-        let (key, secret) = self.operator.as_ref().map_or((ACCESS_KEY, ACCESS_KEY), |key| (key.id(), key.secret()));
-        let signature = sign(&request, key, secret, &self.region, self.service, now_s);
+        let (key, secret) = match &self.operator {
+            Some(operator) => (operator.id(&self.account), operator.secret(&self.account)),
+            None => (ACCESS_KEY.to_owned(), ACCESS_KEY.to_owned()),
+        };
+        let signature = sign(&request, &key, &secret, &self.region, self.service, now_s);
         headers.extend(signature);
         headers
     }
@@ -253,7 +257,13 @@ mod tests {
     use super::*;
 
     fn api_at(address: SocketAddr) -> Api {
-        Api { address, region: "us-east-1".to_owned(), service: "iot", operator: None }
+        Api {
+            address,
+            region: "us-east-1".to_owned(),
+            service: "iot",
+            operator: None,
+            account: "000000000000".to_owned(),
+        }
     }
 
     /// A server that answers the first request with these bytes and returns what it was asked.

@@ -13,6 +13,7 @@ use wire::s3::Element;
 use super::api::{Api, ApiError};
 use super::{Failure, Output, say};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
+use crate::operator::is_account;
 use crate::serve;
 use crate::server::{entropy, now_ms};
 use crate::settings::{ACCOUNT, Flags, REGION, Settings};
@@ -72,8 +73,7 @@ pub(super) struct At {
 }
 
 fn account(text: &str) -> Result<String, String> {
-    let good = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if good { Ok(text.to_owned()) } else { Err("twelve digits".to_owned()) }
+    if is_account(text) { Ok(text.to_owned()) } else { Err("twelve digits".to_owned()) }
 }
 
 /// How the operations of IAM are reached.
@@ -120,8 +120,9 @@ impl Way {
     async fn call(&self, account: &str, operation: &str, input: Value) -> Result<Value, Failure> {
         match self {
             Self::Server(endpoints) => {
-                let api = if operation == "AssumeRole" { Api::sts(endpoints) } else { Api::iam(endpoints) };
-                let answer = api.form(account, form(operation, &input)).await?;
+                let of_sts = operation == "AssumeRole";
+                let api = if of_sts { Api::sts(endpoints, account) } else { Api::iam(endpoints, account) };
+                let answer = api.form(form(operation, &input)).await?;
                 let result = answer.first(&format!("{operation}Result"));
                 Ok(result.map_or(Value::Null, value))
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloud::actions::{AwsRequest, Cause, Failure, Outcome, Service, SigningScope};
-use cloud::{Caller, Identity, Scope};
+use cloud::{Caller, Identity, NotForRules, Scope};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use wire::sign::{Signable, sign};
@@ -131,8 +131,7 @@ impl Aws {
                 format!("{name} is not part of this server, and no --aws-endpoint {name}=URL says where it is.");
             return Err(Failure::new(Cause::Unreachable, message));
         }
-        // What the rule does there it does as the role it names; a role is no access key, and nobody is asked for one.
-        let identity = Identity::Key(request.role.clone().unwrap_or_default());
+        let identity = acting(&server, scope, request.role.as_deref())?;
         let caller = Caller::new(Scope::new(&scope.account, &request.region), identity);
         let asked = api::Request {
             service: request.service.signing_name().to_owned(),
@@ -281,6 +280,23 @@ impl Said {
 fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once("</").map(|(text, _)| text)
+}
+
+/// Whom a rule acts as: the role that it names, held to its policies. As with access keys, a role that nobody made here is taken at
+/// its word in development, and nobody's in a network. What names no role is permitted by whom it reaches.
+fn acting(server: &Server, scope: &Scope, role: Option<&str>) -> Result<Identity, Failure> {
+    let Some(role) = role else { return Ok(Identity::Key(String::new())) };
+    let refused = |why: &str| Failure::new(Cause::Refused, format!("The role {role} {why}."));
+    match server.house.role_for_rules(scope, role, now_ms()) {
+        Ok(Some(identity)) => Ok(identity),
+        Ok(None) if server.verifies => Err(refused("does not exist")),
+        Ok(None) => Ok(Identity::Key(role.to_owned())),
+        Err(NotForRules::NotTrusting) => Err(refused("does not trust iot.amazonaws.com")),
+        Err(NotForRules::Fault(fault)) => {
+            tracing::error!(%fault, "failed to look up the role of a rule");
+            Err(refused("could not be looked up"))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use wire::s3::checksum::{Algorithm, Measure};
 use wire::s3::chunked::Decoder;
 use wire::s3::claim::Claim;
 use wire::s3::refused;
+use wire::sign::Chunks;
 
 use super::Arriving;
 use super::files::{Files, Fresh, Growing, Held};
@@ -101,8 +102,13 @@ impl Sink {
 }
 
 /// Takes a body in to its end, and holds it against its claim.
-pub(super) async fn receive(mut body: Arriving, claim: &Claim, mut sink: Sink) -> Result<Landed, Refusal> {
-    let mut decoder = claim.is_chunked.then(Decoder::default);
+pub(super) async fn receive(
+    mut body: Arriving,
+    claim: &Claim,
+    mut sink: Sink,
+    chunks: Option<Chunks>,
+) -> Result<Landed, Refusal> {
+    let mut decoder = claim.is_chunked.then(|| Decoder::verifying(chunks));
     let (mut pieces, mut gathered) = (Vec::new(), 0);
     while let Some(piece) = body.next().await? {
         let mut gather = |piece: Bytes| {
@@ -167,8 +173,8 @@ async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T, Refusal> + 
 }
 
 /// Takes in a short document whole.
-pub(super) async fn document(mut body: Arriving, claim: &Claim) -> Result<Bytes, Refusal> {
-    let mut decoder = claim.is_chunked.then(Decoder::default);
+pub(super) async fn document(mut body: Arriving, claim: &Claim, chunks: Option<Chunks>) -> Result<Bytes, Refusal> {
+    let mut decoder = claim.is_chunked.then(|| Decoder::verifying(chunks));
     let mut document = BytesMut::new();
     while let Some(piece) = body.next().await? {
         match &mut decoder {

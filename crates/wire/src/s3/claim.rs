@@ -30,8 +30,11 @@ impl Claim {
     pub fn of(call: &Call) -> Result<Self, Refusal> {
         let signed = call.header("x-amz-content-sha256").filter(|signed| *signed != UNSIGNED);
         let mut encodings = call.header("content-encoding").unwrap_or_default().split(',');
-        let is_chunked = signed.is_some_and(|signed| signed.starts_with(STREAMING))
-            || encodings.any(|encoding| encoding.trim() == "aws-chunked");
+        // Where a hash is named, the body is what has it: a header that nobody signed must not say otherwise.
+        let is_chunked = match signed {
+            Some(signed) => signed.starts_with(STREAMING),
+            None => encodings.any(|encoding| encoding.trim() == "aws-chunked"),
+        };
         let named = call.header("x-amz-sdk-checksum-algorithm").map(algorithm_named).transpose()?;
         let mut sent =
             Algorithm::ALL.into_iter().filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)));
@@ -175,6 +178,9 @@ mod tests {
         let read = claim(&[streaming, ("content-length", "70"), ("x-amz-decoded-content-length", "9")]).unwrap();
         assert!(read.is_chunked && read.length == Some(9) && read.sha256.is_none());
         assert!(claim(&[("content-encoding", "gzip, aws-chunked")]).unwrap().is_chunked);
+        let named = ("x-amz-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        let read = claim(&[named, ("content-encoding", "aws-chunked")]).unwrap();
+        assert!(!read.is_chunked && read.sha256.is_some());
         assert!(!claim(&[("content-encoding", "gzip")]).unwrap().is_chunked);
     }
 }

@@ -1,6 +1,8 @@
 //! The text that Signature Version 4 signs, and the signature over it. It knows neither where a signature stands in a
 //! request nor what makes one acceptable: its callers say which headers were signed, for which scope and when.
 
+use std::fmt;
+
 use aws_lc_rs::{digest, hmac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -42,12 +44,31 @@ pub(super) fn request(
 
 /// The signature, in lower-case hexadecimal.
 pub(super) fn signature(secret: &str, scope: &Scope, timestamp: &str, canonical_request: &str) -> String {
-    let Scope { date, region, service } = scope;
     let hash = sha256(canonical_request.as_bytes());
-    let text = format!("{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/{TERMINATOR}\n{hash}");
-    let first = hmac_sha256(format!("AWS4{secret}").as_bytes(), date);
-    let key = [*region, *service, TERMINATOR].iter().fold(first, |key, part| hmac_sha256(key.as_ref(), part));
-    hex(hmac_sha256(key.as_ref(), &text).as_ref())
+    Key::new(secret, scope).sign(&format!("{ALGORITHM}\n{timestamp}\n{scope}\n{hash}"))
+}
+
+/// What signatures of one scope are made with.
+pub(super) struct Key(hmac::Tag);
+
+impl Key {
+    pub(super) fn new(secret: &str, scope: &Scope) -> Self {
+        let Scope { date, region, service } = scope;
+        let first = hmac_sha256(format!("AWS4{secret}").as_bytes(), date);
+        Self([*region, *service, TERMINATOR].iter().fold(first, |key, part| hmac_sha256(key.as_ref(), part)))
+    }
+
+    /// The signature over a text, in lower-case hexadecimal.
+    pub(super) fn sign(&self, text: &str) -> String {
+        hex(hmac_sha256(self.0.as_ref(), text).as_ref())
+    }
+}
+
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, region, service } = self;
+        write!(f, "{date}/{region}/{service}/{TERMINATOR}")
+    }
 }
 
 /// The SHA-256 of `bytes`, in lower-case hexadecimal.
@@ -59,7 +80,8 @@ fn hmac_sha256(key: &[u8], text: &str) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0x0f)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()

@@ -8,7 +8,7 @@ mod fuzz;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use serde_json::Value;
-use wire::sign::{Credential, Rejected, Signable, credential, sign, verify};
+use wire::sign::{Credential, Rejected, Signable, check_headers, credential, sign, verify};
 
 const VECTORS: &str = include_str!("sigv4.jsonl");
 const MISMATCH: &str = "The request signature we calculated does not match the signature you provided.";
@@ -307,6 +307,23 @@ fn what_must_be_signed_is() {
     check("get_root", "aws4_request", "aws5_request", "Credential should end");
     check("get_root", "20260314", "20260315", "The date of Credential");
     check("get_root", "20260314", "2026", "The date of Credential");
+}
+
+#[test]
+fn a_header_of_awss_own_is_signed_or_it_is_refused() {
+    let check = |name: &str, header: &str, good: bool| {
+        let mut vector = vector(name);
+        vector.headers.push((header.to_owned(), "x".to_owned()));
+        let credential = vector.credential().unwrap();
+        assert_eq!(check_headers(&vector.signable(), &credential).is_ok(), good, "{name} {header}");
+    };
+    for header in ["X-Amz-Target", "x-amz-copy-source", "x-amzn-iot-principal"] {
+        check("get_root", header, false);
+    }
+    check("get_root", "x-amzn-trace-id", true);
+    check("get_root", "accept", true);
+    check("websocket", "x-amz-copy-source", false);
+    check("websocket", "x-amz-content-sha256", true);
 }
 
 #[test]
