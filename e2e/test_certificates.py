@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 import packets
 from authorities import KINDS, CertificateAuthority
 from devices import ALLOW_ALL, Workshop, arn, key_pem
-from house import PATIENCE, Ombra, wait_for
+from house import ACCOUNT, PATIENCE, REGION, Ombra, wait_for
 
 OTHER = "111111111111"
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -219,6 +219,8 @@ def test_a_device_registers_itself_and_is_activated_by_who_hears_of_it(ombra, io
         iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
         iot.attach_policy(policyName="everything", target=arn(f"cert/{certificate_id}"))
         assert is_in(ombra, device)
+        device.certificate.write_text(device.text + ca.pem)
+        assert is_in(ombra, device), "with its CA in the chain it is the same device"
     finally:
         client.disconnect()
         client.loop_stop()
@@ -305,11 +307,11 @@ def test_a_certificate_is_deleted_by_force_with_its_policies(iot, workshop):
 
 def put_down(ombra: Ombra, name: str, held) -> str:
     """Gives the server a certificate for host names, and returns the ARN that stands for it."""
-    domains = ombra.data / "domains"
-    domains.mkdir(exist_ok=True)
+    domains = ombra.data / "domains" / ACCOUNT
+    domains.mkdir(parents=True, exist_ok=True)
     (domains / f"{name}.key").write_bytes(held.key.read_bytes())
     (domains / f"{name}.pem").write_text(held.text)
-    return f"arn:aws:acm:us-east-1:000000000000:certificate/{name}"
+    return f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{name}"
 
 
 def shown(ombra: Ombra, host: str, door: str = "tls") -> x509.Certificate:
@@ -369,7 +371,7 @@ def test_a_host_name_selects_certificate_and_configuration(ombra, iot, ca, works
     put_down(ombra, "mqtt-plant", renewed)
     assert shown(ombra, host, "mqtts") == x509.load_pem_x509_certificate(renewed.text.encode())
 
-    (ombra.data / "domains" / "mqtt-plant.pem").write_text("nothing at all")
+    (ombra.data / "domains" / ACCOUNT / "mqtt-plant.pem").write_text("nothing at all")
     assert shown(ombra, host, "mqtts") == x509.load_pem_x509_certificate(renewed.text.encode())
     assert "mqtt-plant.pem: it holds no PEM certificate" in ombra.errors.read_text()
     summary = iot.describe_domain_configuration(domainConfigurationName="mqtt-plant")["serverCertificates"][0]

@@ -44,9 +44,9 @@ pub trait Authority: Send + Sync {
     /// subject `CN=AWS IoT Certificate`.
     fn issue_keys(&self, now_ms: i64) -> Result<Issued, NotIssued>;
 
-    /// The certificate, in DER, that the operator put down under this name for host names of its own; the error says why it
-    /// cannot be shown to clients.
-    fn server_certificate(&self, name: &str) -> Result<Vec<u8>, String>;
+    /// The certificate, in DER, that the operator put down for host names of an account's own, by account and name with a
+    /// slash between; the error says why it cannot be shown to clients.
+    fn server_certificate(&self, place: &str) -> Result<Vec<u8>, String>;
 
     /// Issues a certificate for a PEM certificate signing request (RSA of at least 2048 bits, or NIST
     /// P-256, P-384, P-521), keeping the request's subject.

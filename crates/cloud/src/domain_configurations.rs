@@ -3,7 +3,8 @@
 //! affair; here is what holds for the name.
 //!
 //! There is no certificate manager. The ARN `arn:aws:acm:{region}:{account}:certificate/{name}` stands for files of that
-//! name, which the operator puts down; whoever can do that owns the host names in them, and proves it to nobody else.
+//! account and name, which the operator puts down; whoever can do that owns the host names in them, and proves it to nobody
+//! else.
 
 use serde::{Deserialize, Serialize};
 use store::{Fault, Key, Table, json_record};
@@ -155,7 +156,8 @@ pub struct Domain {
     pub host: String,
     /// Whether anybody is let in.
     pub enabled: bool,
-    /// The name of the certificate that the operator put down; none if the server certifies itself.
+    /// Account and name, with a slash between, of the certificate that the operator put down; none if the server certifies
+    /// itself.
     pub certificate: Option<String>,
     /// Which versions of TLS are spoken.
     pub security: SecurityPolicy,
@@ -174,7 +176,7 @@ impl House {
         let scope = Scope::new(&account, &region);
         let found = view.get(&DOMAIN_CONFIGURATIONS, &scope.key([&name]))?;
         Ok(found.map(|found| Domain {
-            certificate: found.certificate.as_deref().and_then(file_of_arn).map(str::to_owned),
+            certificate: found.certificate.as_deref().and_then(file_of_arn),
             name,
             scope,
             host,
@@ -192,13 +194,15 @@ pub(crate) fn scope_of(view: &store::Read, host: &str) -> Result<Option<Scope>, 
     Ok(place.map(|place| Scope::new(&place.account, &place.region)))
 }
 
-/// The name of the files that an ARN stands for. The model has seen to its form, but for what may be a name here.
-fn file_of_arn(arn: &str) -> Option<&str> {
-    let name = arn.splitn(6, ':').nth(5)?.strip_prefix("certificate/")?;
+/// The files that an ARN stands for, as account and name with a slash between. The model has seen to its form, but for what
+/// may be a name here.
+fn file_of_arn(arn: &str) -> Option<String> {
+    let mut parts = arn.splitn(6, ':').skip(4);
+    let (account, name) = (parts.next()?, parts.next()?.strip_prefix("certificate/")?);
     let is_name = |name: &str| {
         (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    is_name(name).then_some(name)
+    (is_name(account) && is_name(name)).then(|| format!("{account}/{name}"))
 }
 
 fn arn(db: Read, name: &str, found: &DomainConfiguration) -> String {
@@ -328,7 +332,7 @@ fn examine_certificate(house: &House, cx: &Context, arn: &str, host: &str) -> An
     }
     let file = file_of_arn(arn)
         .ok_or_else(|| invalid(format!("{arn}: the name of a certificate here is letters, digits and hyphens")))?;
-    let der = house.authority.server_certificate(file).map_err(|why| invalid(format!("{arn}: {why}")))?;
+    let der = house.authority.server_certificate(&file).map_err(|why| invalid(format!("{arn}: {why}")))?;
     if x509::is_for_host(&der, host).map_err(invalid)? {
         return Ok(());
     }
@@ -413,7 +417,7 @@ fn status(enabled: bool) -> &'static str {
 /// A certificate as it is at this moment.
 fn summary(house: &House, arn: &str) -> ServerCertificateSummary {
     let answer = ServerCertificateSummary::new().with_server_certificate_arn(arn);
-    let found = file_of_arn(arn).map(|file| house.authority.server_certificate(file));
+    let found = file_of_arn(arn).map(|file| house.authority.server_certificate(&file));
     match found {
         Some(Err(why)) => answer.with_server_certificate_status("INVALID").with_server_certificate_status_detail(why),
         None => answer.with_server_certificate_status("INVALID"),

@@ -101,10 +101,11 @@ impl IdentityFiles {
         Self { certificate: dir.join(SERVER_PEM), key: dir.join(SERVER_KEY) }
     }
 
-    /// Those that the operator put there for host names of their own, under a name without slashes and dots.
-    pub(crate) fn of_domain(dir: &Path, name: &str) -> Self {
+    /// Those that the operator put there for host names of an account's own: its number, a slash, and a name without slashes
+    /// and dots.
+    pub(crate) fn of_domain(dir: &Path, place: &str) -> Self {
         let domains = dir.join("domains");
-        Self { certificate: domains.join(format!("{name}.pem")), key: domains.join(format!("{name}.key")) }
+        Self { certificate: domains.join(format!("{place}.pem")), key: domains.join(format!("{place}.key")) }
     }
 
     /// What they hold, whoever issued it.
@@ -380,8 +381,8 @@ impl Authority for CertificateAuthority {
         issue().map_err(|_| NotIssued::Failed("failed to make an RSA key pair".to_owned()))
     }
 
-    fn server_certificate(&self, name: &str) -> Result<Vec<u8>, String> {
-        let identity = IdentityFiles::of_domain(&self.dir, name).identity().map_err(|error| error.to_string())?;
+    fn server_certificate(&self, place: &str) -> Result<Vec<u8>, String> {
+        let identity = IdentityFiles::of_domain(&self.dir, place).identity().map_err(|error| error.to_string())?;
         identity.chain.first().map(|certificate| certificate.to_vec()).ok_or_else(|| "it is empty".to_owned())
     }
 

@@ -41,7 +41,7 @@ impl std::fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// What is shown: the operator's certificate of this name, or one of our own for a host.
+/// What is shown: the operator's certificate of this account and name, or one of our own for a host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Source {
     Operator(String),

@@ -50,7 +50,7 @@ fn a_configuration_is_described_as_it_was_made() {
     });
     assert_eq!(described(&lab, "plant"), expected);
     let domain = lab.domain("IOT.plant.example").unwrap();
-    assert_eq!((&*domain.name, domain.certificate.as_deref()), ("plant", Some("plant")));
+    assert_eq!((&*domain.name, domain.certificate.as_deref()), ("plant", Some("000000000000/plant")));
     assert_eq!(domain.security, SecurityPolicy::Tls13);
     assert_eq!(domain.authentication, Authentication::X509);
     assert_eq!(domain.protocol, ApplicationProtocol::Mqtt);
@@ -170,6 +170,17 @@ fn every_account_has_the_servers_own_address() {
 }
 
 #[test]
+fn a_certificate_is_put_down_for_one_account() {
+    let lab = lab();
+    let there = lab.elsewhere("111111111111", "us-east-1");
+    for (arn, error) in [(ARN.to_owned(), "InvalidRequest"), (ARN.replace('0', "1"), "CertificateValidation")] {
+        let input = asked(json!({"serverCertificateArns": [arn]}));
+        assert_eq!(there.no("CreateDomainConfiguration", input), error, "{arn}");
+    }
+    lab.ok("CreateDomainConfiguration", asked(json!({})));
+}
+
+#[test]
 fn a_configuration_is_tagged_by_its_whole_arn() {
     let lab = lab();
     let tags = json!([{"Key": "plant", "Value": "north"}]);
@@ -212,7 +223,7 @@ fn a_certificate_that_was_taken_away_is_told() {
     lab.take_away("plant");
     let summary = &described(&lab, "plant")["serverCertificates"][0];
     assert_eq!(summary["serverCertificateStatus"], "INVALID");
-    assert_eq!(summary["serverCertificateStatusDetail"], "there is no file plant.pem");
+    assert_eq!(summary["serverCertificateStatusDetail"], "there is no file 000000000000/plant.pem");
 }
 
 #[test]

@@ -51,9 +51,9 @@ impl Authority for Drawer {
         Ok(Issued { certificate_pem: self.next()?, keys: Some(keys) })
     }
 
-    fn server_certificate(&self, name: &str) -> Result<Vec<u8>, String> {
-        let found = self.servers.lock().unwrap().get(name).cloned();
-        found.ok_or_else(|| format!("there is no file {name}.pem"))
+    fn server_certificate(&self, place: &str) -> Result<Vec<u8>, String> {
+        let found = self.servers.lock().unwrap().get(place).cloned();
+        found.ok_or_else(|| format!("there is no file {place}.pem"))
     }
 
     fn issue_for_request(&self, csr_pem: &str, _: i64) -> Result<Issued, NotIssued> {
@@ -366,12 +366,12 @@ impl Lab {
 
     /// The operator puts down a server certificate.
     pub(crate) fn put_down(&self, name: &str, pem: &str) {
-        self.drawer.servers.lock().unwrap().insert(name.to_owned(), der(pem));
+        self.drawer.servers.lock().unwrap().insert(format!("{}/{name}", self.scope.account), der(pem));
     }
 
     /// The operator takes one away.
     pub(crate) fn take_away(&self, name: &str) {
-        self.drawer.servers.lock().unwrap().remove(name);
+        self.drawer.servers.lock().unwrap().remove(&format!("{}/{name}", self.scope.account));
     }
 
     /// What holds for a host name.

@@ -41,8 +41,8 @@ impl Authority for Current {
         self.get().issue_keys(now_ms)
     }
 
-    fn server_certificate(&self, name: &str) -> Result<Vec<u8>, String> {
-        self.get().server_certificate(name)
+    fn server_certificate(&self, place: &str) -> Result<Vec<u8>, String> {
+        self.get().server_certificate(place)
     }
 
     fn issue_for_request(&self, csr_pem: &str, now_ms: i64) -> Result<Issued, NotIssued> {
