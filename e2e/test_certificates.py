@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 import packets
+import websockets
 from authorities import KINDS, CertificateAuthority
 from devices import ALLOW_ALL, Workshop, arn, key_pem
 from house import ACCOUNT, PATIENCE, REGION, Ombra, wait_for
@@ -404,6 +405,34 @@ def test_what_a_configuration_does_not_allow_is_refused(ombra, iot, ca, workshop
         https(ombra, host, trust)
     for custom in ["CUSTOM_AUTH", "CUSTOM_AUTH_X509"]:
         raises("NotImplementedException", iot.update_domain_configuration, **named, authenticationType=custom)
+
+
+def test_signed_websockets_alone_are_let_in_where_a_configuration_says_so(ombra, iot, ca, workshop):
+    host = "wss.plant.example"
+    certificate = put_down(ombra, "wss-plant", ca.issue("server", hosts=(host,)))
+    iot.create_domain_configuration(
+        domainConfigurationName="wss-plant", domainName=host, serverCertificateArns=[certificate],
+        authenticationType="AWS_SIGV4", applicationProtocol="MQTT_WSS",
+    )
+    device, trust = workshop.device(), ca.file()
+
+    def asked(path: str, held=None) -> tuple:
+        """The status of a request for a WebSocket, and the socket."""
+        context = ssl.create_default_context(cafile=str(trust))
+        if held:
+            context.load_cert_chain(held.certificate, held.key)
+        raw = socket.create_connection(ombra.address("tls"), timeout=PATIENCE)
+        tls = context.wrap_socket(raw, server_hostname=host)
+        return websockets.ask(tls, path, host).status, tls
+
+    status, tls = asked(websockets.signed(host))
+    assert status == 101
+    wire = packets.Wire(websockets.Socket(tls), packets.V5)
+    assert wire.connect("browser").reason == 0 and wire.ping()
+    assert asked("/mqtt", device)[0] == 403, "a certificate is no signature"
+    assert https(ombra, host, trust, device) == 403, "HTTP that is no WebSocket"
+    assert ombra.event(decision="NOT_OF_DOMAIN", action="HTTPS")
+    wire.sock.close()
 
 
 def test_a_policy_can_ask_for_the_host_name(ombra, iot, ca, workshop):
