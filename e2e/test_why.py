@@ -14,9 +14,11 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from botocore.exceptions import ClientError
 
 from devices import arn
-from house import PATIENCE, plain_environment, run
+from house import ACCOUNT, PATIENCE, plain_environment, run
+from test_identity import allow, exchange, served, signed, user  # noqa: F401
 from test_paho import Paho
 
 NOT_AUTHORIZED = 0x87
@@ -190,6 +192,26 @@ def test_policies_come_through_groups_by_name(ombra, iot, workshop):
     assert told["why"]["thing"]["groups"] == ["why-hall", "why-root > why-hall"]
     through = {it["name"]: it["through"] for it in told["why"]["policies"]}
     assert through["quiet"] == "thing group why-root > why-hall"
+
+
+def test_what_iam_refuses_is_explained_by_the_policies_of_iam(served):
+    keys = user(served, "clerk", allow("iot:DescribeThing", arn("thing/*")))
+    with pytest.raises(ClientError, match="iot:CreateThing"):
+        served.client("iot", **keys).create_thing(thingName="lamp")
+    done = served.ombra("why", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    clerk = f"arn:aws:iam::{ACCOUNT}:user/clerk"
+    assert (told["refusal"]["principal"], told["refusal"]["decision"]) == (clerk, "IMPLICIT_DENY")
+    because = told["why"]
+    assert (because["principal"]["kind"], because["principal"]["id"], because["decision"]) == ("user", "clerk", "IMPLICIT_DENY")
+    assert because["statements"][0]["failed"][0] == "action" and "clerk" in because["policies"][0]["through"]
+    assert because["missing"] == {"action": "iot:CreateThing", "resource": arn("thing/lamp")}
+    assert because["patch"]["commands"][0].startswith("aws iam put-user-policy --user-name clerk ")
+    # What befell others is for the root alone.
+    asked = signed(served, keys, "GET", "/_ombra/why")
+    assert exchange(served, "GET", "/_ombra/why", asked).status == 403
+    assert exchange(served, "GET", "/_ombra/why", {}).status == 403
 
 
 def test_nothing_to_explain_is_said_kindly(ombra, own_ombra):

@@ -23,6 +23,10 @@ pub(crate) const OPS: &[Op] = ops! {
     read get_effective_policies on any;
 };
 
+/// Resources of one question, and policies that are added or left out. unconfirmed: that AWS has bounds here.
+const RESOURCES: usize = 100;
+const NAMES: usize = 100;
+
 /// Whom a request is about: what its policies are, and the variables it brings.
 #[derive(Default)]
 struct Subject {
@@ -82,8 +86,14 @@ fn test_authorization(db: Read, input: &TestAuthorizationRequest) -> Answer<Test
         // unconfirmed: the text.
         return Err(Refusal::invalid_request("Name a principal, or policies to add").into());
     }
-    let mut subject = Subject::of(db, input.principal(), input.client_id())?;
     let skip = input.policy_names_to_skip().unwrap_or_default();
+    let infos = input.auth_infos().unwrap_or_default();
+    let is_long = |asked: &AuthInfo| asked.resources().is_some_and(|resources| resources.len() > RESOURCES);
+    if add.len() > NAMES || skip.len() > NAMES || infos.iter().any(is_long) {
+        let message = format!("At most {RESOURCES} resources in each of authInfos, and {NAMES} names of policies");
+        return Err(Refusal::invalid_request(message).into());
+    }
+    let mut subject = Subject::of(db, input.principal(), input.client_id())?;
     subject.reaching.retain(|reaching| !skip.iter().any(|name| *name == reaching.policy));
     for name in add {
         if policies::document(db, name)?.is_none() {
@@ -94,13 +104,25 @@ fn test_authorization(db: Read, input: &TestAuthorizationRequest) -> Answer<Test
         }
     }
     let attached = identity::attached(db, subject.reaching)?;
-    let results: Answer<Vec<AuthResult>> = input
-        .auth_infos()
-        .unwrap_or_default()
+    let results: Answer<Vec<AuthResult>> = infos
         .into_iter()
         .map(|asked| Tried::new(db, &attached, &subject.variables, &asked).map(|tried| tried.result(db, asked)))
         .collect();
     Ok(TestAuthorizationResponse::new().with_auth_results(results?))
+}
+
+/// What the broker answers: a shared filter must not be denied by itself either.
+fn decide(set: &PolicySet, action: &str, arn: &str, now: i64) -> Verdict {
+    let of = |arn: &str| set.decide(&Request::new(action, arn, now)).verdict;
+    let behind_share = || {
+        let (account, shared) = arn.split_once(":topicfilter/$share/").filter(|_| action == "iot:Subscribe")?;
+        let (_, filter) = shared.split_once('/')?;
+        Some(of(&format!("{account}:topicfilter/{filter}")))
+    };
+    match of(arn) {
+        Verdict::Allowed if behind_share() == Some(Verdict::ExplicitDeny) => Verdict::ExplicitDeny,
+        verdict => verdict,
+    }
 }
 
 /// What became of one thing that was asked.
@@ -125,8 +147,7 @@ impl Tried {
         let compile = |attached: &[Attached]| PolicySet::compile(attached.iter().cloned(), variables.clone());
         let resources = asked.resources().unwrap_or_default();
         let worst = |set: &PolicySet| {
-            let verdicts = resources.iter().map(|arn| set.decide(&Request::new(action, *arn, db.now())).verdict);
-            let verdicts: Vec<Verdict> = verdicts.collect();
+            let verdicts: Vec<Verdict> = resources.iter().map(|arn| decide(set, action, arn, db.now())).collect();
             let order = [Verdict::ExplicitDeny, Verdict::ImplicitDeny, Verdict::Allowed];
             order.into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(Verdict::ImplicitDeny)
         };

@@ -44,6 +44,9 @@ pub struct Question {
     pub given: BTreeMap<String, Vec<String>>,
 }
 
+/// What only conditions can ask of a request; as variables they have no value.
+const OF_REQUEST: [&str; 3] = ["iot:connectattributes", "iot:lastwilltopic", "iam:passedtoservice"];
+
 /// The bounds of a question.
 const TEXT: usize = 4096;
 const GIVEN: usize = 32;
@@ -230,7 +233,8 @@ impl Asked<'_> {
         if let Some(ip) = self.question.ip() {
             variables.set(keys::SOURCE_IP, &ip.to_string());
         }
-        for (name, values) in &self.question.given {
+        let of_connection = |name: &str| !OF_REQUEST.contains(&&*name.to_ascii_lowercase());
+        for (name, values) in self.question.given.iter().filter(|(name, _)| of_connection(name)) {
             variables.set_all(name, values.iter().map(String::as_str));
         }
         variables

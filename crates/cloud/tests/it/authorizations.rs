@@ -95,6 +95,24 @@ fn what_has_no_value_is_named() {
 }
 
 #[test]
+fn a_share_opens_no_filter_that_is_denied() {
+    let lab = Lab::new();
+    create(
+        &lab,
+        "p",
+        &json!([
+            statement("Allow", "iot:Subscribe", &["topicfilter/*"]),
+            statement("Deny", "iot:Subscribe", &["topicfilter/secret/*"])
+        ]),
+    );
+    let filters = ["secret/a", "$share/group/secret/a", "$share/group/open", "$share/group"];
+    let asked: Vec<Value> = filters.map(|filter| ask("SUBSCRIBE", &[&format!("topicfilter/{filter}")])).into();
+    let results = lab.ok("TestAuthorization", json!({"policyNamesToAdd": ["p"], "authInfos": asked}));
+    let decisions = column(&results["authResults"], "authDecision");
+    assert_eq!(decisions, ["EXPLICIT_DENY", "EXPLICIT_DENY", "ALLOWED", "ALLOWED"]);
+}
+
+#[test]
 fn policies_are_added_and_left_out_for_the_question_alone() {
     let (lab, arn) = furnished();
     create(&lab, "more", &json!([statement("Allow", "iot:Receive", &["topic/*"])]));
@@ -123,6 +141,8 @@ fn who_is_not_there_cannot_be_asked_about() {
     assert_eq!(no(json!({"cognitoIdentityPoolId": "us-east-1:p", "authInfos": asked})), "InvalidRequest");
     assert_eq!(no(json!({"principal": arn, "policyNamesToAdd": ["none"], "authInfos": asked})), "ResourceNotFound");
     assert_eq!(no(json!({"principal": arn, "authInfos": [{"resources": ["*"]}]})), "InvalidRequest");
+    let many = json!([ask("CONNECT", &["client/lamp"; 101])]);
+    assert_eq!(no(json!({"principal": arn, "authInfos": many})), "InvalidRequest");
 }
 
 #[test]

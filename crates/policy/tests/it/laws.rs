@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::{Context, Document, PolicySet, Request, Verdict, lint};
+use policy::{Context, Document, PolicySet, Request, Verdict, lint, literal};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -102,6 +102,33 @@ proptest! {
         let denies: Vec<(bool, String)> = list.into_iter().filter(|(deny, _)| *deny).collect();
         prop_assert_ne!(verdict(&denies, action, topic), Verdict::Allowed);
     }
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn a_literal_is_granted_and_nothing_beside_it(topic in "[a*?${}/+#:]{1,12}", other in "[a*?${}/+#:]{1,12}") {
+        let resource = quoted(&format!("arn:aws:iot:r:1:topic/{}", literal(&topic)));
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"iot:Publish","Resource":{resource}}}}}"#
+        );
+        let mut context = Context::new();
+        context.set("iot:ClientId", "a");
+        let set = PolicySet::compile([("p", Arc::new(Document::parse(&text).unwrap()))], context);
+        let ask = |topic: &str| {
+            let arn = format!("arn:aws:iot:r:1:topic/{topic}");
+            set.decide(&Request::new("iot:Publish", &*arn, 0)).is_allowed()
+        };
+        prop_assert!(ask(&topic));
+        prop_assert_eq!(ask(&other), topic == other);
+    }
+}
+
+/// A text as JSON writes it; nothing in it needs more than quotes.
+fn quoted(text: &str) -> String {
+    assert!(!text.contains(['"', '\\']));
+    format!("\"{text}\"")
 }
 
 const WHOLE: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"s","Effect":"Allow","Action":["iot:Publish","iot:*"],

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use policy::iam::{self, Kind, Who};
-use policy::{Context, Document, PolicySet, Request, Verdict, keys, lint};
+use policy::{Context, Document, Home, PolicySet, Request, Verdict, keys, lint};
 
 /// A document, asked about actions and resources that documents like to name.
 pub(crate) fn documents(input: &[u8]) {
@@ -16,7 +16,11 @@ pub(crate) fn documents(input: &[u8]) {
             return;
         }
     };
-    let _ = lint(&document, None);
+    for home in [None, Some(Home { region: "us-east-1", account: "000000000000" })] {
+        for warning in lint(&document, home) {
+            let _ = warning.to_string();
+        }
+    }
     let mut context = Context::new();
     context.set(keys::CLIENT_ID, "a*b");
     context.set(keys::SOURCE_IP, "192.0.2.1");
