@@ -381,6 +381,8 @@ def test_a_host_name_selects_certificate_and_configuration(ombra, iot, ca, works
     iot.update_domain_configuration(domainConfigurationName="mqtt-plant", domainConfigurationStatus="DISABLED")
     assert not is_in(ombra, device, host=host, trust=trust)
     assert "mqtt-plant" in ombra.event(decision="DISABLED_DOMAIN")["reason"]
+    counted = [line for line in ombra.get("/metrics")[1].splitlines() if 'handshake_failures_total{reason="domain"}' in line]
+    assert int(counted[0].rsplit(" ", 1)[1]) > 0
     assert is_in(ombra, device)
     iot.delete_domain_configuration(domainConfigurationName="mqtt-plant")
     assert shown(ombra, host) == shown(ombra, "localhost")

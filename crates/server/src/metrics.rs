@@ -12,8 +12,8 @@ use cloud::{Kind, Total};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Why a handshake came to nothing, in the order of its counters.
-const NO_HANDSHAKE: [&str; 6] =
-    ["timed_out", "no_certificate", "unknown_alpn", "invalid_certificate", "refused_by_client", "broken"];
+const NO_HANDSHAKE: [&str; 7] =
+    ["timed_out", "no_certificate", "unknown_alpn", "invalid_certificate", "domain", "refused_by_client", "broken"];
 
 /// Every counter of the server.
 #[derive(Default)]
