@@ -36,6 +36,7 @@ mod policies;
 mod principals;
 mod propagation;
 mod quotas;
+mod reaching;
 mod registry_events;
 mod registry_model;
 mod retained;
