@@ -87,12 +87,13 @@ impl Asked<'_> {
     /// What gets a principal through the door.
     fn let_in(&self, reason: &str) -> Option<Patch> {
         let status = self.why.principal.status.as_deref()?;
-        if !["INACTIVE", "REVOKED"].contains(&status) {
+        if !["INACTIVE", "REVOKED", "PENDING_ACTIVATION"].contains(&status) {
             return None;
         }
         let id = &self.why.principal.id;
+        let unless = if status == "REVOKED" { ", unless it was revoked for a good reason" } else { "" };
         Some(Patch {
-            what: format!("activate the certificate: {reason}"),
+            what: format!("activate the certificate{unless}: {reason}"),
             statement: None,
             commands: vec![format!("aws iot update-certificate --certificate-id {id} --new-status ACTIVE")],
         })

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::device::{message_1, subscribe, subscription};
 use crate::house::{Lab, everything, statement};
+use crate::pki::Ca;
 
 const ACCOUNT: &str = "arn:aws:iot:us-east-1:000000000000:";
 
@@ -117,6 +118,19 @@ fn a_certificate_that_may_not_come_in_is_the_reason() {
     assert_eq!(lab.why(&asked)["decision"], "ALLOWED");
     let unknown = lab.why(&question(&"0".repeat(64), "lamp", "iot:Connect", "client/lamp"));
     assert_eq!((&unknown["decision"], unknown.get("patch")), (&json!("UNKNOWN_CERTIFICATE"), None));
+}
+
+#[test]
+fn a_certificate_that_registered_itself_is_told_how_to_be_activated() {
+    let lab = Lab::new();
+    let ca = Ca::new("plant");
+    lab.ca(&ca, json!({"setAsActive": true, "allowAutoRegistration": true}));
+    assert!(lab.introduced(&ca.issue("lamp"), "lamp").is_err());
+    let refused = lab.refusals().pop().unwrap();
+    let why = lab.why(&Question::of(&refused));
+    assert_eq!(why["decision"], "PENDING_ACTIVATION");
+    follow(&lab, &why);
+    assert_eq!(lab.why(&Question::of(&refused))["decision"], "IMPLICIT_DENY", "it is in, and has no policy yet");
 }
 
 #[test]
