@@ -30,6 +30,7 @@ import websockets
 from devices import Workshop, tls_context, tls_socket
 from house import ACCOUNT, PATIENCE, REGION, Ombra
 from test_aws_cli import Shell
+from test_boto3 import Checked
 
 THINGS = f"arn:aws:iot:{REGION}:{ACCOUNT}:thing"
 
@@ -685,6 +686,33 @@ def test_what_a_rule_does_to_a_neighbour_its_role_must_allow(served, root):
     assert failed and not is_there("untrusted")
 
 
+def test_what_a_rule_publishes_its_role_must_allow(served, root):
+    iam = served.client("iam", **served.root_key)
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="of-republish", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    grant = allow("iot:Publish", f"arn:aws:iot:{REGION}:{ACCOUNT}:topic/to/open")
+    iam.put_role_policy(RoleName="of-republish", PolicyName="p", PolicyDocument=json.dumps(grant))
+    for rule, topic, taken in [("may", "to/open", role), ("may_not", "to/closed", role), ("nobody", "to/open", role + "-not")]:
+        action = {"republish": {"roleArn": taken, "topic": topic, "qos": 1}}
+        payload = {"sql": f"SELECT * FROM 'from/{rule}'", "actions": [action]}
+        root.create_topic_rule(ruleName=rule, topicRulePayload=payload)
+    data = served.client("iot-data", **served.root_key)
+    with wire(served, served.root_key) as client:
+        assert client.connect("listener").reason == 0
+        assert client.subscribe("to/#") == [0]
+        data.publish(topic="from/may_not", qos=1, payload=b'{"of":"may_not"}')
+        data.publish(topic="from/nobody", qos=1, payload=b'{"of":"nobody"}')
+        house.wait_for(lambda: served.events("rule_failed", rule="may_not"), "the role may not")
+        failed = house.wait_for(lambda: served.events("rule_failed", rule="nobody"), "the role is nobody's")
+        assert "does not exist" in failed[-1]["reason"]
+        data.publish(topic="from/may", qos=1, payload=b'{"of":"may"}')
+        got = client.expect(packets.PUBLISH)
+        assert (got.topic, got.payload) == ("to/open", b'{"of":"may"}')
+    event = served.event(action="iot:Publish", principal=f"arn:aws:sts::{ACCOUNT}:assumed-role/of-republish/rules")
+    assert event["resource"].endswith(":topic/to/closed")
+
+
 # Devices that take roles.
 
 
@@ -704,6 +732,22 @@ def ask_for_keys(served, device, alias: str, head: dict | None = None) -> tuple[
 
 TRUST_DEVICES = {"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": {"Service": "credentials.iot.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+
+
+def test_a_role_alias_comes_back_as_it_was_made_and_changed(served, root):
+    iot = Checked(root)
+    role = f"arn:aws:iam::{ACCOUNT}:role/any"
+    made = iot.create_role_alias(roleAlias="whole", roleArn=role, credentialDurationSeconds=900, tags=[{"Key": "a", "Value": "b"}])
+    assert made["roleAliasArn"] == f"arn:aws:iot:{REGION}:{ACCOUNT}:rolealias/whole"
+    got = iot.describe_role_alias(roleAlias="whole")["roleAliasDescription"]
+    assert (got["roleArn"], got["credentialDurationSeconds"], got["owner"]) == (role, 900, ACCOUNT)
+    iot.update_role_alias(roleAlias="whole", roleArn=role + "-other")
+    assert iot.describe_role_alias(roleAlias="whole")["roleAliasDescription"]["roleArn"] == role + "-other"
+    assert "whole" in iot.list_role_aliases()["roleAliases"]
+    assert iot.list_tags_for_resource(resourceArn=made["roleAliasArn"])["tags"] == [{"Key": "a", "Value": "b"}]
+    iot.delete_role_alias(roleAlias="whole")
+    with pytest.raises(root.exceptions.ResourceNotFoundException):
+        iot.describe_role_alias(roleAlias="whole")
 
 
 def test_a_device_takes_a_role_and_may_what_the_role_may(served, root, tmp_path):

@@ -131,6 +131,7 @@ fn house() -> Result<House, Failure> {
         broker: broker::Settings::default(),
         logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
         functions: false,
+        verifies: false,
         vault: Vault::new(&[7; KEY_BYTES]).ok_or("no vault")?,
     };
     Ok(House::new(Store::in_memory(), settings, Arc::new(Nobody), Arc::new(Nobody)))

@@ -14,6 +14,8 @@ pub(crate) struct Origin {
     pub(crate) principal: Option<String>,
     /// The address it comes from, without the port.
     pub(crate) source_ip: Option<String>,
+    /// Whether it came over TLS, if it is an operation over HTTP.
+    pub(crate) secure: bool,
     /// How many rules it has gone through on its way.
     pub(crate) hops: u8,
 }
@@ -29,7 +31,8 @@ impl Origin {
             Identity::Role(session) => (&session.user_id, known),
             Identity::Device { certificate_id, source_ip } => (certificate_id, Some(source_ip.clone())),
         };
-        Self { caller: Some(identity.clone()), principal: Some(principal.clone()), source_ip, ..Self::default() }
+        let (caller, principal, secure) = (Some(identity.clone()), Some(principal.clone()), whence.secure);
+        Self { caller, principal, source_ip, secure, ..Self::default() }
     }
 
     /// A client over MQTT.

@@ -39,8 +39,10 @@ pub(crate) fn of(db: Read, operation: &Operation, input: &Input) -> Result<Vec<N
         "cloudwatch" => of_metrics(scope, name, fields),
         "secretsmanager" => vec![Need::new(format!("secretsmanager:{name}"), of_secret(db, fields)?)],
         "iam" => vec![Need::new(format!("iam:{name}"), of_iam(db, name, fields)?)],
-        // Whoever asks who it is, and for keys of its own, needs nothing; roles are asked whom they trust.
-        _ => Vec::new(),
+        // What IoT's own operations need is known once their handlers are found. Of STS, whoever asks who it is or for keys of its
+        // own needs nothing; roles are asked whom they trust.
+        "iot" | "iot-data" | "iot-jobs-data" | "sts" => Vec::new(),
+        other => vec![Need::new(format!("{other}:{name}"), "*")],
     };
     let passed_to = match operation.service {
         "iot" if name.contains("RoleAlias") => Some("credentials.iot.amazonaws.com"),

@@ -177,8 +177,8 @@ fn credentials(db: Read, caller: &Caller, name: &str, thing: Option<&str>) -> An
         return Err(Refusal::resource_not_found("Role alias does not exist").with_status(404).into());
     };
     let role = iam::role(db, &alias.role_arn)?;
-    let trusted =
-        |role: &Role| role.trusts(&Who::Service(SERVICE), "sts:AssumeRole", &policy::Context::new(), db.now());
+    let values = iam::for_service(db, Some(&refused.resource));
+    let trusted = |role: &Role| role.trusts(&Who::Service(SERVICE), "sts:AssumeRole", &values, db.now());
     let Some(role) = role.filter(trusted) else {
         let reason = format!("the role {} does not exist, or does not trust {SERVICE}", alias.role_arn);
         return denied(Refused { decision: "ROLE_NOT_TRUSTING".to_owned(), reason, ..refused });

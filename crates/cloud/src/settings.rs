@@ -39,6 +39,8 @@ pub struct Settings {
     pub vault: Vault,
     /// Whether somebody runs functions.
     pub functions: bool,
+    /// Whether nobody is taken at his word: neither keys nor roles that were not made here.
+    pub verifies: bool,
 }
 
 /// How many bytes of log events are kept; beyond them the oldest go.

@@ -123,7 +123,7 @@ impl Sink for Arc<Outside> {
             Work::Http(request) => http::carry(client, aws, line, scope, request).await,
             Work::Influx(write) => influx::Way { client, aws, scope, line, token }.carry(&write).await,
             Work::Kafka(record) => kafka::carry(client, brokers, &record).await,
-            Work::Republish(_) => {
+            Work::Republish(..) => {
                 Err(Failure::new(Cause::Refused, "A message is published inside the house, not outside."))
             }
         }

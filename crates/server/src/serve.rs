@@ -310,6 +310,7 @@ fn house_settings(settings: &Settings, endpoints: &Endpoints, vault: Vault) -> c
         logs: cloud::LogBounds::of((settings.log_megabytes as u64) << 20),
         vault,
         functions: settings.functions.on,
+        verifies: settings.mode != Mode::Development,
     }
 }
 

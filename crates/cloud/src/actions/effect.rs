@@ -37,8 +37,8 @@ pub struct Effect {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
-    /// Publish a message in the scope of the rule.
-    Republish(mqtt::Publish),
+    /// Publish a message in the scope of the rule, as this role.
+    Republish(mqtt::Publish, String),
     /// Ask an AWS-shaped service: a neighbour in this house, or wherever the operator says that it is.
     Aws(AwsRequest),
     /// Send a request to a URL.
@@ -355,7 +355,7 @@ impl Effect {
     pub fn bytes(&self) -> usize {
         self.resource.len()
             + match &self.work {
-                Work::Republish(publish) => publish.payload.len(),
+                Work::Republish(publish, _) => publish.payload.len(),
                 Work::Aws(request) => request.body.len(),
                 Work::Http(request) => request.body.len(),
                 Work::Influx(write) => write.lines.len(),

@@ -18,6 +18,7 @@ struct Republish {
     topic: Text,
     qos: QoS,
     headers: Headers,
+    role: String,
 }
 
 /// The properties of the message, as templates.
@@ -34,14 +35,14 @@ struct Headers {
 const FORMATS: [&str; 2] = ["UNSPECIFIED_BYTES", "UTF8_DATA"];
 
 pub(super) fn parse(fields: &Fields<'_>) -> Result<Box<dyn Prepare>, Refusal> {
-    fields.role()?;
+    let role = fields.role()?;
     let topic = fields.text("topic")?;
     if let Some(written) = topic.literal() {
         destination(written).map_err(|why| fields.invalid("topic", &why))?;
     }
     let qos = if fields.number("qos", 0, 1, 0)? == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
     let headers = fields.inner("headers")?.map(|fields| headers(&fields)).transpose()?.unwrap_or_default();
-    Ok(Box::new(Republish { topic, qos, headers }))
+    Ok(Box::new(Republish { topic, qos, headers, role }))
 }
 
 fn headers(fields: &Fields<'_>) -> Result<Headers, Refusal> {
@@ -87,7 +88,7 @@ impl Prepare for Republish {
         let properties = (properties != PublishProperties::default()).then(|| Box::new(properties));
         let payload = cx.selected.payload.clone();
         let publish = mqtt::Publish { qos: self.qos, properties, ..mqtt::Publish::new(topic.clone(), payload) };
-        Ok(Effect::new(topic.as_str(), Work::Republish(publish)))
+        Ok(Effect::new(topic.as_str(), Work::Republish(publish, self.role.clone())))
     }
 }
 

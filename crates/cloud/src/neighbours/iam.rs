@@ -28,7 +28,18 @@ pub(crate) use users::User;
 /// Whether a service, as in `lambda.amazonaws.com`, may take this role. A role that does not exist may be taken by nobody.
 pub(crate) fn service_may_assume(db: Read, role_arn: &str, service: &str) -> Result<bool, Fault> {
     let Some(role) = role(db, role_arn)? else { return Ok(false) };
-    Ok(role.trusts(&Who::Service(service), "sts:AssumeRole", &policy::Context::new(), db.now()))
+    Ok(role.trusts(&Who::Service(service), "sts:AssumeRole", &for_service(db, None), db.now()))
+}
+
+/// What a trust document may ask about the request of a service: for which account it acts, and for what in it. Of functions and
+/// rules the latter is not told (unconfirmed: a document that asks for it trusts nobody then).
+pub(crate) fn for_service(db: Read, source_arn: Option<&str>) -> policy::Context {
+    let mut values = policy::Context::new();
+    values.set("aws:SourceAccount", &db.cx.scope.account);
+    if let Some(arn) = source_arn {
+        values.set("aws:SourceArn", arn);
+    }
+    values
 }
 
 /// The user of a name, if there is one.

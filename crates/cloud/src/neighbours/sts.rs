@@ -1,6 +1,8 @@
 //! The Security Token Service: which account am I, and credentials for a while, one's own or a role's. A role is given to whom
 //! its trust document names; what its holder may then do is decided where it calls.
 
+use std::fmt;
+
 use policy::Verdict;
 use policy::iam::{Kind, Who};
 use wire::Refusal;
@@ -36,7 +38,7 @@ const CHAINED_SECONDS: i64 = 3600;
 pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, seconds: i64) -> Answer<Credentials> {
     let role = iam::role(db, role_arn)?;
     let who = Who::Service(service);
-    let role = role.filter(|role| role.trusts(&who, "sts:AssumeRole", &policy::Context::new(), db.now()));
+    let role = role.filter(|role| role.trusts(&who, "sts:AssumeRole", &iam::for_service(db, None), db.now()));
     let role = role.ok_or_else(|| denied(service, "sts:AssumeRole", role_arn))?;
     Ok(session::issue(db.cx, Of::Role(session::role_session(db, &role, name)), seconds)?)
 }
@@ -44,27 +46,57 @@ pub(crate) fn session_for(db: Read, role_arn: &str, service: &str, name: &str, s
 /// Why a rule does not get the role that it names.
 #[derive(Debug)]
 pub enum NotForRules {
-    /// It does not trust the service of rules.
-    NotTrusting,
+    /// There is none, or it does not trust the service of rules: why, in words.
+    Refused(String),
     /// It is not known.
     Fault(store::Fault),
+}
+
+impl fmt::Display for NotForRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => f.write_str(why),
+            Self::Fault(_) => f.write_str("The role could not be looked up."),
+        }
+    }
 }
 
 /// The service that takes roles for rules.
 const RULES: &str = "iot.amazonaws.com";
 
 impl House {
-    /// Whom a rule acts as that names a role: none if there is no such role in its account.
-    /// unconfirmed: how AWS calls the session.
-    pub fn role_for_rules(&self, scope: &Scope, role_arn: &str, now: i64) -> Result<Option<Identity>, NotForRules> {
+    /// Whom a rule acts as that names a role. As with access keys, a role that nobody made here is taken at its word in
+    /// development, and nobody's in a network. unconfirmed: how AWS calls the session.
+    pub fn role_for_rules(&self, scope: &Scope, role_arn: &str, now: i64) -> Result<Identity, NotForRules> {
         let cx = self.context(scope, now, 0);
         let view = self.store.read();
         let db = Read::new(&view, &cx);
-        let Some(role) = iam::role(db, role_arn).map_err(NotForRules::Fault)? else { return Ok(None) };
-        if !role.trusts(&Who::Service(RULES), "sts:AssumeRole", &policy::Context::new(), now) {
-            return Err(NotForRules::NotTrusting);
+        let Some(role) = iam::role(db, role_arn).map_err(NotForRules::Fault)? else {
+            if self.settings.verifies {
+                return Err(NotForRules::Refused(format!("The role {role_arn} does not exist.")));
+            }
+            return Ok(Identity::Key(role_arn.to_owned()));
+        };
+        if !role.trusts(&Who::Service(RULES), "sts:AssumeRole", &iam::for_service(db, None), now) {
+            return Err(NotForRules::Refused(format!("The role {role_arn} does not trust {RULES}.")));
         }
-        Ok(Some(Identity::Role(session::role_session(db, &role, "rules"))))
+        Ok(Identity::Role(session::role_session(db, &role, "rules")))
+    }
+
+    /// Whether a rule may publish to a topic as the role that it names; why not, in words, and told.
+    pub(crate) fn role_may_publish(&self, scope: &Scope, role_arn: &str, topic: &str, now: i64) -> Result<(), String> {
+        let identity = self.role_for_rules(scope, role_arn, now).map_err(|not| {
+            if let NotForRules::Fault(fault) = &not {
+                self.tell_fault(now, fault);
+            }
+            not.to_string()
+        })?;
+        let cx = self.context(scope, now, 0);
+        let view = self.store.read();
+        let need = Need::new("iot:Publish", scope.arn(format_args!("topic/{topic}")));
+        let allowed = caller::allow(Read::new(&view, &cx), &Caller::new(scope.clone(), identity), &[need]);
+        let refused = allowed.map_err(|no| self.refusal(scope, now, no.told(("AccessDeniedException", 403))));
+        refused.map_err(|refusal| refusal.message().to_owned())
     }
 }
 
@@ -205,7 +237,8 @@ fn trusting(db: Read, input: &AssumeRoleRequest, caller: &Identity) -> Answer<Ro
 
 /// Asks the caller's own policies; where the role trusts it by name it is enough that they do not deny it.
 fn own_policies(db: Read, caller: &Identity, need: Need, by_name: bool) -> Answer<()> {
-    let whence = Whence { ip: db.cx.origin.source_ip.clone().unwrap_or_default(), ..Whence::default() };
+    let (ip, secure) = (db.cx.origin.source_ip.clone().unwrap_or_default(), db.cx.origin.secure);
+    let whence = Whence { ip, secure, ..Whence::default() };
     let caller = Caller { scope: db.cx.scope.clone(), identity: caller.clone(), whence };
     match caller::allow(db, &caller, &[need]) {
         Err(NotAllowed::Refused(_, refused)) if by_name && refused.decision == Verdict::ImplicitDeny.as_str() => Ok(()),

@@ -218,9 +218,9 @@ impl House {
             action,
             resource: effect.resource.clone(),
         };
-        if let Work::Republish(publish) = effect.work {
+        if let Work::Republish(publish, role) = effect.work {
             let entropy = entropy ^ heard.seed.rotate_left(u32::from(action) + 1);
-            turn.jobs.extend(self.republish(publish, ticket, now, entropy));
+            turn.jobs.extend(self.republish(publish, &role, ticket, (now, entropy)));
             return;
         }
         let lane = Lane { scope: heard.scope.clone(), rule: execution.run.rule.name.to_string(), action };
@@ -228,7 +228,13 @@ impl House {
     }
 
     /// Publishes what a rule has made, which other rules may hear.
-    fn republish(&self, publish: mqtt::Publish, ticket: Ticket, now: i64, entropy: u128) -> Option<Job> {
+    fn republish(
+        &self,
+        publish: mqtt::Publish,
+        role: &str,
+        ticket: Ticket,
+        (now, entropy): (i64, u128),
+    ) -> Option<Job> {
         let heard = &ticket.execution.run.heard;
         let topic = publish.topic.as_ref().map_or("", mqtt::Topic::as_str);
         let unsuited = message::examine(topic, false, self.settings.follows_specification());
@@ -238,7 +244,7 @@ impl House {
             Ok(()) if heard.origin.hops >= HOPS => {
                 Some(format!("the message has gone through {HOPS} rules already, which looks like a loop"))
             }
-            Ok(()) => None,
+            Ok(()) => self.role_may_publish(&heard.scope, role, topic, now).err(),
         };
         if let Some(reason) = refused {
             ticket.settle(Err(Failure::new(Cause::Refused, reason)));

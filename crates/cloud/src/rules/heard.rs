@@ -107,7 +107,7 @@ impl Heard {
             scope: Scope::new(&head.account, &head.region),
             message: kept.message,
             rules: head.rules.into_iter().map(Arc::from).collect(),
-            origin: Arc::new(Origin { caller: None, client_id, principal, source_ip, hops }),
+            origin: Arc::new(Origin { client_id, principal, source_ip, hops, ..Origin::default() }),
             at: kept.arrived,
             seed: u128::from(head.seed.0) << 64 | u128::from(head.seed.1),
             number: Some(number),

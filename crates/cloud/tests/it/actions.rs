@@ -441,7 +441,7 @@ fn a_message_is_republished_with_all_that_mqtt_5_can_say() {
     }});
     let effect = prepared(&action, b"{\"kind\":\"text/plain\"}");
     assert_eq!(effect.resource, "$aws/things/lamp/shadow/update");
-    let Work::Republish(publish) = effect.work else { panic!("not a message") };
+    let Work::Republish(publish, _) = effect.work else { panic!("not a message") };
     assert_eq!((publish.topic.as_ref().unwrap().as_str(), publish.qos.number()), (effect.resource.as_str(), 1));
     let properties = publish.properties.unwrap();
     assert_eq!(properties.content_type.as_ref().unwrap().as_str(), "text/plain");
@@ -451,7 +451,7 @@ fn a_message_is_republished_with_all_that_mqtt_5_can_say() {
     let pairs: Vec<_> = properties.user_properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(pairs, [("k", "dev1")]);
     let plain = prepared(&json!({"republish": {"roleArn": ROLE, "topic": "a/b"}}), b"x");
-    let Work::Republish(publish) = plain.work else { panic!("not a message") };
+    let Work::Republish(publish, _) = plain.work else { panic!("not a message") };
     assert_eq!((publish.qos.number(), publish.properties, &publish.payload[..]), (0, None, &b"x"[..]));
 }
 

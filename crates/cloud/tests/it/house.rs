@@ -528,6 +528,7 @@ fn house(store: &Store, quotas: Quotas, drawer: &Arc<Drawer>, listener: &Arc<Lis
         // Small, so that tests meet it.
         logs: LogBounds { group_bytes: 2 << 20, all_bytes: 4 << 20 },
         functions: true,
+        verifies: false,
         vault: Vault::new(&[7; KEY_BYTES]).unwrap(),
     };
     let (drawer, listener) = (Arc::clone(drawer) as Arc<dyn Authority>, Arc::clone(listener) as Arc<dyn Witness>);

@@ -9,8 +9,11 @@ use crate::house::{Lab, text};
 const ROLE: &str = "arn:aws:iam::000000000000:role/r";
 
 fn role(lab: &Lab, service: &str) {
+    // As AWS advises, it asks for whom the service acts.
     let trust = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}]});
+        {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole", "Condition": {
+            "StringEquals": {"aws:SourceAccount": "000000000000"},
+            "ArnLike": {"aws:SourceArn": "arn:aws:iot:us-east-1:000000000000:rolealias/*"}}}]});
     lab.ok("iam:CreateRole", json!({"RoleName": "r", "AssumeRolePolicyDocument": trust.to_string()}));
     let grant = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:UpdateThingShadow",
         "Resource": "arn:aws:iot:us-east-1:000000000000:thing/${credentials-iot:ThingName}"}]});

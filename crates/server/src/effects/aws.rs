@@ -282,21 +282,15 @@ fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
     rest.split_once("</").map(|(text, _)| text)
 }
 
-/// Whom a rule acts as: the role that it names, held to its policies. As with access keys, a role that nobody made here is taken at
-/// its word in development, and nobody's in a network. What names no role is permitted by whom it reaches.
+/// Whom a rule acts as: the role that it names, held to its policies. What names no role is permitted by whom it reaches.
 fn acting(server: &Server, scope: &Scope, role: Option<&str>) -> Result<Identity, Failure> {
     let Some(role) = role else { return Ok(Identity::Key(String::new())) };
-    let refused = |why: &str| Failure::new(Cause::Refused, format!("The role {role} {why}."));
-    match server.house.role_for_rules(scope, role, now_ms()) {
-        Ok(Some(identity)) => Ok(identity),
-        Ok(None) if server.verifies => Err(refused("does not exist")),
-        Ok(None) => Ok(Identity::Key(role.to_owned())),
-        Err(NotForRules::NotTrusting) => Err(refused("does not trust iot.amazonaws.com")),
-        Err(NotForRules::Fault(fault)) => {
+    server.house.role_for_rules(scope, role, now_ms()).map_err(|not| {
+        if let NotForRules::Fault(fault) = &not {
             tracing::error!(%fault, "failed to look up the role of a rule");
-            Err(refused("could not be looked up"))
         }
-    }
+        Failure::new(Cause::Refused, not.to_string())
+    })
 }
 
 #[cfg(test)]

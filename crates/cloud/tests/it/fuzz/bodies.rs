@@ -70,6 +70,7 @@ impl Kept {
             logs: LogBounds { group_bytes: 1 << 20, all_bytes: 1 << 20 },
             vault: Vault::new(&[7; 32])?,
             functions: false,
+            verifies: false,
         };
         let witness = Arc::clone(&faults) as Arc<dyn Witness>;
         let house = House::new(Store::in_memory(), settings, Arc::new(Nobody), witness);
