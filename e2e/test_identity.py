@@ -713,6 +713,30 @@ def test_what_a_rule_publishes_its_role_must_allow(served, root):
     assert event["resource"].endswith(":topic/to/closed")
 
 
+def test_what_a_statement_asks_its_role_must_allow(served, root):
+    iam = served.client("iam", **served.root_key)
+    secret = served.client("secretsmanager", **served.root_key).create_secret(Name="db", SecretString="hush")["ARN"]
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="of-statements", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    grant = allow("iot:Publish", f"arn:aws:iot:{REGION}:{ACCOUNT}:topic/told")
+    iam.put_role_policy(RoleName="of-statements", PolicyName="publish", PolicyDocument=json.dumps(grant))
+    root.create_topic_rule(ruleName="asks", topicRulePayload={
+        "sql": f"SELECT get_secret('db', 'SecretString', '{role}') AS x FROM 'ask'", "awsIotSqlVersion": "2016-03-23",
+        "actions": [{"republish": {"roleArn": role, "topic": "told", "qos": 1}}]})
+    data = served.client("iot-data", **served.root_key)
+    with wire(served, served.root_key) as client:
+        assert client.connect("asker").reason == 0
+        assert client.subscribe("told") == [0]
+        data.publish(topic="ask", qos=1, payload=b"{}")
+        failed = house.wait_for(lambda: served.events("rule_failed", rule="asks"), "the role may not")
+        assert "secretsmanager:GetSecretValue" in failed[-1]["reason"]
+        iam.put_role_policy(RoleName="of-statements", PolicyName="read",
+                            PolicyDocument=json.dumps(allow("secretsmanager:GetSecretValue", secret)))
+        data.publish(topic="ask", qos=1, payload=b"{}")
+        assert json.loads(client.expect(packets.PUBLISH).payload) == {"x": "hush"}
+
+
 # Devices that take roles.
 
 

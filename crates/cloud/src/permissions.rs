@@ -3,6 +3,7 @@
 //! and what its policies say, is unknown here.
 
 use serde_json::{Map, Value};
+use sql::{Statement, Template, Version};
 use store::Fault;
 use wire::{Input, Operation, Protocol};
 
@@ -52,7 +53,7 @@ pub(crate) fn of(db: Read, operation: &Operation, input: &Input) -> Result<Vec<N
     };
     if passed_to.is_some() {
         let roles = fields.values().flat_map(|value| roles_in(value, 0));
-        let roles = roles.chain(named_roles(fields));
+        let roles = roles.chain(named_roles(fields)).chain(roles_of_rule(fields));
         needs.extend(roles.map(|role| Need { passed_to, ..Need::new("iam:PassRole", role) }));
     }
     Ok(needs)
@@ -110,12 +111,42 @@ fn roles_in(value: &Value, depth: usize) -> Vec<String> {
     }
 }
 
+/// The roles that functions in a rule's statement and templates ask as: all of them, if one is only known once a message is there.
+fn roles_of_rule(fields: &Fields) -> Vec<String> {
+    let Some(Value::Object(rule)) = fields.get("topicRulePayload") else { return Vec::new() };
+    let version: Version = text(rule, "awsIotSqlVersion").and_then(|name| name.parse().ok()).unwrap_or_default();
+    let mut found: Vec<Option<String>> = Vec::new();
+    let own = |role: Option<&str>| role.map(str::to_owned);
+    // What cannot be read is no rule, and refused as none by its handler.
+    if let Some(Ok(statement)) = text(rule, "sql").map(|sql| Statement::parse(sql, version)) {
+        found.extend(statement.roles().map(own));
+    }
+    let mut templates = Vec::new();
+    rule.values().for_each(|value| texts_in(value, 0, &mut templates));
+    for template in templates.into_iter().filter(|text| text.contains("${")) {
+        if let Ok(template) = Template::parse(template, version) {
+            found.extend(template.roles().map(own));
+        }
+    }
+    found.into_iter().map(|role| role.unwrap_or_else(|| "*".to_owned())).collect()
+}
+
+fn texts_in<'v>(value: &'v Value, depth: usize, found: &mut Vec<&'v str>) {
+    match value {
+        _ if depth > DEPTH => {}
+        Value::String(text) => found.push(text),
+        Value::Array(values) => values.iter().for_each(|value| texts_in(value, depth + 1, found)),
+        Value::Object(fields) => fields.values().for_each(|value| texts_in(value, depth + 1, found)),
+        _ => {}
+    }
+}
+
 /// A name, or the ARN that was given in its place.
 fn arn_or(text: &str, arn: impl FnOnce(&str) -> String) -> String {
     if text.starts_with("arn:") { text.to_owned() } else { arn(text) }
 }
 
-fn table(scope: &Scope, name: &str) -> String {
+pub(crate) fn table(scope: &Scope, name: &str) -> String {
     arn_or(name, |name| format!("arn:aws:dynamodb:{}:{}:table/{name}", scope.region, scope.account))
 }
 

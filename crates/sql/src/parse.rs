@@ -52,6 +52,8 @@ pub(crate) struct Seen {
     protobuf: usize,
     /// Each variable that is read, and where.
     pub(crate) variables: Vec<(Name, usize)>,
+    /// The roles that functions are called with; none for one that only an evaluation shows.
+    pub(crate) roles: Vec<Option<Box<str>>>,
     /// The variables that have a value by now.
     assigned: Vec<Name>,
 }

@@ -20,6 +20,7 @@ pub struct Statement {
     /// Whether what is selected is the payload as it came.
     passes: bool,
     asks_registry: bool,
+    roles: Box<[Option<Box<str>>]>,
 }
 
 /// What is told of each expression that is evaluated, and its value.
@@ -33,7 +34,13 @@ impl Statement {
             Select::Value(value) => matches!(value, Expression::Star),
             Select::Items(items) => matches!(&**items, [Item { expression: Expression::Star, path: None, .. }]),
         };
-        Ok(Statement { version, parsed, passes, asks_registry: seen.registry.is_some() })
+        let asks_registry = seen.registry.is_some();
+        Ok(Statement { version, parsed, passes, asks_registry, roles: seen.roles.into() })
+    }
+
+    /// The roles that its functions ask as, one for each call; none for one that only a message shows.
+    pub fn roles(&self) -> impl Iterator<Item = Option<&str>> {
+        self.roles.iter().map(Option::as_deref)
     }
 
     /// The topic filter of `FROM`. Without one only Basic Ingest reaches the statement.

@@ -18,6 +18,7 @@ pub struct Template {
     parts: Box<[Part]>,
     variables: Box<[(Name, usize)]>,
     registry: Option<usize>,
+    roles: Box<[Option<Box<str>>]>,
     /// What tells its random numbers from those of others.
     salt: u128,
 }
@@ -46,9 +47,10 @@ impl Template {
             parts: Box::default(),
             variables: Box::default(),
             registry: None,
+            roles: Box::default(),
             salt: salt(text),
         };
-        let (mut parts, mut variables, mut at) = (Vec::new(), Vec::new(), 0);
+        let (mut parts, mut variables, mut roles, mut at) = (Vec::new(), Vec::new(), Vec::new(), 0);
         while let Some(start) = text.get(at..).and_then(|rest| rest.find("${")) {
             parts.extend(
                 text.get(at..at + start).filter(|plain| !plain.is_empty()).map(|plain| Part::Text(plain.into())),
@@ -59,11 +61,17 @@ impl Template {
             }
             template.registry = template.registry.or(embedded.seen.registry);
             variables.extend(embedded.seen.variables);
+            roles.extend(embedded.seen.roles);
             parts.push(Part::Expression(embedded.expression));
             at = embedded.end;
         }
         parts.extend(text.get(at..).filter(|plain| !plain.is_empty()).map(|plain| Part::Text(plain.into())));
-        Ok(Template { parts: parts.into(), variables: variables.into(), ..template })
+        Ok(Template { parts: parts.into(), variables: variables.into(), roles: roles.into(), ..template })
+    }
+
+    /// The roles that its functions ask as, one for each call; none for one that only a message shows.
+    pub fn roles(&self) -> impl Iterator<Item = Option<&str>> {
+        self.roles.iter().map(Option::as_deref)
     }
 
     /// The text as it was written.

@@ -70,17 +70,7 @@ impl House {
     pub fn role_for_rules(&self, scope: &Scope, role_arn: &str, now: i64) -> Result<Identity, NotForRules> {
         let cx = self.context(scope, now, 0);
         let view = self.store.read();
-        let db = Read::new(&view, &cx);
-        let Some(role) = iam::role(db, role_arn).map_err(NotForRules::Fault)? else {
-            if self.settings.verifies {
-                return Err(NotForRules::Refused(format!("The role {role_arn} does not exist.")));
-            }
-            return Ok(Identity::Key(role_arn.to_owned()));
-        };
-        if !role.trusts(&Who::Service(RULES), "sts:AssumeRole", &iam::for_service(db, None), now) {
-            return Err(NotForRules::Refused(format!("The role {role_arn} does not trust {RULES}.")));
-        }
-        Ok(Identity::Role(session::role_session(db, &role, "rules")))
+        role_for_rules(Read::new(&view, &cx), role_arn)
     }
 
     /// Whether a rule may publish to a topic as the role that it names; why not, in words, and told.
@@ -98,6 +88,29 @@ impl House {
         let refused = allowed.map_err(|no| self.refusal(scope, now, no.told(("AccessDeniedException", 403))));
         refused.map_err(|refusal| refusal.message().to_owned())
     }
+}
+
+fn role_for_rules(db: Read, role_arn: &str) -> Result<Identity, NotForRules> {
+    let Some(role) = iam::role(db, role_arn).map_err(NotForRules::Fault)? else {
+        if db.cx.settings.verifies {
+            return Err(NotForRules::Refused(format!("The role {role_arn} does not exist.")));
+        }
+        return Ok(Identity::Key(role_arn.to_owned()));
+    };
+    if !role.trusts(&Who::Service(RULES), "sts:AssumeRole", &iam::for_service(db, None), db.now()) {
+        return Err(NotForRules::Refused(format!("The role {role_arn} does not trust {RULES}.")));
+    }
+    Ok(Identity::Role(session::role_session(db, &role, "rules")))
+}
+
+/// Whether a function of a rule's statement may ask as the role that it names.
+pub(crate) fn role_may(db: Read, role_arn: &str, need: Need) -> Answer<()> {
+    let identity = role_for_rules(db, role_arn).map_err(|not| match not {
+        NotForRules::Refused(why) => Failure::from(Refusal::new("AccessDeniedException", why)),
+        NotForRules::Fault(fault) => fault.into(),
+    })?;
+    let allowed = caller::allow(db, &Caller::new(db.cx.scope.clone(), identity), &[need]);
+    allowed.map_err(|no| no.told(("AccessDeniedException", 403)))
 }
 
 /// A key without a user is the root of its account.

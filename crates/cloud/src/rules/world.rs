@@ -13,8 +13,9 @@ use wire::{Input, Output, Refusal, Request as _};
 
 use crate::actions::Service;
 use crate::neighbours::functions::permissions;
-use crate::neighbours::{secrets, tables};
+use crate::neighbours::{secrets, sts, tables};
 use crate::operation::{Answer, Failure};
+use crate::permissions::{self as needs, Need};
 use crate::scope::Read;
 use crate::thing_groups::members;
 use crate::{shadows, things};
@@ -43,7 +44,12 @@ impl<'a> RuleWorld<'a> {
     }
 
     fn look(&self, call: &Call) -> Answer<Option<Bytes>> {
-        // Roles are not asked whether they may: what IAM says is not evaluated yet.
+        // Whoever tries a statement may see what the rule would, since all of it is its own account's.
+        if self.rule.is_some()
+            && let Some((role, need)) = needed(self.db, call)?
+        {
+            sts::role_may(self.db, role, need)?;
+        }
         match call {
             Call::ThingShadow { thing, shadow, .. } => shadows::document(self.db, thing, shadow.as_deref()).map(Some),
             Call::RegistryData { api, thing, .. } => {
@@ -81,6 +87,25 @@ impl<'a> RuleWorld<'a> {
             Call::Object { .. } => Ok(None),
         }
     }
+}
+
+/// What a function needs to be allowed, and the role that it asks as.
+fn needed<'c>(db: Read, call: &'c Call) -> Answer<Option<(&'c str, Need)>> {
+    let thing_need = |action: &str, thing: &str| Need::new(action, db.arn(format_args!("thing/{thing}")));
+    Ok(match call {
+        Call::ThingShadow { thing, shadow: None, role } => Some((role, thing_need("iot:GetThingShadow", thing))),
+        Call::ThingShadow { thing, shadow: Some(shadow), role } => {
+            Some((role, thing_need("iot:GetThingShadow", &format!("{thing}/{shadow}"))))
+        }
+        Call::RegistryData { api, thing, role } => Some((role, thing_need(&format!("iot:{api}"), thing))),
+        Call::DynamoDb { table, role, .. } => {
+            Some((role, Need::new("dynamodb:GetItem", needs::table(&db.cx.scope, table))))
+        }
+        Call::Secret { id, role, .. } => {
+            Some((role, Need::new("secretsmanager:GetSecretValue", secrets::arn_of(db, id)?)))
+        }
+        Call::Lambda { .. } | Call::Object { .. } => None,
+    })
 }
 
 /// Whether a rule may invoke a function. One that lives elsewhere is asked there.

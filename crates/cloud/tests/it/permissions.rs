@@ -201,6 +201,26 @@ fn whoever_hands_on_a_role_must_be_allowed_to() {
     assert_eq!(does(&lab, &alice, "CreateTopicRule", input), "ok");
 }
 
+#[test]
+fn the_roles_that_statements_name_are_handed_on_too() {
+    let lab = Lab::new();
+    let alice = user(&lab, "alice");
+    put(&lab, "alice", &allow(&json!("iot:*"), &json!("*")));
+    let secret = "get_secret('s', 'SecretString', 'arn:aws:iam::000000000000:role/s')";
+    let dynamic = "get_secret('s', 'SecretString', concat('arn:aws:iam::', '000000000000:role/s'))";
+    let check = |sql: &str, topic: &str, expected: &str| {
+        let rule = json!({"ruleName": "r", "topicRulePayload": {"awsIotSqlVersion": "2016-03-23", "sql": sql, "actions": [
+            {"http": {"url": "https://example.com/a", "headers": [{"key": "a", "value": topic}]}}]}});
+        let refusal = lab.call_as(alice.identity.clone(), "CreateTopicRule", rule, b"").unwrap_err();
+        assert!(refusal.message().contains(expected), "{sql} {topic}: {}", refusal.message());
+    };
+    let passing = "iam:PassRole on resource: arn:aws:iam::000000000000:role/s";
+    check(&format!("SELECT {secret} AS x FROM 'a'"), "b", passing);
+    check("SELECT * FROM 'a'", &format!("${{{secret}}}"), passing);
+    check(&format!("SELECT {dynamic} AS x FROM 'a'"), "b", "iam:PassRole on resource: *");
+    check("SELECT * FROM 'a'", &format!("x${{{dynamic}}}"), "iam:PassRole on resource: *");
+}
+
 fn role(lab: &Lab, principal: &Value, grants: &str) -> String {
     let trust = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole"}]});

@@ -6,6 +6,9 @@ use crate::error::ParseError;
 use crate::expression::Expression;
 use crate::functions::Function;
 
+/// The functions whose last argument is the role that they ask as.
+const TAKE_ROLES: [&str; 4] = ["get_dynamodb", "get_registry_data", "get_secret", "get_thing_shadow"];
+
 /// The most protobuf payloads that a statement may decode.
 const PROTOBUF: usize = 2;
 
@@ -31,6 +34,12 @@ impl Parser<'_> {
         } else {
             None
         };
+        if TAKE_ROLES.contains(&function.name) {
+            self.seen.roles.push(match arguments.last() {
+                Some(Expression::Text(role)) => Some(role.clone()),
+                _ => None,
+            });
+        }
         match message.or(role) {
             Some(message) => Err(ParseError::at(self.text, start, message)),
             None => Ok(()),
