@@ -40,9 +40,10 @@ pub(crate) fn of(db: Read, operation: &Operation, input: &Input) -> Result<Vec<N
         "cloudwatch" => of_metrics(scope, name, fields),
         "secretsmanager" => vec![Need::new(format!("secretsmanager:{name}"), of_secret(db, fields)?)],
         "iam" => vec![Need::new(format!("iam:{name}"), of_iam(db, name, fields)?)],
-        // What IoT's own operations need is known once their handlers are found. Of STS, whoever asks who it is or for keys of its
+        // What else IoT's own operations need is known once their handlers are found. Of STS, whoever asks who it is or for keys of its
         // own needs nothing; roles are asked whom they trust.
-        "iot" | "iot-data" | "iot-jobs-data" | "sts" => Vec::new(),
+        "iot" => of_membership(scope, name, fields),
+        "iot-data" | "iot-jobs-data" | "sts" => Vec::new(),
         other => vec![Need::new(format!("{other}:{name}"), "*")],
     };
     let passed_to = match operation.service {
@@ -57,6 +58,27 @@ pub(crate) fn of(db: Read, operation: &Operation, input: &Input) -> Result<Vec<N
         needs.extend(roles.map(|role| Need { passed_to, ..Need::new("iam:PassRole", role) }));
     }
     Ok(needs)
+}
+
+/// What else is asked where a thing comes into a group or leaves it: both must be allowed, and the handler's table names one.
+fn of_membership(scope: &Scope, name: &str, fields: &Fields) -> Vec<Need> {
+    let need = |resource: String| Need::new(format!("iot:{name}"), resource);
+    let of = |kind: &str, name: &str| need(scope.arn(format_args!("{kind}/{name}")));
+    match name {
+        "AddThingToThingGroup"
+        | "RemoveThingFromThingGroup"
+        | "AddThingToBillingGroup"
+        | "RemoveThingFromBillingGroup" => {
+            let thing = text(fields, "thingArn").map(|arn| need(arn.to_owned()));
+            thing.or_else(|| text(fields, "thingName").map(|name| of("thing", name))).into_iter().collect()
+        }
+        "UpdateThingGroupsForThing" => {
+            let lists =
+                ["thingGroupsToAdd", "thingGroupsToRemove"].into_iter().filter_map(|key| fields.get(key)?.as_array());
+            lists.flatten().filter_map(Value::as_str).map(|name| of("thinggroup", name)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What an operation of IoT's own needs. Where its table says `*`, it is everything and not a resource of that name.

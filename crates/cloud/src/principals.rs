@@ -19,8 +19,9 @@ use crate::scope::{Asked, Read, Write, paged};
 use crate::things::{self, THINGS};
 
 pub(crate) const OPS: &[Op] = ops! {
-    write attach_thing_principal on thing(thing_name);
-    write detach_thing_principal on thing(thing_name);
+    // AWS asks about the certificate (security.md §5).
+    write attach_thing_principal on of_arn(principal);
+    write detach_thing_principal on of_arn(principal);
     read  list_thing_principals on thing(thing_name);
     read  list_thing_principals_v2 on thing(thing_name);
     read  list_principal_things on any;

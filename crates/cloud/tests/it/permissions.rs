@@ -113,6 +113,40 @@ fn policies_are_asked_by_operation_and_resource() {
 }
 
 #[test]
+fn a_thing_comes_into_a_group_where_both_are_allowed() {
+    let lab = Lab::new();
+    let alice = user(&lab, "alice");
+    let group = |name: &str| format!("arn:aws:iot:us-east-1:000000000000:thinggroup/{name}");
+    for name in ["plant", "hall"] {
+        lab.ok("CreateThingGroup", json!({"thingGroupName": name}));
+    }
+    lab.ok("CreateThing", json!({"thingName": "lamp"}));
+    let one = |name: &str| json!({"thingName": "lamp", "thingGroupName": name});
+    let several = json!({"thingName": "lamp", "thingGroupsToAdd": ["plant"], "thingGroupsToRemove": ["hall"]});
+    let adding = json!(["iot:AddThingToThingGroup", "iot:UpdateThingGroupsForThing"]);
+    put(&lab, "alice", &allow(&adding, &json!(group("plant"))));
+    assert_eq!(does(&lab, &alice, "AddThingToThingGroup", one("plant")), "AccessDeniedException");
+    put(&lab, "alice", &allow(&adding, &json!([group("plant"), format!("{THING}lamp")])));
+    assert_eq!(does(&lab, &alice, "AddThingToThingGroup", one("plant")), "ok");
+    assert_eq!(does(&lab, &alice, "AddThingToThingGroup", one("hall")), "AccessDeniedException");
+    assert_eq!(does(&lab, &alice, "UpdateThingGroupsForThing", several.clone()), "AccessDeniedException");
+    put(&lab, "alice", &allow(&adding, &json!([group("*"), format!("{THING}lamp")])));
+    assert_eq!(does(&lab, &alice, "UpdateThingGroupsForThing", several), "ok");
+}
+
+#[test]
+fn a_certificate_is_what_is_asked_about_where_it_comes_to_a_thing() {
+    let lab = Lab::new();
+    let (alice, (_, arn)) = (user(&lab, "alice"), lab.certificate());
+    lab.ok("CreateThing", json!({"thingName": "lamp"}));
+    let attach = json!({"thingName": "lamp", "principal": arn});
+    put(&lab, "alice", &allow(&json!("iot:AttachThingPrincipal"), &json!(format!("{THING}lamp"))));
+    assert_eq!(does(&lab, &alice, "AttachThingPrincipal", attach.clone()), "AccessDeniedException");
+    put(&lab, "alice", &allow(&json!("iot:AttachThingPrincipal"), &json!(arn)));
+    assert_eq!(does(&lab, &alice, "AttachThingPrincipal", attach), "ok");
+}
+
+#[test]
 fn managed_policies_and_denials_add_up() {
     let lab = Lab::new();
     let alice = user(&lab, "alice");
