@@ -60,6 +60,29 @@ def plain_environment() -> dict:
     return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "OMBRA_"))}
 
 
+def missing(shape, value, path="") -> list[str]:
+    """The members that the model requires and an answer lacks, at any depth."""
+    if shape is None or value is None:
+        return []
+    if shape.type_name == "structure":
+        lacking = [f"{path}.{name}" for name in shape.required_members if name not in value]
+        return lacking + [
+            text for name, member in shape.members.items() if name in value and hasattr(value, "keys")
+            for text in missing(member, value[name], f"{path}.{name}")
+        ]
+    if shape.type_name == "list":
+        return [text for one in value for text in missing(shape.member, one, f"{path}[]")]
+    if shape.type_name == "map":
+        return [text for one in value.values() for text in missing(shape.value, one, f"{path}{{}}")]
+    return []
+
+
+def whole(http_response, parsed, model, **_) -> None:
+    """Hold an answer against the model of its operation, whoever asked for it."""
+    if http_response.status_code < 300:
+        assert missing(model.output_shape, parsed) == [], model.name
+
+
 class Ombra:
     """One server on one data directory; may be started, ended and started again."""
 
@@ -171,12 +194,15 @@ class Ombra:
             return error.code, error.read().decode()
 
     def client(self, service: str, account: str | None = None, region: str = REGION, **keys):
-        """A boto3 client; an account of its own when a 12-digit one is named, somebody else with other keys."""
+        """A boto3 client; an account of its own when a 12-digit one is named, somebody else with other keys. Whatever the model
+        requires of an answer must be there."""
         config = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE, max_pool_connections=32)
-        return boto3.session.Session().client(
+        client = boto3.session.Session().client(
             service, region_name=region, endpoint_url=self.url, config=config,
             **{"aws_access_key_id": account or "test", "aws_secret_access_key": "test", **keys},
         )
+        client.meta.events.register("after-call", whole)
+        return client
 
     def events(self, kind: str = "refusal", **fields) -> list[dict]:
         """The events of a kind whose fields equal these, the latest last."""

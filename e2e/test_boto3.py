@@ -20,27 +20,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from devices import ALLOW_ALL, arn, request_for, tls_context, tls_socket
+from house import missing
 from packets import V5, Wire
 
 DOCUMENT = json.dumps(ALLOW_ALL)
 OPERATIONS = Path(__file__).resolve().parent.parent / "docs/operations.md"
-
-
-def missing(shape, value, path="") -> list[str]:
-    """The members that the model requires and an answer lacks, at any depth."""
-    if shape is None or value is None:
-        return []
-    if shape.type_name == "structure":
-        lacking = [f"{path}.{name}" for name in shape.required_members if name not in value]
-        return lacking + [
-            text for name, member in shape.members.items() if name in value and hasattr(value, "keys")
-            for text in missing(member, value[name], f"{path}.{name}")
-        ]
-    if shape.type_name == "list":
-        return [text for one in value for text in missing(shape.member, one, f"{path}[]")]
-    if shape.type_name == "map":
-        return [text for one in value.values() for text in missing(shape.value, one, f"{path}{{}}")]
-    return []
 
 
 class Checked:
