@@ -224,6 +224,7 @@ fn not_built(what: &str) -> Refusal {
 // unconfirmed: the texts of the refusals below but those of a name that is taken and of one that is not there.
 
 fn create_domain_configuration(house: &House, cx: &Context, input: &CreateDomainConfigurationRequest) -> Answer<Plan> {
+    // unconfirmed: that AWS makes none of the others for customers.
     if input.service_type().is_some_and(|service| service != "DATA") {
         let message = "Only domain configurations of the service type DATA can be created";
         return Err(Refusal::invalid_request(message).into());
@@ -287,6 +288,7 @@ impl DomainConfiguration {
             let unknown = || Refusal::invalid_request(format!("Application protocol {protocol} not recognized."));
             self.protocol = ApplicationProtocol::read(protocol).ok_or_else(unknown)?;
         }
+        // unconfirmed: which pairs AWS refuses; these could let nobody in.
         match (self.protocol, self.authentication) {
             (ApplicationProtocol::Mqtt, Authentication::Sigv4)
             | (ApplicationProtocol::WebSocket, Authentication::X509) => {
