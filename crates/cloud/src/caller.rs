@@ -137,9 +137,10 @@ impl House {
         match &caller.identity {
             Identity::Key(_) => Ok(()),
             Identity::User(_) | Identity::Role(_) => {
-                needs.splice(0..0, permissions::of_iot(&cx.scope, operation, started));
                 let view = self.store.read();
-                allow(Read::new(&view, cx), caller, &needs).map_err(|no| no.told(permissions::error(operation)))
+                let db = Read::new(&view, cx);
+                needs.splice(0..0, permissions::of_iot(db, operation, started)?);
+                allow(db, caller, &needs).map_err(|no| no.told(permissions::error(operation)))
             }
             Identity::Device { certificate_id, source_ip } => {
                 self.authorize_device((certificate_id, source_ip, &caller.whence), operation, started, cx)

@@ -205,6 +205,13 @@ fn file_of_arn(arn: &str) -> Option<String> {
     (is_name(account) && is_name(name)).then(|| format!("{account}/{name}"))
 }
 
+/// The ARN of the configuration that a request is about, which gives its name and a slash; as given if there is none.
+pub(crate) fn arn_for_policies(db: Read, given: &str) -> Result<String, Fault> {
+    let name = given.trim_start_matches("domainconfiguration/").trim_end_matches('/');
+    let found = db.get(&DOMAIN_CONFIGURATIONS, [name])?;
+    Ok(found.map_or_else(|| db.arn(format_args!("{given}")), |found| arn(db, name, &found)))
+}
+
 fn arn(db: Read, name: &str, found: &DomainConfiguration) -> String {
     db.arn(format_args!("domainconfiguration/{name}/{}", found.suffix))
 }

@@ -226,7 +226,7 @@ pub(crate) mod resource {
         format!("cacert/{id}")
     }
 
-    /// Policies name it with the letters at the end of its ARN, or a wildcard for them, which the caller does not write.
+    /// Policies name it with the letters at the end of its ARN, which the caller does not write: they are found where one is there.
     pub(crate) fn domain_configuration(name: &str) -> String {
         format!("domainconfiguration/{name}/")
     }

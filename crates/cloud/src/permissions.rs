@@ -8,6 +8,7 @@ use store::Fault;
 use wire::{Input, Operation, Protocol};
 
 use crate::caller::Identity;
+use crate::domain_configurations;
 use crate::neighbours::functions::names::Named;
 use crate::neighbours::{iam, secrets};
 use crate::operation::Started;
@@ -82,18 +83,19 @@ fn of_membership(scope: &Scope, name: &str, fields: &Fields) -> Vec<Need> {
 }
 
 /// What an operation of IoT's own needs. Where its table says `*`, it is everything and not a resource of that name.
-pub(crate) fn of_iot(scope: &Scope, operation: &Operation, started: &Started) -> Vec<Need> {
+pub(crate) fn of_iot(db: Read, operation: &Operation, started: &Started) -> Result<Vec<Need>, Fault> {
     let prefix = match operation.service {
         "iot" | "iot-data" => "iot",
         "iot-jobs-data" => "iotjobsdata",
-        _ => return Vec::new(),
+        _ => return Ok(Vec::new()),
     };
     let resource = match started.resource.as_str() {
         "*" => "*".to_owned(),
-        resource => scope.arn(format_args!("{resource}")),
+        given if given.starts_with("domainconfiguration/") => domain_configurations::arn_for_policies(db, given)?,
+        resource => db.arn(format_args!("{resource}")),
     };
     let own = Need::new(format!("{prefix}:{}", operation.name), resource.clone());
-    std::iter::once(own).chain(started.also.map(|also| Need::new(also, resource))).collect()
+    Ok(std::iter::once(own).chain(started.also.map(|also| Need::new(also, resource))).collect())
 }
 
 /// The error of a service for who is not allowed, and its status.

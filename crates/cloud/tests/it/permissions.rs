@@ -147,6 +147,28 @@ fn a_certificate_is_what_is_asked_about_where_it_comes_to_a_thing() {
 }
 
 #[test]
+fn a_domain_configuration_is_asked_about_by_the_whole_of_its_arn() {
+    let lab = Lab::new();
+    let alice = user(&lab, "alice");
+    let plain = json!({"domainConfigurationName": "plant"});
+    let arn = text(&lab.ok("CreateDomainConfiguration", plain.clone())["domainConfigurationArn"]);
+    put(&lab, "alice", &allow(&json!("iot:DescribeDomainConfiguration"), &json!(arn)));
+    assert_eq!(does(&lab, &alice, "DescribeDomainConfiguration", plain.clone()), "ok");
+    put(&lab, "alice", &allow(&json!("iot:DescribeDomainConfiguration"), &json!(format!("{arn}x"))));
+    assert_eq!(does(&lab, &alice, "DescribeDomainConfiguration", plain.clone()), "AccessDeniedException");
+    put(
+        &lab,
+        "alice",
+        &allow(&json!("iot:*"), &json!("arn:aws:iot:us-east-1:000000000000:domainconfiguration/plant/*")),
+    );
+    assert_eq!(does(&lab, &alice, "DescribeDomainConfiguration", plain), "ok");
+    assert_eq!(
+        does(&lab, &alice, "CreateDomainConfiguration", json!({"domainConfigurationName": "hall"})),
+        "AccessDeniedException"
+    );
+}
+
+#[test]
 fn managed_policies_and_denials_add_up() {
     let lab = Lab::new();
     let alice = user(&lab, "alice");
