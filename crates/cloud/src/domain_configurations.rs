@@ -247,14 +247,9 @@ fn create_domain_configuration(house: &House, cx: &Context, input: &CreateDomain
         protocol: ApplicationProtocol::default(),
         tags: tags::first(input.tags())?,
     };
-    if input.authorizer_config().is_some() {
-        return Err(not_built("authorizerConfig").into());
-    }
     let ocsp = input.server_certificate_config().and_then(|config| config.enable_ocsp_check());
-    examine_callbacks(ocsp, input.client_certificate_config().is_some())?;
-    let security = input.tls_config();
-    let security = security.as_ref().and_then(|config| config.security_policy());
-    wanted.apply(security, input.authentication_type(), input.application_protocol())?;
+    examine_callbacks(input.authorizer_config().is_some(), ocsp, input.client_certificate_config().is_some())?;
+    wanted.apply(input.tls_config().as_ref(), input.authentication_type(), input.application_protocol())?;
     if let Some(host) = input.domain_name() {
         wanted.domain_name = host_name(host)?;
         let arns = input.server_certificate_arns().unwrap_or_default();
@@ -276,11 +271,11 @@ impl DomainConfiguration {
     /// Takes what is said of TLS, of authentication and of the protocol.
     fn apply(
         &mut self,
-        security: Option<&str>,
+        tls: Option<&TlsConfig>,
         authentication: Option<&str>,
         protocol: Option<&str>,
     ) -> Result<(), Refusal> {
-        if let Some(policy) = security {
+        if let Some(policy) = tls.and_then(TlsConfig::security_policy) {
             if policy.starts_with("IoTSecurityPolicy_TLS12_1_0_") {
                 return Err(not_built(&format!("securityPolicy {policy}: TLS 1.0 and 1.1 are not spoken here, so it")));
             }
@@ -309,8 +304,10 @@ impl DomainConfiguration {
     }
 }
 
-fn examine_callbacks(ocsp: Option<bool>, callback: bool) -> Result<(), Refusal> {
+/// Refuses what others would be asked about.
+fn examine_callbacks(authorizer: bool, ocsp: Option<bool>, callback: bool) -> Result<(), Refusal> {
     match (ocsp, callback) {
+        _ if authorizer => Err(not_built("authorizerConfig")),
         (Some(true), _) => Err(not_built("serverCertificateConfig with enableOCSPCheck")),
         (_, true) => Err(not_built("clientCertificateConfig")),
         _ => Ok(()),
@@ -444,14 +441,9 @@ fn update_domain_configuration(
         return Err(not_built(&format!("UpdateDomainConfiguration of {name}")).into());
     }
     let mut found = find(db.view(), name)?;
-    if input.authorizer_config().is_some() {
-        return Err(not_built("authorizerConfig").into());
-    }
     let ocsp = input.server_certificate_config().and_then(|config| config.enable_ocsp_check());
-    examine_callbacks(ocsp, input.client_certificate_config().is_some())?;
-    let security = input.tls_config();
-    let security = security.as_ref().and_then(|config| config.security_policy());
-    found.apply(security, input.authentication_type(), input.application_protocol())?;
+    examine_callbacks(input.authorizer_config().is_some(), ocsp, input.client_certificate_config().is_some())?;
+    found.apply(input.tls_config().as_ref(), input.authentication_type(), input.application_protocol())?;
     if let Some(wanted) = input.domain_configuration_status().filter(|wanted| *wanted != status(found.enabled)) {
         found.enabled = wanted == "ENABLED";
         found.changed = db.now();

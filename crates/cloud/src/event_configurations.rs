@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use mqtt::{Publish, QoS, Topic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -130,9 +131,13 @@ pub(crate) fn tell(
     if let (Value::Object(payload), Value::Object(members)) = (&mut payload, members) {
         payload.extend(members);
     }
-    let topic = format!("$aws/events/{place}/{subject}/{}", happened.word());
+    publish(db, format!("$aws/events/{place}/{subject}/{}", happened.word()), payload.to_string())
+}
+
+/// Publishes an event in the transaction of what happened: QoS 1, never retained.
+pub(crate) fn publish(db: &mut Write, topic: String, payload: impl Into<Bytes>) -> Result<(), Fault> {
     let topic = Topic::new(topic).map_err(|invalid| Fault::because("the topic of an event", invalid))?;
-    let message = Publish { qos: QoS::AtLeastOnce, ..Publish::new(topic, payload.to_string()) };
+    let message = Publish { qos: QoS::AtLeastOnce, ..Publish::new(topic, payload) };
     db.tell(News::Publication(message, None));
     Ok(())
 }

@@ -93,6 +93,11 @@ impl Refusal {
         Self::new("NotImplementedException", message)
     }
 
+    /// Part of an operation is not built: taken and not acted on, it would be a promise that nobody keeps.
+    pub fn not_built(what: &str) -> Self {
+        Self::new("NotImplementedException", format!("{what} is not implemented yet."))
+    }
+
     /// The name.
     pub fn error(&self) -> &'static str {
         self.error

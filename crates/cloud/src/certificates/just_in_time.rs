@@ -2,16 +2,15 @@
 //! CA has issued. It is kept as PENDING_ACTIVATION, an event says so, and the device is sent away until somebody has
 //! activated it. Whoever comes here has proved to hold the key; that was the door's affair.
 
-use mqtt::{Publish, QoS, Topic};
 use serde::Serialize;
 use store::Fault;
 
 use super::{CERTIFICATES, Certificate, keep};
 use crate::ca_certificates::{self, Issuer};
 use crate::domain_configurations;
+use crate::event_configurations as events;
 use crate::house::{House, Job};
 use crate::identity::{self, Principal, Turned};
-use crate::news::News;
 use crate::operation::Answer;
 use crate::scope::{Context, Read, Scope, Write};
 use crate::x509::{self, Facts};
@@ -171,9 +170,5 @@ fn tell(db: &mut Write, id: &str, ca: &str, registered: i64) -> Answer<()> {
         certificate_registration_timestamp: registered.to_string(),
     };
     let payload = serde_json::to_vec(&event).map_err(|cause| Fault::because("encode an event", cause))?;
-    let topic = Topic::new(format!("$aws/events/certificates/registered/{ca}"));
-    let topic = topic.map_err(|_| Fault::new("the topic of an event"))?;
-    let message = Publish { qos: QoS::AtLeastOnce, ..Publish::new(topic, payload) };
-    db.tell(News::Publication(message, None));
-    Ok(())
+    Ok(events::publish(db, format!("$aws/events/certificates/registered/{ca}"), payload)?)
 }

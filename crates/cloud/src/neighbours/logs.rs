@@ -214,11 +214,6 @@ fn no_stream() -> Refusal {
     Refusal::resource_not_found("The specified log stream does not exist.")
 }
 
-/// Taken and not acted on, it would be a promise that nobody keeps.
-fn not_built(what: &str) -> Refusal {
-    Refusal::new("NotImplementedException", format!("{what} is not implemented yet."))
-}
-
 /// A token that no list gave out, in the words of this service.
 fn token_refused(failure: Failure) -> Failure {
     match failure {

@@ -108,11 +108,6 @@ fn missing(message: impl Into<String>) -> Refusal {
     Refusal::new("MissingParameter", message)
 }
 
-/// Taken and not acted on, it would be a promise that nobody keeps.
-fn not_built(what: &str) -> Refusal {
-    Refusal::new("NotImplementedException", format!("{what} is not implemented yet."))
-}
-
 /// The dimensions of a request. None may be named twice.
 fn dimensions(given: Option<Vec<wire::cloudwatch::Dimension>>) -> Result<Vec<(String, String)>, Refusal> {
     let mut dimensions: Vec<(String, String)> = Vec::new();

@@ -72,7 +72,7 @@ fn invalid_parameter(message: impl Into<String>) -> Failure {
 }
 
 fn not_implemented(what: &str) -> Failure {
-    Refusal::new("NotImplementedException", format!("{what} is not implemented yet.")).into()
+    Refusal::not_built(what).into()
 }
 
 /// The secret of a name, of an ARN, or of an ARN without the six letters at its end.

@@ -276,7 +276,7 @@ impl House {
         if execution.failures().is_empty() {
             return self.done_with(&execution.run);
         }
-        let batches = execution.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let batches = execution.batches().clone();
         for together in self.engine.failed.gather(execution, &batches) {
             self.tell_errors(together, now, entropy, turn);
         }
@@ -313,7 +313,7 @@ impl House {
         let run = &first.run;
         let unusable = |why: &str| Failure::new(Cause::Unusable, why);
         let action = run.rule.error_action.as_ref().ok_or_else(|| unusable("there is no error action"))?;
-        let is_batch = !first.batches.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_batch = !first.batches().is_empty();
         let failed: Vec<Failed<'_>> = [first].into_iter().chain(others).map(|execution| execution.failed()).collect();
         let payload =
             if is_batch { errors::of_batch(&run.rule.name, failed) } else { errors::of_one(&run.rule.name, failed) };
@@ -340,7 +340,7 @@ impl House {
             let failed =
                 FailedAction { failed_action: name, failed_resource: resource, error_message: failure.message };
             execution.failures().push(failed);
-            execution.batches.lock().unwrap_or_else(PoisonError::into_inner).extend(failure.batch);
+            execution.batches().extend(failure.batch);
         }
     }
 
@@ -367,5 +367,9 @@ impl Execution {
 
     fn failures(&self) -> std::sync::MutexGuard<'_, Vec<FailedAction>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn batches(&self) -> std::sync::MutexGuard<'_, Vec<FailedBatch>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use wire::logs::{
 };
 
 use super::kept::{self, GROUPS, Group, STREAMS, Stream};
-use super::{group_arn, invalid, named_group, no_group, no_stream, not_built, token_refused};
+use super::{group_arn, invalid, named_group, no_group, no_stream, token_refused};
 use crate::operation::Answer;
 use crate::scope::{Asked, NO_PARTS, Read, Write, paged};
 
@@ -37,13 +37,13 @@ pub(super) fn create_log_group(db: &mut Write, input: &CreateLogGroupRequest) ->
     }
     let class = input.log_group_class().unwrap_or("STANDARD");
     if input.kms_key_id().is_some() {
-        return Err(not_built("kmsKeyId of a log group").into());
+        return Err(Refusal::not_built("kmsKeyId of a log group").into());
     }
     if class != "STANDARD" {
-        return Err(not_built("a log group of another class than STANDARD").into());
+        return Err(Refusal::not_built("a log group of another class than STANDARD").into());
     }
     if input.deletion_protection_enabled() == Some(true) {
-        return Err(not_built("deletionProtectionEnabled of a log group").into());
+        return Err(Refusal::not_built("deletionProtectionEnabled of a log group").into());
     }
     if db.view().contains(&GROUPS, [name])? {
         return Err(Refusal::resource_already_exists("The specified log group already exists").into());

@@ -13,7 +13,7 @@ use wire::cloudwatch::{
 
 use super::kept::Name;
 use super::reading::{self, Periods};
-use super::{combination, dimensions, invalid, missing, not_built};
+use super::{combination, dimensions, invalid, missing};
 use crate::events::Kind;
 use crate::house::{House, Job};
 use crate::news::News;
@@ -94,7 +94,7 @@ fn refuse_what_is_not_built(input: &PutMetricAlarmInput) -> Result<(), Refusal> 
         (input.tags().is_some_and(|tags| !tags.is_empty()), "Tags of an alarm"),
     ];
     match given.into_iter().find(|(is_given, _)| *is_given) {
-        Some((_, what)) => Err(not_built(what)),
+        Some((_, what)) => Err(Refusal::not_built(what)),
         None => Ok(()),
     }
 }
@@ -104,7 +104,7 @@ fn actions(input: &PutMetricAlarmInput) -> Result<[Vec<String>; 3], Refusal> {
     let actions = actions.map(|list| list.unwrap_or_default().into_iter().map(str::to_owned).collect::<Vec<_>>());
     if input.actions_enabled() != Some(false) && actions.iter().any(|list| !list.is_empty()) {
         // Taken and never done, they would be a promise that nobody keeps.
-        return Err(not_built("An action of an alarm (with ActionsEnabled false it can be kept)"));
+        return Err(Refusal::not_built("An action of an alarm (with ActionsEnabled false it can be kept)"));
     }
     Ok(actions)
 }
@@ -162,7 +162,7 @@ fn configured(input: &PutMetricAlarmInput, now: i64) -> Result<Alarm, Refusal> {
     }
     let operator = input.comparison_operator().ok_or_else(|| need("ComparisonOperator"))?;
     if is_beyond(operator, 0.0, 0.0).is_none() {
-        return Err(not_built(&format!("The comparison {operator}")));
+        return Err(Refusal::not_built(&format!("The comparison {operator}")));
     }
     if input.treat_missing_data().is_some_and(|name| Missing::of_name(name).is_none()) {
         return Err(invalid("TreatMissingData must be breaching, notBreaching, ignore or missing."));
@@ -335,7 +335,7 @@ pub(super) fn enable_alarm_actions(db: &mut Write, input: &EnableAlarmActionsInp
     for name in input.alarm_names().unwrap_or_default() {
         let Some(mut alarm) = db.view().get(&ALARMS, [name])? else { continue };
         if alarm.actions.iter().any(|list| !list.is_empty()) {
-            return Err(not_built("An action of an alarm").into());
+            return Err(Refusal::not_built("An action of an alarm").into());
         }
         alarm.actions_enabled = true;
         db.put(&ALARMS, [name], &alarm)?;

@@ -6,7 +6,7 @@ use wire::cloudwatch::{MetricDatum, PutMetricDataInput};
 
 use super::kept::{self, Datum, Name, SERIES_MOST};
 use super::summary::Summary;
-use super::{combination, dimensions, invalid, missing, not_built};
+use super::{combination, dimensions, invalid, missing};
 use crate::operation::Answer;
 use crate::scope::Write;
 
@@ -29,7 +29,7 @@ pub(super) fn put_metric_data(db: &mut Write, input: &PutMetricDataInput) -> Ans
     let mut data = input.metric_data().unwrap_or_default();
     let entities = input.entity_metric_data().unwrap_or_default();
     if !entities.is_empty() && input.strict_entity_validation() == Some(true) {
-        return Err(not_built("StrictEntityValidation").into());
+        return Err(Refusal::not_built("StrictEntityValidation").into());
     }
     // What is measured counts also where its entity is not kept, as AWS does with one it does not like.
     data.extend(entities.iter().flat_map(|entity| entity.metric_data().unwrap_or_default()));

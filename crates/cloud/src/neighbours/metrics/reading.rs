@@ -12,7 +12,7 @@ use wire::cloudwatch::{
 
 use super::kept::{self, Name, SERIES, Series, UNITS};
 use super::summary::{Statistic, Summary};
-use super::{combination, dimensions, invalid, missing, not_built};
+use super::{combination, dimensions, invalid, missing};
 use crate::operation::{Answer, Failure};
 use crate::scope::{Asked, NO_PARTS, Read, paged};
 
@@ -141,7 +141,7 @@ pub(super) fn statistic(name: &str) -> Result<Statistic, Refusal> {
     const OTHERS: [&str; 6] = ["tm", "wm", "tc", "ts", "pr(", "iqm"];
     let lower = name.to_ascii_lowercase();
     Statistic::of_name(name).ok_or_else(|| match OTHERS.iter().find(|start| lower.starts_with(**start)) {
-        Some(_) => not_built(&format!("The statistic {name}")),
+        Some(_) => Refusal::not_built(&format!("The statistic {name}")),
         None => invalid(format!("The value {name} for parameter Statistic is not supported.")),
     })
 }
@@ -160,7 +160,7 @@ struct Query {
 fn query(given: &MetricDataQuery, input: &GetMetricDataInput) -> Result<Query, Refusal> {
     let id = given.id();
     if given.expression().is_some() {
-        return Err(not_built(&format!("The expression of the query {id}")));
+        return Err(Refusal::not_built(&format!("The expression of the query {id}")));
     }
     let is_id = id.starts_with(|c: char| c.is_ascii_lowercase())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

@@ -35,10 +35,7 @@ fn put_item(db: &mut Write, input: &PutItemInput) -> Answer<PutItemOutput> {
     };
     together.check()?;
     let item = attributes(input.item())?;
-    let return_values = input.return_values().unwrap_or("NONE");
-    if !["NONE", "ALL_OLD"].contains(&return_values) {
-        return Err(invalid("ReturnValues can only be ALL_OLD or NONE"));
-    }
+    let wants_old = wants_old(input.return_values())?;
     check_size(&item)?;
     let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
     let placeholders = together.placeholders()?;
@@ -52,7 +49,7 @@ fn put_item(db: &mut Write, input: &PutItemInput) -> Answer<PutItemOutput> {
     guard.check(before.as_ref())?;
     let cost = write_item(db, &table, &place, before.as_ref(), Some(&item))?;
     let mut answer = PutItemOutput::new();
-    if let Some(before) = before.filter(|_| return_values == "ALL_OLD") {
+    if let Some(before) = before.filter(|_| wants_old) {
         answer = answer.with_attributes(item_json(&before));
     }
     if let Some(told) = Units::of_write(&cost).told(input.return_consumed_capacity(), input.table_name()) {
@@ -62,6 +59,15 @@ fn put_item(db: &mut Write, input: &PutItemInput) -> Answer<PutItemOutput> {
         answer = answer.with_item_collection_metrics(ItemCollectionMetrics::from_value(told));
     }
     Ok(answer)
+}
+
+/// Whether the answer is to show the item as it was.
+fn wants_old(return_values: Option<&str>) -> Answer<bool> {
+    match return_values {
+        None | Some("NONE") => Ok(false),
+        Some("ALL_OLD") => Ok(true),
+        Some(_) => Err(invalid("ReturnValues can only be ALL_OLD or NONE")),
+    }
 }
 
 /// The older parameters of a condition.
@@ -220,10 +226,7 @@ fn delete_item(db: &mut Write, input: &DeleteItemInput) -> Answer<DeleteItemOutp
     };
     together.check()?;
     let key = attributes(input.key())?;
-    let return_values = input.return_values().unwrap_or("NONE");
-    if !["NONE", "ALL_OLD"].contains(&return_values) {
-        return Err(invalid("ReturnValues can only be ALL_OLD or NONE"));
-    }
+    let wants_old = wants_old(input.return_values())?;
     let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
     let placeholders = together.placeholders()?;
     let on_failure = input.return_values_on_condition_check_failure();
@@ -234,7 +237,7 @@ fn delete_item(db: &mut Write, input: &DeleteItemInput) -> Answer<DeleteItemOutp
     let place = table.schema.place_of_key(&key).map_err(invalid)?;
     let (before, units) = deleted(db, &table, &place, &guard)?;
     let mut answer = DeleteItemOutput::new();
-    if let Some(before) = before.filter(|_| return_values == "ALL_OLD") {
+    if let Some(before) = before.filter(|_| wants_old) {
         answer = answer.with_attributes(item_json(&before));
     }
     if let Some(told) = units.told(input.return_consumed_capacity(), input.table_name()) {

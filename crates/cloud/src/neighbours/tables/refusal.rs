@@ -21,5 +21,5 @@ pub(crate) fn in_use(message: impl Into<String>) -> Failure {
 
 /// What is not built, by name: taken and not acted on, it would be a promise that nothing keeps.
 pub(crate) fn not_built(what: &str) -> Failure {
-    Refusal::new("NotImplementedException", format!("{what} is not implemented yet.")).into()
+    Refusal::not_built(what).into()
 }
