@@ -7,8 +7,10 @@ known elsewhere: `devices.py`, `packets.py` and the tests.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -45,6 +47,14 @@ def wait_for(condition, what: str, patience: float = PATIENCE):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:.0f} s in vain: {what}")
         time.sleep(0.02)
+
+
+def aws_cli() -> str:
+    """The AWS CLI that pip put beside this Python, else whichever there is."""
+    beside = Path(sys.executable).with_name("aws")
+    found = str(beside) if beside.exists() else shutil.which("aws")
+    assert found, "no AWS CLI in this Python's environment"
+    return found
 
 
 def run(*arguments, env=None, cwd=None, patience: float = PATIENCE, stdin=None) -> subprocess.CompletedProcess:

@@ -4,15 +4,13 @@ Each call is a process of its own, as at a prompt; what has no need of a shell i
 """
 
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from devices import arn, tls_context, tls_socket
-from house import PATIENCE
+from house import PATIENCE, aws_cli
 from packets import Closed, Wire
 
 ME = "${iot:Connection.Thing.ThingName}"
@@ -49,10 +47,7 @@ class Shell:
 @pytest.fixture(scope="module")
 def aws(ombra, tmp_path_factory):
     """A prompt with version 1, which pip installs."""
-    beside = Path(sys.executable).with_name("aws")
-    found = str(beside) if beside.exists() else shutil.which("aws")
-    assert found, "no AWS CLI in this Python's environment"
-    return Shell(ombra, tmp_path_factory.mktemp("shell"), found)
+    return Shell(ombra, tmp_path_factory.mktemp("shell"), aws_cli())
 
 
 @pytest.fixture(scope="module")

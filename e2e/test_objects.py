@@ -6,10 +6,8 @@ What is acknowledged is on disk, what is not leaves nothing behind, and however 
 import contextlib
 import http.client
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.parse
@@ -21,7 +19,7 @@ import pytest
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from house import PATIENCE, REGION, wait_for
+from house import PATIENCE, REGION, aws_cli, wait_for
 
 MEBIBYTE = 1 << 20
 #: Kilobytes that the server's memory may grow by, whatever goes in and out.
@@ -325,8 +323,7 @@ class Shell:
     """A prompt at which `aws s3` is typed."""
 
     def __init__(self, ombra, directory: Path):
-        beside = Path(sys.executable).with_name("aws")
-        self.aws = str(beside) if beside.exists() else shutil.which("aws")
+        self.aws = aws_cli()
         self.directory, self.environment = directory, ombra.environment()
 
     def __call__(self, *words: str) -> str:

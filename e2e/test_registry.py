@@ -3,16 +3,13 @@ type adds to messages. boto3 judges every answer by AWS's model, the AWS CLI is 
 """
 
 import json
-import shutil
-import sys
 import uuid
-from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 
 from devices import ALLOW_ALL, arn
-from house import REGION
+from house import REGION, aws_cli
 from test_aws_cli import Shell
 from test_boto3 import Checked, refused
 from test_paho import Paho
@@ -255,10 +252,7 @@ def test_a_message_carries_what_the_type_of_its_thing_propagates(workshop, check
 @pytest.fixture(scope="module")
 def aws(ombra, tmp_path_factory):
     """A prompt with version 1, which pip installs."""
-    beside = Path(sys.executable).with_name("aws")
-    found = str(beside) if beside.exists() else shutil.which("aws")
-    assert found, "no AWS CLI in this Python's environment"
-    return Shell(ombra, tmp_path_factory.mktemp("shell"), found)
+    return Shell(ombra, tmp_path_factory.mktemp("shell"), aws_cli())
 
 
 def test_the_aws_cli_keeps_a_fleet_in_order(aws):

@@ -3,19 +3,16 @@ items that are there after the power went.
 """
 
 import json
-import shutil
 import subprocess
-import sys
 import threading
 from decimal import Decimal
-from pathlib import Path
 
 import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import BotoCoreError, ClientError
 
-from house import PATIENCE, REGION, wait_for
+from house import PATIENCE, REGION, aws_cli, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -187,8 +184,7 @@ def test_an_index_answers_other_questions(client, resource):
 
 def test_the_recipe_is_typed(ombra, tmp_path):
     """The walkthrough's table as the stock CLI makes, waits for, asks and deletes it."""
-    beside = Path(sys.executable).with_name("aws")
-    aws = str(beside) if beside.exists() else shutil.which("aws")
+    aws = aws_cli()
 
     def typed(*words):
         done = subprocess.run(
