@@ -17,6 +17,7 @@ import time
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -365,6 +366,39 @@ PY
     assert bench.invoke("provided", {"a": 1}) == ["mine", {"a": 1}]
     assert bench.invoke("provided", 2) == ["mine", 2]
     bench.logged("provided", "doing ")
+
+
+def test_who_waits_is_ended_without_a_word(own_ombra):
+    """A log group that was deleted with its function does not come back for the sake of a dying process's complaint."""
+    bench = Workbench(own_ombra.start(*FLAGS))
+    names = [f"waiting-{number}" for number in range(12)]
+    for name in [*names, "witness"]:
+        bench.make(name, ECHO)
+    for name in names:
+        bench.invoke(name)
+        bench.logged(name, "REPORT")
+    with crowd():
+        for name in names:
+            bench.functions.delete_function(FunctionName=name)
+            bench.logs.delete_log_group(logGroupName=f"/aws/lambda/{name}")
+        wait_for(lambda: below(bench.ombra.process.pid) == [], "no process of a function is left", 40)
+    # Lines are written in the order in which they were said.
+    bench.invoke("witness")
+    bench.logged("witness", "REPORT")
+    groups = bench.logs.describe_log_groups()["logGroups"]
+    assert [group["logGroupName"] for group in groups] == ["/aws/lambda/witness"]
+
+
+@contextmanager
+def crowd():
+    """Processes that want all of the processor, so that others come in any order; they end by themselves in any case."""
+    busy = [subprocess.Popen(["timeout", "60", "sh", "-c", "while :; do :; done"]) for _ in range(4)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.terminate()
+            process.wait()
 
 
 def test_a_node_handler_answers(own_ombra):

@@ -176,6 +176,10 @@ impl Child {
 
     /// Ends it and everything that came of it, and removes what it left.
     pub(super) async fn end(mut self) {
+        // What it says until here is the function's. What a process complains of while it is ended is not, and would bring back a
+        // log group that has been deleted.
+        self.output.close().await;
+        self.log.flush();
         self.door.abort();
         drop(self.hold.take());
         let kept = tokio::time::timeout(END, exited(&mut self.exit)).await.is_ok();
@@ -190,8 +194,6 @@ impl Child {
             Ok((_, Err(error))) => tracing::warn!(%error, "what a function left in its directory could not be removed"),
             Err(error) => tracing::error!(%error, "the end of a function's processes was not waited for"),
         }
-        self.output.flush().await;
-        self.log.flush();
     }
 }
 

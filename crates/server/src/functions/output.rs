@@ -39,6 +39,11 @@ impl Output {
             let _ = told.await;
         }
     }
+
+    /// Has everything in the log that was written before, and nothing that is written from now on.
+    pub(super) async fn close(self) {
+        self.flush().await;
+    }
 }
 
 struct Reader {
@@ -55,7 +60,7 @@ impl Reader {
             tokio::select! {
                 biased;
                 flush = flushes.recv() => {
-                    let Some(done) = flush else { return self.end_line() };
+                    let Some(done) = flush else { return };
                     is_open = self.take_all();
                     self.end_line();
                     // Whoever asked may have given up.
@@ -167,6 +172,21 @@ mod tests {
         output.flush().await;
         output.flush().await;
         assert_eq!(lines(&log, &mut batches), ["four\n"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_after_the_end_is_not_kept() {
+        let (writer, mut batches) = writer();
+        let log = Log::new(&Scope::new("0", "r"), "f", "s".to_owned(), writer);
+        let (read, mut write) = io::pipe().unwrap();
+        let output = Output::read(read.into(), Arc::clone(&log)).unwrap();
+        write.write_all(b"last words").unwrap();
+        output.close().await;
+        // Until the reader is gone there may be room for it; then there is nobody to take it.
+        while write.write_all(b"a complaint\n").is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lines(&log, &mut batches), ["last words\n"]);
     }
 
     #[tokio::test(start_paused = true)]
