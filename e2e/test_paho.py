@@ -167,7 +167,8 @@ def test_a_will_is_published_when_the_connection_is_lost_and_not_when_it_is_clos
         polite.client.disconnect()
         polite.next("disconnect")
         polite.client.loop_stop()
-        lost = Paho(other, version, will=("wills/lost", "gone", 1))
+        # A name of its own: the server may hear of the next connection before it hears the goodbye of the last.
+        lost = Paho(other, version, client_id="lost", will=("wills/lost", "gone", 1))
         lost.start()
         lost.cut()
         message = listener.next("message")
