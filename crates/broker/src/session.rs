@@ -273,7 +273,7 @@ impl Session {
     /// Reserves the number of a message that will be stored before it is delivered; nothing if the session is full.
     pub(crate) fn reserve(&self, message: &Publish) -> Option<u64> {
         let mut state = self.state();
-        if state.ended { None } else { state.outbound.reserve(size_of(message), self.bounds) }
+        if state.ended { None } else { state.outbound.reserve(message.weight(), self.bounds) }
     }
 
     /// Hands a message over: whether it was let through and taken. `seq` is its number if it has been stored.
@@ -288,7 +288,7 @@ impl Session {
         if state.ended || (self.stored.is_some() && seq.is_none()) {
             return false;
         }
-        let size = size_of(frames.message());
+        let size = frames.message().weight();
         let Some(seq) = seq.or_else(|| state.outbound.reserve(size, self.bounds)) else {
             if let Some(link) = &state.link {
                 // A client that does not keep up must not take the server's memory.
@@ -572,13 +572,6 @@ impl Drop for Session {
         let held = self.state().outbound.at_hand();
         self.memory.give_back(held);
     }
-}
-
-/// What a message counts for in a queue: its own bytes and a little for the record.
-pub(crate) fn size_of(message: &Publish) -> usize {
-    const RECORD: usize = 48;
-    let topic = message.topic.as_ref().map_or(0, |topic| topic.as_str().len());
-    message.payload.len() + topic + RECORD
 }
 
 fn held(frames: &Frames<'_>, terms: Terms<'_>, now: i64) -> Held {

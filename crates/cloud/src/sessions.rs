@@ -285,8 +285,12 @@ fn restore_rows(view: &store::Read, found: &Found) -> Result<HashSet<(Scope, u64
         let seq = key.bytes_at(3)?.try_into().map_err(|_| Fault::new("a message's number has eight bytes"))?;
         let seq = u64::from_be_bytes(seq);
         let released = bytes.is_empty();
-        let (qos, size) =
-            if released { (QoS::ExactlyOnce, 0) } else { (read_message(&bytes)?.message.qos, bytes.len()) };
+        let (qos, size) = if released {
+            (QoS::ExactlyOnce, 0)
+        } else {
+            let message = read_message(&bytes)?.message;
+            (message.qos, message.weight())
+        };
         session.restore(Restored { seq, qos, size, released });
         Ok(())
     })?;

@@ -283,6 +283,14 @@ impl Publish {
             ..*self
         }
     }
+
+    /// What the message counts for wherever messages wait: its own bytes and those that keeping it takes beside them.
+    pub fn weight(&self) -> usize {
+        const RECORD: usize = 48;
+        let topic = self.topic.as_ref().map_or(0, |topic| topic.as_str().len());
+        let properties = self.properties.as_deref().map_or(0, PublishProperties::weight);
+        self.payload.len() + topic + properties + RECORD
+    }
 }
 
 impl From<Will> for Publish {

@@ -404,6 +404,18 @@ properties! {
 }
 
 impl PublishProperties {
+    /// What they take in memory. A packet can hold thousands of pairs of user properties, and each takes more there than on the wire.
+    pub(crate) fn weight(&self) -> usize {
+        const PAIR: usize = 96;
+        let pairs = self.user_properties.iter().map(|(name, value)| name.len() + value.len() + PAIR);
+        let texts = [
+            self.content_type.as_ref().map(Text::len),
+            self.response_topic.as_ref().map(|topic| topic.as_str().len()),
+            self.correlation_data.as_ref().map(|data| data.as_bytes().len()),
+        ];
+        pairs.chain(texts.into_iter().flatten()).sum()
+    }
+
     /// The same properties in bytes of their own.
     pub(crate) fn compact(&self) -> PublishProperties {
         PublishProperties {

@@ -1,7 +1,7 @@
 //! What a client that does not read or acknowledge can cost: never more than the bounds say.
 
 use broker::{Closed, Offer, Settings};
-use mqtt::QoS;
+use mqtt::{QoS, Text};
 
 use crate::house::{Client, House, lasting, offer, said};
 
@@ -33,6 +33,18 @@ fn a_client_that_never_acknowledges_is_disconnected_before_it_costs_memory() {
             assert_eq!(last.as_deref(), Some("DISCONNECT 97"));
         }
     }
+}
+
+#[test]
+fn user_properties_count_for_what_keeping_them_takes() {
+    let pair = || (Text::try_from("k").unwrap(), Text::try_from("v").unwrap());
+    let mut message = said("t", AtLeastOnce, "");
+    message.properties.get_or_insert_default().user_properties = (0..1000).map(|_| pair()).collect();
+    let house = House::with(Settings { queued_bytes: 250_000, ..Settings::default() });
+    let client = deaf(&house, offer("c"), AtLeastOnce);
+    // Each of them takes seven kilobytes on the wire, and hardly less than a hundred when it is kept.
+    let taken = (0..10).filter(|_| house.publish(&message) == 1).count();
+    assert_eq!((taken, client.closed()), (2, Some(Closed::TooSlow)));
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Heard {
     /// Bytes it takes while it waits.
     pub(super) fn size(&self) -> usize {
         const REST: usize = 256;
-        self.message.payload.len() + self.topic().len() + REST
+        self.message.weight() + REST
     }
 
     /// Writes it down, if it must not be lost.

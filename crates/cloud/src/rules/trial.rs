@@ -51,9 +51,7 @@ impl Published {
 
     fn size(&self) -> usize {
         const REST: usize = 512;
-        let properties = self.message.properties.as_deref().map_or(&[][..], |given| &given.user_properties);
-        let properties: usize = properties.iter().map(|(key, value)| key.as_str().len() + value.as_str().len()).sum();
-        self.message.payload.len() + self.topic().len() + properties + REST
+        self.message.weight() + REST
     }
 }
 
