@@ -140,13 +140,14 @@ impl Bucket {
         const SECOND: u32 = 1_000_000_000;
         let now = now.saturating_mul(1_000_000);
         let takes = i64::try_from(amount.saturating_mul(u64::from(SECOND)) / limit.value.max(1));
-        // One connection is read by one thread: nobody else takes between the two.
-        let full = self.0.load(Ordering::Relaxed).max(now).saturating_add(takes.unwrap_or(i64::MAX));
-        if full - now > i64::from(SECOND) {
-            return false;
-        }
-        self.0.store(full, Ordering::Relaxed);
-        true
+        let second = i64::from(SECOND);
+        // One connection is read by one thread: nobody else takes between the two. A clock that was set back leaves it empty, and
+        // not for longer than a second.
+        let before = self.0.load(Ordering::Relaxed).clamp(now, now.saturating_add(second));
+        let full = before.saturating_add(takes.unwrap_or(i64::MAX));
+        let fits = full.saturating_sub(now) <= second;
+        self.0.store(if fits { full } else { before }, Ordering::Relaxed);
+        fits
     }
 }
 
@@ -176,7 +177,7 @@ impl Meter {
     /// Whether this is to be told, or has been a short while ago.
     pub(crate) fn is_to_be_told(&self, now: i64) -> bool {
         let told = self.told.load(Ordering::Relaxed);
-        let is_due = told == 0 || now - told >= TOLD_EVERY;
+        let is_due = told == 0 || !(told..told.saturating_add(TOLD_EVERY)).contains(&now);
         if is_due {
             self.told.store(now, Ordering::Relaxed);
         }
@@ -266,5 +267,14 @@ mod tests {
         assert_eq!(take(200, 1510), 50);
         assert_eq!(take(200, 9000), 100, "it overflows");
         assert_eq!(take(1, 0), 0, "a clock that goes back brings nothing");
+        assert_eq!(take(200, 1000), 100, "and takes nothing away for longer than a second");
+    }
+
+    #[test]
+    fn a_rate_is_told_again_after_a_minute_or_when_the_clock_was_set_back() {
+        let meter = Meter::default();
+        let told: Vec<bool> =
+            [5_000_000, 5_000_001, 5_060_000, 1_000, 60_999, 61_000].map(|now| meter.is_to_be_told(now)).to_vec();
+        assert_eq!(told, [true, false, true, true, false, true]);
     }
 }

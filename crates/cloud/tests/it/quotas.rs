@@ -172,6 +172,25 @@ fn a_client_id_connects_once_a_second() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_locks_nobody_out() {
+    let (lab, id) = lab(Quotas::Aws);
+    let device = lab.device(&id, Version::V5, "c");
+    device.give(Packet::Publish(message_1(1, "t", "x")));
+    lab.pass(-3_600_000);
+    assert!(lab.arrive_at_once(&id, &hello(Version::V5, "c")).is_ok());
+    let device = lab.device(&id, Version::V5, "d");
+    device.give(Packet::Publish(message_1(1, "t", "x")));
+    device.told();
+    lab.pass(-3_600_000);
+    // Either of the two rates may take a second to see it.
+    for id in 2..=4 {
+        device.give(Packet::Publish(message_1(id, "t", "x")));
+        lab.pass(1000);
+    }
+    assert_eq!(device.told().last().map(String::as_str), Some("PUBACK 4 00"));
+}
+
+#[test]
 fn user_properties_have_8_kib() {
     for quotas in PROFILES {
         let (lab, id) = lab(quotas);
