@@ -45,17 +45,21 @@ impl Subject {
             Target::Certificate(id) => {
                 let certificate = db.named(&CERTIFICATES, [&id])?;
                 subject.variables.add(&identity::certificate_context(&id, &certificate));
-                let thing = identity::thing_of(db, &id, client_id.unwrap_or_default())?;
-                identity::add_thing(&mut subject.variables, thing.as_ref());
-                let groups = thing.map(|(name, _)| thing_groups::reaching(db, &name)).transpose()?.unwrap_or_default();
-                subject.reaching = targets::reaching(db, Some((principal, CERTIFICATE)), &groups)?;
+                subject.attach(db, (principal, CERTIFICATE), client_id)?;
             }
             Target::Group(name) => subject.reaching = targets::reaching(db, None, &upwards(db, &name)?)?,
-            Target::Cognito(_) => {
-                subject.reaching = targets::reaching(db, Some((principal, "Cognito identity")), &[])?;
-            }
+            Target::Cognito(_) => subject.attach(db, (principal, "Cognito identity"), client_id)?,
         }
         Ok(subject)
+    }
+
+    /// Adds the thing that the principal would be with this client id, and the policies that reach it.
+    fn attach(&mut self, db: Read, principal: (&str, &str), client_id: Option<&str>) -> Result<(), Fault> {
+        let thing = identity::thing_of_principal(db, principal.0, client_id.unwrap_or_default())?;
+        identity::add_thing(&mut self.variables, thing.as_ref());
+        let groups = thing.map(|(name, _)| thing_groups::reaching(db, &name)).transpose()?.unwrap_or_default();
+        self.reaching = targets::reaching(db, Some(principal), &groups)?;
+        Ok(())
     }
 }
 

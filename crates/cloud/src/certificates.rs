@@ -153,15 +153,15 @@ pub(crate) fn named_by(db: Read, arn: &str) -> Answer<String> {
     Ok(id.to_owned())
 }
 
-/// The same of one that something is to be attached to: not one that is on its way to another account.
-pub(crate) fn attachable(db: Read, arn: &str) -> Answer<String> {
+/// Refuses what is none that something can be attached to: also one that is on its way to another account.
+pub(crate) fn must_be_attachable(db: Read, arn: &str) -> Answer<()> {
     let id = named_by(db, arn)?;
     if db.named(&CERTIFICATES, [&id])?.is_in_transfer() {
         // unconfirmed: the error and the text.
         let message = format!("Nothing can be attached to a certificate while its transfer is pending. Id: {id}");
         return Err(Refusal::invalid_request(message).into());
     }
-    Ok(id)
+    Ok(())
 }
 
 fn arn(db: Read, id: &str) -> String {

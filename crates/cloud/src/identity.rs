@@ -294,8 +294,12 @@ pub(crate) fn standing(db: Read, certificate_id: &str) -> Result<Standing, Fault
 /// The thing that belongs to a connection of this certificate with this client id (security.md §3.5), and
 /// whether the certificate is attached to it.
 pub(crate) fn thing_of(db: Read, certificate_id: &str, client_id: &str) -> Result<Option<(String, Thing)>, Fault> {
-    let arn = db.arn(format_args!("cert/{certificate_id}"));
-    let Some(name) = principals::thing_of_connection(db, &arn, client_id)? else { return Ok(None) };
+    thing_of_principal(db, &db.arn(format_args!("cert/{certificate_id}")), client_id)
+}
+
+/// The same for any principal.
+pub(crate) fn thing_of_principal(db: Read, principal: &str, client_id: &str) -> Result<Option<(String, Thing)>, Fault> {
+    let Some(name) = principals::thing_of_connection(db, principal, client_id)? else { return Ok(None) };
     Ok(db.get(&things::THINGS, [&name])?.map(|thing| (name, thing)))
 }
 

@@ -1,5 +1,5 @@
 //! Which principals belong to which things, and exclusively or not (registry.md §6). A principal is a certificate's
-//! ARN; what it may do is unknown here.
+//! ARN or the id of a Cognito identity; what it may do is unknown here.
 
 use serde::{Deserialize, Serialize};
 use store::{Fault, Table, json_record};
@@ -15,6 +15,7 @@ use wire::iot::{
 use crate::certificates;
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
+use crate::policies::targets::is_cognito_identity;
 use crate::scope::{Asked, Read, Write, paged};
 use crate::things::{self, THINGS};
 
@@ -82,9 +83,15 @@ pub(crate) fn some_things(db: Read, principal_arn: &str, limit: usize) -> Result
     db.some(&PRINCIPAL_THINGS, [principal_arn], limit)?.iter().map(|(key, _)| key.text_at(3)).collect()
 }
 
-/// The first principal of a thing.
-pub(crate) fn first_principal(db: Read, thing: &str) -> Result<Option<String>, Fault> {
-    db.first(&THING_PRINCIPALS, [thing])?.map(|(key, _)| key.text_at(3)).transpose()
+/// The ARN of the first certificate of a thing.
+pub(crate) fn first_certificate(db: Read, thing: &str) -> Result<Option<String>, Fault> {
+    for (key, _) in db.all(&THING_PRINCIPALS, [thing])? {
+        let principal = key.text_at(3)?;
+        if certificates::id_of_arn(db, &principal).is_some() {
+            return Ok(Some(principal));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether any principal is attached to a thing.
@@ -100,18 +107,32 @@ pub(crate) fn has_things(db: Read, principal_arn: &str) -> Result<bool, Fault> {
 /// A thing has changed: tells whoever may be it.
 pub(crate) fn tell_of_thing(db: &mut Write, thing: &str) -> Result<(), Fault> {
     for (key, _) in db.view().all(&THING_PRINCIPALS, [thing])? {
-        let principal = key.text_at(3)?;
-        if let Some(id) = certificates::id_of_arn(db.view(), &principal) {
-            db.tell(News::Identity(id.to_owned()));
-        }
+        tell_of_principal(db, &key.text_at(3)?);
     }
     Ok(())
+}
+
+/// What belongs to a principal has changed. Nobody is connected as an identity of Cognito: they sign requests.
+fn tell_of_principal(db: &mut Write, principal: &str) {
+    if let Some(id) = certificates::id_of_arn(db.view(), principal).map(str::to_owned) {
+        db.tell(News::Identity(id));
+    }
+}
+
+/// Refuses what is no principal. That there is such an identity is Cognito's affair.
+fn must_be_one(db: Read, principal: &str) -> Answer<()> {
+    if is_cognito_identity(principal) {
+        return Ok(());
+    }
+    certificates::named_by(db, principal).map(drop)
 }
 
 fn attach_thing_principal(db: &mut Write, input: &AttachThingPrincipalRequest) -> Answer<AttachThingPrincipalResponse> {
     let (thing, principal) = (input.thing_name(), input.principal());
     things::must_exist(db.view(), thing)?;
-    let id = certificates::attachable(db.view(), principal)?;
+    if !is_cognito_identity(principal) {
+        certificates::must_be_attachable(db.view(), principal)?;
+    }
     let wanted = Attachment::read(input.thing_principal_type());
     match db.view().get(&PRINCIPAL_THINGS, [principal, thing])? {
         Some(known) if known == wanted => return Ok(AttachThingPrincipalResponse::new()),
@@ -125,7 +146,7 @@ fn attach_thing_principal(db: &mut Write, input: &AttachThingPrincipalRequest) -
     }
     db.put(&THING_PRINCIPALS, [thing, principal], &wanted)?;
     db.put(&PRINCIPAL_THINGS, [principal, thing], &wanted)?;
-    db.tell(News::Identity(id));
+    tell_of_principal(db, principal);
     Ok(AttachThingPrincipalResponse::new())
 }
 
@@ -146,11 +167,11 @@ fn not_exclusive(thing: &str, known: Attachment) -> Refusal {
 fn detach_thing_principal(db: &mut Write, input: &DetachThingPrincipalRequest) -> Answer<DetachThingPrincipalResponse> {
     let (thing, principal) = (input.thing_name(), input.principal());
     things::must_exist(db.view(), thing)?;
-    let id = certificates::named_by(db.view(), principal)?;
+    must_be_one(db.view(), principal)?;
     db.view().named(&PRINCIPAL_THINGS, [principal, thing])?;
     db.delete(&THING_PRINCIPALS, [thing, principal])?;
     db.delete(&PRINCIPAL_THINGS, [principal, thing])?;
-    db.tell(News::Identity(id));
+    tell_of_principal(db, principal);
     Ok(DetachThingPrincipalResponse::new())
 }
 
@@ -177,7 +198,7 @@ impl Side {
     }
 
     fn of_principal(db: Read, principal: &str, asked: Asked<'_>, only: Option<&str>) -> Answer<Self> {
-        certificates::named_by(db, principal)?;
+        must_be_one(db, principal)?;
         Self::read(db, &PRINCIPAL_THINGS, principal, asked, only)
     }
 

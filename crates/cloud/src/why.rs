@@ -169,7 +169,7 @@ impl House {
             return Ok(Some(connection.peer().principal.clone()));
         }
         // Client identifiers can be longer than any name, and than any key.
-        let first = if client_id.len() <= 128 { principals::first_principal(db, client_id)? } else { None };
+        let first = if client_id.len() <= 128 { principals::first_certificate(db, client_id)? } else { None };
         first.map(|arn| who::named(db, &arn)).transpose()
     }
 }

@@ -170,7 +170,7 @@ pub(crate) fn reaching(db: Read, own: Option<(&str, &str)>, groups: &[Reached]) 
 fn attach(db: &mut Write, name: &str, text: &str) -> Answer<()> {
     let target = Target::named_by(db.view(), text)?;
     if let Target::Certificate(_) = target {
-        certificates::attachable(db.view(), text)?;
+        certificates::must_be_attachable(db.view(), text)?;
     }
     super::named(db.view(), name)?;
     let attached = names(db.view(), text)?;

@@ -43,6 +43,23 @@ fn an_attachment_is_seen_from_both_sides() {
 }
 
 #[test]
+fn an_identity_of_cognito_can_be_a_principal() {
+    const IDENTITY: &str = "us-east-1:12345678-1234-1234-1234-123456789012";
+    let lab = lab_with_things();
+    lab.ok(
+        "AttachThingPrincipal",
+        json!({"thingName": "lamp", "principal": IDENTITY, "thingPrincipalType": EXCLUSIVE}),
+    );
+    assert_eq!(attach(&lab, "sun", IDENTITY, SHARED), Err("InvalidRequestException".to_owned()));
+    assert_eq!(lab.ok("ListThingPrincipals", json!({"thingName": "lamp"})), json!({"principals": [IDENTITY]}));
+    assert_eq!(lab.ok("ListPrincipalThings", json!({"principal": IDENTITY})), json!({"things": ["lamp"]}));
+    assert_eq!(lab.no("DeleteThing", json!({"thingName": "lamp"})), "InvalidRequest");
+    lab.ok("DetachThingPrincipal", json!({"thingName": "lamp", "principal": IDENTITY}));
+    lab.ok("DeleteThing", json!({"thingName": "lamp"}));
+    assert_eq!(attach(&lab, "sun", "us-east-1:no-identity", SHARED), Err("InvalidRequestException".to_owned()));
+}
+
+#[test]
 fn an_exclusive_principal_has_one_thing() {
     const REFUSED: Option<&str> = Some("InvalidRequestException");
     type Attached = (&'static str, &'static str);
