@@ -214,6 +214,11 @@ def test_what_iam_refuses_is_explained_by_the_policies_of_iam(served):
     assert exchange(served, "GET", "/_ombra/why", {}).status == 403
 
 
+def test_an_action_without_its_service_is_no_question(ombra):
+    asked = run("why", "lamp", "--action", "Publish", "--resource", "topic/a", "--data", ombra.data)
+    assert asked.returncode == 1 and "iot:Publish" in asked.stderr
+
+
 def test_nothing_to_explain_is_said_kindly(ombra, own_ombra):
     said = why(ombra, "nobody-of-this-name", code=1).stderr
     assert "nothing has been refused to nobody-of-this-name" in said and "Exception" not in said

@@ -77,6 +77,9 @@ impl Question {
         if self.action.is_empty() || self.resource.is_empty() {
             return Err("name an action and a resource".to_owned());
         }
+        if !self.action.contains(':') {
+            return Err(format!("an action is named with its service, as in iot:Publish, and {} is not", self.action));
+        }
         Ok(())
     }
 
