@@ -604,6 +604,14 @@ def test_another_service_is_refused_by_name(ombra):
     assert "greengrass" in answer["Error"]["Message"]
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"), [("kinesis", "list_streams"), ("sns", "list_topics"), ("ec2", "describe_instances")]
+)
+def test_another_service_is_refused_in_its_own_protocol(ombra, service, operation):
+    answer = refused(getattr(ombra.client(service), operation), 501, "NotImplementedException")
+    assert service in answer["Error"]["Message"]
+
+
 def test_the_caller_is_told_who_it_is(ombra):
     told = ombra.client("sts").get_caller_identity()
     assert told["Account"] == "000000000000" and told["Arn"].startswith("arn:aws:") and told["UserId"]

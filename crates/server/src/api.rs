@@ -88,18 +88,29 @@ pub(crate) async fn answer(server: &Server, caller: &Caller, request: &Request) 
     if objects::are_meant(request) {
         return objects::answer_inside(server, caller, request).await;
     }
+    let request_id = server.request_id();
+    if !IOT.contains(&&*request.service) && wire::service(&request.service).is_none() {
+        return of_no_service(request, &request_id);
+    }
     let (operation, answer) = perform(server, caller, request).await;
-    request.form().reply(operation, answer, &server.request_id())
+    request.form().reply(operation, answer, &request_id)
+}
+
+/// The refusal of a service that is not here. How its clients read an error shows in how they ask.
+fn of_no_service(request: &Request, request_id: &str) -> Reply {
+    const ERROR: &str = "NotImplementedException";
+    let message = format!("The service {} is not implemented yet; docs/operations.md lists what is.", request.service);
+    let refusal = Refusal::new(ERROR, message);
+    if request.is_form() {
+        return wire::query::refuse(&refusal, request_id);
+    }
+    // Clients of services with JSON for everything look for the name in the body.
+    wire::reply(None, Err(refusal.with("__type", ERROR)), request_id)
 }
 
 type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
 
 async fn perform(server: &Server, caller: &Caller, request: &Request) -> Performed {
-    let service = request.service.as_str();
-    if !IOT.contains(&service) && wire::service(service).is_none() {
-        let message = format!("The service {service} is not implemented yet; docs/operations.md lists what is.");
-        return (None, Err(Refusal::new("NotImplementedException", message)));
-    }
     // Younger SDKs of other languages speak it to CloudWatch; taken for a form, it would be refused in words that mislead.
     if request.headers.iter().any(|(name, value)| name == "smithy-protocol" && value == "rpc-v2-cbor") {
         let message = "The protocol rpc-v2-cbor is not implemented yet; JSON and forms are.";

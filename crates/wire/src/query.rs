@@ -148,13 +148,27 @@ pub(crate) fn reply(
         (Ok(_), None) => (200, String::new()),
         (Err(refusal), _) => {
             let status = refusal.status(Some(service));
-            let kind = if status < 500 { "Sender" } else { "Receiver" };
-            let error =
-                [element("Type", kind), element("Code", refusal.error()), element("Message", refusal.message())];
-            let error = format!("<Error>{}</Error>{}", error.concat(), element("RequestId", request_id));
+            let error = error(&refusal, status, request_id);
             (status, format!("<ErrorResponse xmlns=\"{namespace}\">{error}</ErrorResponse>"))
         }
     };
+    as_xml(status, xml, request_id)
+}
+
+/// The refusal of a form for a service that is not here, and so has no name space: clients look at the names alone.
+pub fn refuse(refusal: &Refusal, request_id: &str) -> Reply {
+    let status = refusal.status(None);
+    let error = error(refusal, status, request_id);
+    as_xml(status, format!("<ErrorResponse>{error}</ErrorResponse>"), request_id)
+}
+
+fn error(refusal: &Refusal, status: u16, request_id: &str) -> String {
+    let kind = if status < 500 { "Sender" } else { "Receiver" };
+    let error = [element("Type", kind), element("Code", refusal.error()), element("Message", refusal.message())];
+    format!("<Error>{}</Error>{}", error.concat(), element("RequestId", request_id))
+}
+
+fn as_xml(status: u16, xml: String, request_id: &str) -> Reply {
     let headers = vec![("content-type", "text/xml".to_owned()), ("x-amzn-RequestId", request_id.to_owned())];
     Reply { status, headers, body: Bytes::from(xml) }
 }
