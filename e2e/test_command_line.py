@@ -166,6 +166,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_a_directory_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "letter.txt").write_text("not yours")
+    assert "letter.txt" in refused(1, "--data", tmp_path, *doors())
+    assert "letter.txt" in refused(1, "key", "create", "--data", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_that_is_not_writable_is_named(tmp_path):
     tmp_path.chmod(0o500)
@@ -190,7 +197,7 @@ def test_what_cannot_be_meant_is_a_usage_error(ombra, tmp_path, arguments, word)
     assert word in refused(2, "--data", ombra.data, *arguments, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("command", [["env"], ["tail"], ["device", "new", "lamp"]])
+@pytest.mark.parametrize("command", [["env"], ["tail"], ["device", "new", "lamp"], ["key", "list"]])
 def test_with_nobody_there_to_ask_the_way_to_start_is_told(tmp_path, command):
     told = refused(3, *command, "--data", tmp_path / "data", cwd=tmp_path)
     assert "ombra --data" in told

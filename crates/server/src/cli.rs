@@ -36,7 +36,8 @@ struct Arguments {
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// How to print
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    // Behind the options of whatever command it is.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, display_order = 900)]
     output: Output,
     #[command(flatten)]
     flags: Flags,
@@ -189,7 +190,7 @@ fn act(arguments: Arguments) -> Result<(), Failure> {
             let settings = Settings::for_network(data, listen, flags.or(arguments.flags), &lookup)?;
             runtime.block_on(dev::run(&settings))
         }
-        Some(Command::Key(command)) => runtime.block_on(key::run(command, &data, arguments.output, &lookup)),
+        Some(Command::Key(command)) => runtime.block_on(key::run(command, &data, arguments.output)),
     }
 }
 

@@ -15,6 +15,22 @@ use crate::operator::Operator;
 const LOCK: &str = "lock";
 const ENDPOINTS: &str = "endpoints.json";
 
+/// What an ombra has in its directory, and what its operator may put there before it has ever run.
+const OURS: [&str; 12] = [
+    LOCK,
+    ENDPOINTS,
+    "store",
+    "ca.pem",
+    "ca.key",
+    "server.pem",
+    "server.key",
+    "vault.key",
+    "domains",
+    "runtimes",
+    "functions",
+    "aws",
+];
+
 /// The data directory of one running ombra; as long as this lives no other ombra can open it.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -61,6 +77,8 @@ pub(crate) enum DataDirError {
         /// The other process, when it said so.
         pid: Option<u32>,
     },
+    /// It holds other things, of which this is one, and nothing of an ombra's.
+    Foreign(PathBuf, String),
     /// The operating system refused.
     Io {
         /// What was being done, completing "failed to …".
@@ -83,6 +101,13 @@ impl fmt::Display for DataDirError {
                 let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
                 let path = path.display();
                 write!(f, "another ombra{pid} is using {path}: stop it or pass --data another")
+            }
+            Self::Foreign(path, found) => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} is not the data directory of an ombra (there is {found}): pass --data with one that is empty or not there yet"
+                )
             }
             Self::Io { doing, path, error } if error.kind() == io::ErrorKind::PermissionDenied => {
                 let path = path.display();
@@ -107,6 +132,7 @@ impl DataDir {
     /// Makes the directory if need be and locks it for this process.
     pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         make_dir(path)?;
+        examine(path)?;
         let lock_path = path.join(LOCK);
         let failed = |error| DataDirError::Io { doing: "open", path: lock_path.clone(), error };
         let mut options = OpenOptions::new();
@@ -205,6 +231,23 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), DataDirError> {
     })
 }
 
+/// Refuses a directory that was named by mistake, so that no keys lie among other things.
+fn examine(path: &Path) -> Result<(), DataDirError> {
+    let failed = |error| DataDirError::Io { doing: "read the directory", path: path.to_owned(), error };
+    let mut other = None;
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if OURS.contains(&&*name) {
+            return Ok(());
+        }
+        // A volume of its own has these from the start.
+        if !name.starts_with('.') && name != "lost+found" {
+            other = Some(name);
+        }
+    }
+    other.map_or(Ok(()), |other| Err(DataDirError::Foreign(path.to_owned(), other)))
+}
+
 /// Writes a whole file: whoever reads it sees the old content or the new, also after a crash in between.
 pub(crate) fn write_file(path: &Path, content: &[u8], secrecy: Secrecy) -> Result<(), DataDirError> {
     let mut temporary = path.as_os_str().to_owned();
@@ -284,6 +327,31 @@ mod tests {
         DataDir::open(home.path()).unwrap().publish(&Endpoints::example()).unwrap();
         let _again = DataDir::open(home.path()).unwrap();
         assert!(Endpoints::of(home.path()).is_err());
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_is_left_alone() {
+        let home = tempfile::tempdir().unwrap();
+        for name in [".profile", "lost+found"] {
+            fs::write(home.path().join(name), "").unwrap();
+        }
+        fs::write(home.path().join("letter.txt"), "").unwrap();
+        let error = DataDir::open(home.path()).unwrap_err().to_string();
+        assert!(error.contains("there is letter.txt") && error.contains("pass --data"), "{error}");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3, "nothing was written");
+        fs::remove_file(home.path().join("letter.txt")).unwrap();
+        DataDir::open(home.path()).unwrap();
+        fs::write(home.path().join("letter.txt"), "").unwrap();
+        DataDir::open(home.path()).unwrap();
+    }
+
+    #[test]
+    fn an_operator_may_put_keys_down_before_the_first_start() {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["letter.txt", "ca.key"] {
+            fs::write(home.path().join(name), "").unwrap();
+        }
+        DataDir::open(home.path()).unwrap();
     }
 
     #[test]

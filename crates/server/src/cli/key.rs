@@ -1,7 +1,6 @@
 //! `ombra key`: makes, lists, switches off and deletes access keys, by the operations of IAM that everybody has: through the
 //! server if one runs, else in the data directory itself. It knows the answers' names, and nothing of how keys are kept.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +71,8 @@ pub(super) struct At {
     account: String,
 }
 
-fn account(text: &str) -> Result<String, String> {
+/// An account as it is typed.
+pub(super) fn account(text: &str) -> Result<String, String> {
     if is_account(text) { Ok(text.to_owned()) } else { Err("twelve digits".to_owned()) }
 }
 
@@ -83,13 +83,9 @@ enum Way {
 }
 
 /// Does what was typed.
-pub(super) async fn run(
-    command: Command,
-    data: &Path,
-    output: Output,
-    env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<(), Failure> {
-    let way = Way::find(data, env)?;
+pub(super) async fn run(command: Command, data: &Path, output: Output) -> Result<(), Failure> {
+    let makes = matches!(command, Command::Create(_));
+    let way = Way::find(data, makes)?;
     match command {
         Command::Create(create) => made(&create_key(&way, &create).await?, output),
         Command::List { at } => listed(&list(&way, &at.account).await?, output),
@@ -103,15 +99,19 @@ pub(super) async fn run(
 }
 
 impl Way {
-    /// The server that runs with this directory, or the directory if none does.
-    fn find(data: &Path, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
+    /// The server that runs with this directory, or the directory if none does. One that is not there has no keys, and is made for the
+    /// first: what else is asked of it was meant for another.
+    fn find(data: &Path, makes: bool) -> Result<Self, Failure> {
         match Endpoints::of(data) {
             Ok(endpoints) if is_alive(&endpoints) => return Ok(Self::Server(Box::new(endpoints))),
             // What a killed server left behind says nothing; if one runs all the same, the lock says so.
             Ok(_) | Err(DataDirError::NotRunning(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let settings = Settings::new(PathBuf::from(data), Flags::default(), &|name| env(name).filter(|_| false))?;
+        if !makes && !data.exists() {
+            return Err(DataDirError::NotRunning(data.to_owned()).into());
+        }
+        let settings = Settings::new(PathBuf::from(data), Flags::default(), &|_| None)?;
         let unserved = serve::unserved(&settings).map_err(|error| Failure::Failed(error.to_string()))?;
         Ok(Self::Directory(Box::new(unserved)))
     }
@@ -302,6 +302,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_the_first_key_makes_a_directory() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        let list = || Command::List { at: At { account: ACCOUNT.to_owned() } };
+        assert!(run(list(), &data, Output::Json).await.is_err());
+        assert!(!data.exists());
+        let create =
+            Command::Create(Create { user: None, role: None, policy: None, at: At { account: ACCOUNT.to_owned() } });
+        run(create, &data, Output::Json).await.unwrap();
+        run(list(), &data, Output::Json).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn keys_are_made_and_ended_in_a_directory_that_nobody_serves() {
         let home = tempfile::tempdir().unwrap();
         let at = |account: &str| At { account: account.to_owned() };
@@ -311,7 +324,7 @@ mod tests {
             policy: policy.map(str::to_owned),
             at: at(ACCOUNT),
         };
-        let way = Way::find(home.path(), &|_| None).unwrap();
+        let way = Way::find(home.path(), true).unwrap();
         let file = home.path().join("my policy.json");
         let grant = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}"#;
         fs::write(&file, grant).unwrap();

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use policy::{Document, Home, MAX_BYTES, Malformed, Warning, lint};
 use serde_json::{Value, json};
 
+use super::key::account;
 use super::{Failure, Output, say};
 use crate::settings::{ACCOUNT, REGION};
 
@@ -22,7 +23,7 @@ pub(super) struct Check {
     /// The document, or - for standard input
     file: PathBuf,
     /// The account it is for
-    #[arg(long, default_value = ACCOUNT)]
+    #[arg(long, default_value = ACCOUNT, value_parser = account)]
     account: String,
     /// The region it is for
     #[arg(long, default_value = REGION)]
