@@ -134,13 +134,21 @@ fn named(db: Read, arn: &str) -> Answer<(String, Destination)> {
     Ok((place.to_owned(), found))
 }
 
-/// Whether a confirmed destination covers a URL: its own begins it.
+/// Whether a confirmed destination covers a URL.
 pub(crate) fn is_confirmed(db: Read, url: &str) -> bool {
     let all = db.all(&DESTINATIONS, NO_PARTS).unwrap_or_default();
     all.iter().any(|(_, destination)| match &destination.kind {
-        Kind::Http { confirmation_url } => destination.status == Status::Enabled && url.starts_with(confirmation_url),
+        Kind::Http { confirmation_url } => destination.status == Status::Enabled && covers(confirmation_url, url),
         Kind::Influx(_) => false,
     })
+}
+
+/// Whether a URL begins with one that was confirmed. What a template adds from a message must not lead to another host:
+/// `http://a.example` covers neither `http://a.example.org` nor `http://a.example@b`.
+fn covers(confirmed: &str, url: &str) -> bool {
+    let ends_host = ['/', '?', '#'];
+    let names_host = confirmed.split_once("://").is_some_and(|(_, rest)| rest.contains(ends_host));
+    url.strip_prefix(confirmed).is_some_and(|rest| names_host || rest.is_empty() || rest.starts_with(ends_host))
 }
 
 /// The database behind an ARN, if it is enabled.
@@ -315,4 +323,28 @@ fn confirm_topic_rule_destination(
     destination.updated = db.now();
     db.put(&DESTINATIONS, [&place], &destination)?;
     Ok(ConfirmTopicRuleDestinationResponse::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn what_a_template_adds_to_a_confirmed_url_leads_to_no_other_host() {
+        for (confirmed, url, expected) in [
+            ("http://a.example", "http://a.example", true),
+            ("http://a.example", "http://a.example/x", true),
+            ("http://a.example", "http://a.example?x", true),
+            ("http://a.example", "http://a.example.org/x", false),
+            ("http://a.example", "http://a.example:81/", false),
+            ("http://a.example", "http://a.example@b.example/", false),
+            ("http://a.example", "http://b.example/", false),
+            ("http://a.example/", "http://a.example/x", true),
+            ("http://a.example/x", "http://a.example/xyz", true),
+            ("http://a.example?x=", "http://a.example?x=1", true),
+            ("http://a.example/x", "http://a.example/y", false),
+        ] {
+            assert_eq!(covers(confirmed, url), expected, "{confirmed} {url}");
+        }
+    }
 }
