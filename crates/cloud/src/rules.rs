@@ -101,8 +101,9 @@ impl Rule {
 
     /// Parses and checks all of it: what cannot act is refused when the rule is made.
     fn ready(&self, name: &str, targets: &Targets) -> Result<Ready, Refusal> {
-        let version =
-            Version::from_str(&self.version).map_err(|unknown| Refusal::invalid_request(unknown.to_string()))?;
+        let version = Version::from_str(&self.version).map_err(|unknown| {
+            Refusal::invalid_request(format!("The awsIotSqlVersion {} is not known: {unknown}", self.version))
+        })?;
         let statement = Statement::parse(&self.sql, version)
             .map_err(|error| Refusal::new("SqlParseException", error.to_string()))?;
         let filter = statement.filter().map(Filter::try_from).transpose().map_err(|invalid| {

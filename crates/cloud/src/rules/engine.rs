@@ -385,9 +385,12 @@ impl House {
     fn run_all(&self, heard: Heard, now: i64, entropy: u128, turn: &mut Turn) {
         let space = self.space(&heard.scope);
         // What came by basic ingest must match the filter as well, if the rule has one (rules.md §8).
+        // unconfirmed: a filter may also be of the topic with its prefix, `FROM '$aws/rules/RULE/#'`, as public rules have it.
         let ingested = message::ingested(heard.topic()).and_then(|topic| Topic::try_from(topic).ok());
         let takes = |rule: &Arc<Ready>| match (&ingested, &rule.filter) {
-            (Some(topic), Some(filter)) => filter.matches(topic),
+            (Some(topic), Some(filter)) => {
+                filter.matches(topic) || heard.message.topic.as_ref().is_some_and(|whole| filter.matches(whole))
+            }
             _ => true,
         };
         let ready: Vec<Arc<Ready>> =

@@ -74,7 +74,8 @@ impl Run {
             client_id: origin.client_id.as_deref(),
             principal: origin.principal.as_deref(),
             source_ip: origin.source_ip.as_deref(),
-            trace_id: Some(&self.trace_id),
+            // What did not come over MQTT has none that a statement could see; logs and error actions name it all the same.
+            trace_id: origin.client_id.as_ref().map(|_| self.trace_id.as_str()),
             account: &scope.account,
             region: &scope.region,
             now: self.heard.at,

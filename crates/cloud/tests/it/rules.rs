@@ -107,7 +107,7 @@ fn what_cannot_act_is_refused_when_the_rule_is_made() {
 #[test]
 fn a_rule_hears_what_is_published_whatever_its_qos_and_its_way() {
     let lab = Lab::new();
-    make(&lab, "r", rule("SELECT a, topic() AS t, clientid() AS c FROM 'x/+'"));
+    make(&lab, "r", rule("SELECT a, topic() AS t, clientid() AS c, traceid() <> '' AS traced FROM 'x/+'"));
     let device = device(&lab);
     publish(&device, "x/1", QoS::AtMostOnce, r#"{"a":1}"#);
     publish(&device, "y/1", QoS::AtMostOnce, r#"{"a":2}"#);
@@ -117,10 +117,10 @@ fn a_rule_hears_what_is_published_whatever_its_qos_and_its_way() {
     // The second time, the way is known and shorter.
     publish(&device, "x/1", QoS::AtMostOnce, r#"{"a":5}"#);
     let expected = [
-        r#"r: {"a":1,"t":"x/1","c":"lamp"}"#,
-        r#"r: {"a":3,"t":"x/2","c":"lamp"}"#,
+        r#"r: {"a":1,"t":"x/1","c":"lamp","traced":true}"#,
+        r#"r: {"a":3,"t":"x/2","c":"lamp","traced":true}"#,
         r#"r: {"a":4,"t":"x/3","c":"n/a"}"#,
-        r#"r: {"a":5,"t":"x/1","c":"lamp"}"#,
+        r#"r: {"a":5,"t":"x/1","c":"lamp","traced":true}"#,
     ];
     assert_eq!(done(&lab), expected);
     assert_eq!(lab.faults(), 0);
@@ -200,12 +200,15 @@ fn basic_ingest_reaches_its_rule_and_nobody_else() {
     make(&lab, "r", rule("SELECT *, topic() AS t FROM 'a/+'"));
     make(&lab, "other", rule("SELECT * FROM '#'"));
     make(&lab, "bare", rule("SELECT *, topic(2) AS t"));
+    make(&lab, "whole", rule("SELECT *, topic() AS t FROM '$aws/rules/whole/#'"));
     let device = device(&lab);
     publish(&device, "$aws/rules/r/a/b", QoS::AtLeastOnce, r#"{"v":1}"#);
     publish(&device, "$aws/rules/r/b/c", QoS::AtLeastOnce, r#"{"v":2}"#);
     publish(&device, "$aws/rules/bare/b/c", QoS::AtMostOnce, r#"{"v":3}"#);
     publish(&device, "$aws/rules/none/b/c", QoS::AtMostOnce, r#"{"v":4}"#);
-    assert_eq!(done(&lab), [r#"r: {"v":1,"t":"a/b"}"#, r#"bare: {"v":3,"t":"c"}"#]);
+    publish(&device, "$aws/rules/whole/d", QoS::AtMostOnce, r#"{"v":5}"#);
+    let expected = [r#"r: {"v":1,"t":"a/b"}"#, r#"bare: {"v":3,"t":"c"}"#, r#"whole: {"v":5,"t":"d"}"#];
+    assert_eq!(done(&lab), expected);
     let unknown = lab.events().into_iter().any(|kind| matches!(kind, Kind::RuleFailed { rule, .. } if rule == "none"));
     assert!(unknown, "who publishes to a rule that is not there hears of it");
 }
