@@ -130,7 +130,8 @@ pub(crate) enum Select {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Item {
     pub(crate) expression: Expression,
-    /// Where the value goes: `AS a.b` makes an object in an object. `None` for `*` alone, whose members are the result's.
+    /// Where the value goes: `AS a.b` makes an object in an object. `None` for `*` and
+    /// `path.*`, whose members are the result's.
     pub(crate) path: Option<Box<[Name]>>,
     /// Whether the path was written, or follows from the expression.
     pub(crate) named: bool,

@@ -149,6 +149,7 @@ pub(crate) static FUNCTIONS: [Function; 81] = [
     row("asin", V15, 1..=1, math::asin),
     row("atan", V15, 1..=1, math::atan),
     row("atan2", V15, 2..=2, math::atan2),
+    // unconfirmed: that the first version has it already.
     row("aws_lambda", V15, 2..=2, outside::aws_lambda),
     row("bitand", V15, 2..=2, math::bitand),
     row("bitor", V15, 2..=2, math::bitor),

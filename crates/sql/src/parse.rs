@@ -214,10 +214,10 @@ impl<'t> Parser<'t> {
         Ok(if members.is_empty() { base } else { Expression::Member(Box::new(base), members.into()) })
     }
 
-    /// `.name.name`, as far as it goes.
+    /// `.name.name`, as far as it goes; a `.*` is left to whoever takes one.
     fn members(&mut self) -> Parse<Vec<Name>> {
         let mut members = Vec::new();
-        while self.take_symbol(".")? {
+        while !self.is_spread() && self.take_symbol(".")? {
             let Token::Word(name) = self.token else {
                 let hint = match self.token {
                     Token::Number(_) | Token::Text(_) => "; write get(…, \"name\") for a member whose name is no word",
@@ -229,6 +229,12 @@ impl<'t> Parser<'t> {
             self.step()?;
         }
         Ok(members)
+    }
+
+    /// Whether `.*` is at hand.
+    fn is_spread(&self) -> bool {
+        let mut ahead = self.lexer;
+        self.token == Token::Symbol(".") && matches!(ahead.next(), Ok((_, Token::Symbol("*"))))
     }
 
     fn primary(&mut self) -> Parse<Expression> {
@@ -258,7 +264,7 @@ impl<'t> Parser<'t> {
             Token::Symbol("[") => self.array(start),
             Token::Symbol("{") => self.object(start),
             Token::Symbol("*") => Err(self.error(
-                "expected an expression, found `*`, which stands only as an item of SELECT and as an argument of a function",
+                "expected an expression, found `*`, which stands only as a whole item, argument, element or member",
             )),
             _ => Err(self.expected("an expression")),
         }
@@ -335,44 +341,36 @@ impl<'t> Parser<'t> {
         Ok(Expression::Case(Box::new(Case { subject, branches: branches.into(), otherwise })))
     }
 
+    /// unconfirmed: a comma may end it, as one ends an object.
     fn array(&mut self, start: usize) -> Parse<Expression> {
         self.since(Version::V20160323, "an array literal", start)?;
         self.step()?;
         let mut elements = Vec::new();
-        if self.take_symbol("]")? {
-            return Ok(Expression::Array(elements.into()));
-        }
-        loop {
-            elements.push(self.expression(0)?);
-            if self.take_symbol("]")? {
-                return Ok(Expression::Array(elements.into()));
-            }
-            if !self.take_symbol(",")? {
+        while !self.take_symbol("]")? {
+            elements.push(self.argument()?);
+            if !self.take_symbol(",")? && self.token != Token::Symbol("]") {
                 return Err(self.expected("an operator, `,` or `]`"));
             }
         }
+        Ok(Expression::Array(elements.into()))
     }
 
+    /// unconfirmed: a comma may end it, and `*` may be a member's value; public rules have both.
     fn object(&mut self, start: usize) -> Parse<Expression> {
         self.since(Version::V20160323, "an object literal", start)?;
         self.step()?;
         let mut members: Vec<(Box<str>, Expression)> = Vec::new();
-        if self.take_symbol("}")? {
-            return Ok(Expression::Object(members.into()));
-        }
-        loop {
+        while !self.take_symbol("}")? {
             let Token::Text(key) = &self.token else { return Err(self.expected("a key in quotes")) };
             let key = Box::from(&**key);
             self.step()?;
             self.expect_symbol(":")?;
-            members.push((key, self.expression(0)?));
-            if self.take_symbol("}")? {
-                return Ok(Expression::Object(members.into()));
-            }
-            if !self.take_symbol(",")? {
+            members.push((key, self.argument()?));
+            if !self.take_symbol(",")? && self.token != Token::Symbol("}") {
                 return Err(self.expected("an operator, `,` or `}`"));
             }
         }
+        Ok(Expression::Object(members.into()))
     }
 
     /// The arguments of a function, after its `(`.
@@ -403,6 +401,7 @@ impl<'t> Parser<'t> {
         Ok(Expression::Call(Box::new(Call { function, arguments: arguments.into(), prepared })))
     }
 
+    /// An expression, or the `*` that stands for a whole value.
     fn argument(&mut self) -> Parse<Expression> {
         if self.take_symbol("*")? { Ok(Expression::Star) } else { self.expression(0) }
     }

@@ -75,6 +75,7 @@ impl Display for Item {
         self.expression.fmt(f)?;
         match &self.path {
             Some(path) if self.named => write!(f, " AS {}", path.join(".")),
+            None if !matches!(self.expression, Expression::Star) => f.write_str(".*"),
             _ => Ok(()),
         }
     }

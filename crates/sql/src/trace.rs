@@ -99,7 +99,7 @@ impl Statement {
     /// Evaluates step by step, as [`Statement::evaluate`] does once the topic matches.
     pub fn trace(&self, message: &Message<'_>, world: &mut dyn World) -> Trace {
         let topic = functions::published_to(message.topic);
-        let matched = self.filter().is_none_or(|filter| matches(filter, topic));
+        let matched = self.filter().is_none_or(|filter| matches(filter, topic) || matches(filter, message.topic));
         let from = Clause { filter: self.filter().map(str::to_owned), topic: topic.to_owned(), matched };
         let mut values = Values::new();
         let end = matched.then(|| {
@@ -167,10 +167,11 @@ impl Statement {
         match &self.parsed.select {
             Select::Value(value) => vec![step(None, value, values)],
             Select::Items(items) => {
-                let named = items.iter().take(MOST_STEPS);
-                named
-                    .map(|item| step(item.path.as_ref().map(|path| path.join(".")), &item.expression, values))
-                    .collect()
+                let told = items.iter().take(MOST_STEPS).map(|item| match &item.path {
+                    Some(path) => step(Some(path.join(".")), &item.expression, values),
+                    None => Step { expression: clipped(item.to_string()), ..step(None, &item.expression, values) },
+                });
+                told.collect()
             }
         }
     }

@@ -119,6 +119,14 @@ impl Parser<'_> {
 
     fn item(&mut self) -> Parse<Item> {
         let expression = self.argument()?;
+        if self.is_spread() && may_be_spread(&expression) {
+            self.step()?;
+            self.step()?;
+            if self.is_word("AS") {
+                return Err(self.expected("`,`, FROM or WHERE, since `.*` takes no name"));
+            }
+            return Ok(Item { expression, path: None, named: false });
+        }
         if self.take_word("AS")? {
             let Token::Word(first) = self.token else { return Err(self.expected("a name")) };
             self.step()?;
@@ -136,7 +144,8 @@ impl Parser<'_> {
         self.step()?;
         let select = self.select()?;
         self.expect_word("FROM")?;
-        let from = self.postfix()?;
+        // unconfirmed: `FROM *` goes over the payload itself, which no other name stands for.
+        let from = if self.take_symbol("*")? { Expression::Star } else { self.postfix()? };
         let alias = if self.take_word("AS")? {
             let Token::Word(name) = self.token else { return Err(self.expected("a name")) };
             self.step()?;
@@ -196,6 +205,20 @@ fn sound(filter: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether `.*` may stand after an expression: after what can be an object.
+/// unconfirmed: AWS documents no `path.*`, but rules that it publishes have it.
+fn may_be_spread(expression: &Expression) -> bool {
+    matches!(
+        expression,
+        Expression::Name(_)
+            | Expression::Member(..)
+            | Expression::Variable(_)
+            | Expression::Call(_)
+            | Expression::Query(_)
+            | Expression::Object(_)
+    )
 }
 
 /// What an item without `AS` is called: the last name of a path, the name of a function.

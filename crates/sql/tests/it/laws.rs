@@ -18,7 +18,7 @@ fn soup() -> impl Strategy<Value = String> {
         "SELECT", "VALUE", "FROM", "WHERE", "AS", "AND", "OR", "NOT", "IN", "EXISTS", "CASE", "WHEN", "THEN", "ELSE",
         "END", "SET", "@a", "=", "<>", "<", "+", "-", "*", "/", "%", "(", ")", "[", "]", "{", "}", ",", ".", ":", "a",
         "b.c", "'t'", "\"q\"", "''", "1", "2.50", "1E2", "get(", "abs(", "cast(", "topic()", "null", "true", "${", "'",
-        "é",
+        ".*", "é",
     ]);
     prop::collection::vec(words, 0..24).prop_map(|words| words.join(" "))
 }
@@ -71,6 +71,7 @@ fn expression() -> impl Strategy<Value = String> {
             inner.clone().prop_map(|a| format!("- ({a})")),
             inner.clone().prop_map(|a| format!("({a}).x")),
             inner.clone().prop_map(|a| format!("cast({a} AS Int)")),
+            inner.clone().prop_map(|a| format!("(SELECT {{'k': {a},}}.*, o.* FROM *)")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("CASE {a} WHEN {b} THEN 1 ELSE {a} END")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(SELECT VALUE {a} FROM arr AS r WHERE {b})")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, {{'k': {b}}}]")),

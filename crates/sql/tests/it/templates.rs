@@ -79,7 +79,7 @@ fn what_is_no_template_is_refused_where_it_stands() {
         ("${}", "line 1, column 3: expected an expression, found `}`"),
         (
             "${*}",
-            "line 1, column 3: expected an expression, found `*`, which stands only as an item of SELECT and as an argument of a function",
+            "line 1, column 3: expected an expression, found `*`, which stands only as a whole item, argument, element or member",
         ),
         (
             "${decode(*, 'proto', 'b', 'k', 'f', 'M').a}",

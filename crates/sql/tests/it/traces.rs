@@ -36,6 +36,14 @@ fn every_clause_is_told_with_its_value() {
 }
 
 #[test]
+fn an_item_that_spreads_its_members_is_told_as_it_is_written() {
+    let found = trace("SELECT o.*, * FROM '#'", r#"{"o":{"x":1}}"#);
+    let told: Vec<_> = found.select.iter().map(|step| step.expression.as_str()).collect();
+    assert_eq!(told, ["o.*", "*"]);
+    assert_eq!(found.select[0].value.as_ref().map(|value| value.get()), Some(r#"{"x":1}"#));
+}
+
+#[test]
 fn why_there_is_no_result_is_said() {
     for (sql, expected) in [
         ("SELECT * FROM 'other/#'", "the topic things/lamp/data does not match other/#"),
