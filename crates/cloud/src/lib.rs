@@ -110,6 +110,7 @@ const NOUNS: &[&[operation::Op]] = &[
     neighbours::functions::FURTHER[0],
     neighbours::functions::FURTHER[1],
     neighbours::functions::FURTHER[2],
+    neighbours::functions::FURTHER[3],
     neighbours::sts::OPS,
     neighbours::tables::OPS,
     neighbours::tables::batches::OPS,

@@ -12,10 +12,11 @@ use serde_json::{Map, Value};
 use store::{Table, json_record};
 use wire::lambda::{
     Concurrency, CreateFunctionRequest, DeleteFunctionConcurrencyRequest, DeleteFunctionRequest,
-    DeleteFunctionResponse, FunctionCodeLocation, FunctionConfiguration, GetFunctionConcurrencyRequest,
-    GetFunctionConcurrencyResponse, GetFunctionConfigurationRequest, GetFunctionRequest, GetFunctionResponse,
-    ListFunctionsRequest, ListFunctionsResponse, ListTagsRequest, ListTagsResponse, PutFunctionConcurrencyRequest,
-    TagResourceRequest, UntagResourceRequest, UpdateFunctionCodeRequest, UpdateFunctionConfigurationRequest,
+    DeleteFunctionResponse, FunctionCodeLocation, FunctionConfiguration, GetFunctionCodeSigningConfigRequest,
+    GetFunctionCodeSigningConfigResponse, GetFunctionConcurrencyRequest, GetFunctionConcurrencyResponse,
+    GetFunctionConfigurationRequest, GetFunctionRequest, GetFunctionResponse, ListFunctionsRequest,
+    ListFunctionsResponse, ListTagsRequest, ListTagsResponse, PutFunctionConcurrencyRequest, TagResourceRequest,
+    UntagResourceRequest, UpdateFunctionCodeRequest, UpdateFunctionConfigurationRequest,
 };
 use wire::{Output, Refusal};
 
@@ -34,6 +35,7 @@ mod invoke;
 pub(crate) mod names;
 mod package;
 pub(crate) mod permissions;
+mod retries;
 mod running;
 mod versions;
 
@@ -45,6 +47,7 @@ pub(crate) const OPS: &[Op] = ops! {
     live create_function on any;
     read get_function on any;
     read get_function_configuration on any;
+    read get_function_code_signing_config on any;
     read list_functions on any;
     live update_function_code on any;
     write update_function_configuration on any;
@@ -58,7 +61,7 @@ pub(crate) const OPS: &[Op] = ops! {
 };
 
 /// The rows of the files below.
-pub(crate) const FURTHER: [&[Op]; 3] = [invoke::OPS, permissions::OPS, versions::OPS];
+pub(crate) const FURTHER: [&[Op]; 4] = [invoke::OPS, permissions::OPS, retries::OPS, versions::OPS];
 
 /// By name.
 pub(crate) const FUNCTIONS: Table<Known> = Table::new("functions");
@@ -330,6 +333,15 @@ fn get_function_configuration(db: Read, input: &GetFunctionConfigurationRequest)
     Ok(at.described(db, &named.name, &version))
 }
 
+/// No function here must be signed; AWS answers with nothing then.
+fn get_function_code_signing_config(
+    db: Read,
+    input: &GetFunctionCodeSigningConfigRequest,
+) -> Answer<GetFunctionCodeSigningConfigResponse> {
+    known(db, &named(db, input.function_name(), None)?)?;
+    Ok(GetFunctionCodeSigningConfigResponse::new())
+}
+
 fn list_functions(db: Read, input: &ListFunctionsRequest) -> Answer<ListFunctionsResponse> {
     if input.function_version() == Some("ALL") {
         return Err(unbuilt("FunctionVersion ALL", "ListVersionsByFunction lists the versions of one").into());
@@ -361,6 +373,7 @@ fn delete_function(db: &mut Write, input: &DeleteFunctionRequest) -> Answer<Dele
         db.delete_at(&CODE, &key)?;
     }
     events::forget(db, &named.name)?;
+    retries::forget(db, &named.name, None)?;
     db.delete(&FUNCTIONS, [&named.name])?;
     Ok(done)
 }

@@ -238,6 +238,70 @@ fn an_event_that_has_waited_for_too_long_is_given_up() {
 }
 
 #[test]
+fn how_often_and_how_long_an_event_is_tried_can_be_set() {
+    let events = Events::new();
+    let lab = &events.lab;
+    let set = |more: Value| {
+        let mut input = json!({"FunctionName": "f"});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lab.ok("PutFunctionEventInvokeConfig", input)
+    };
+    let answer = set(json!({"MaximumRetryAttempts": 0}));
+    assert_eq!(answer["FunctionArn"], "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST");
+    events.send("1");
+    let due = events.take().pop().unwrap();
+    events.settle(&due, Outcome::Failed("once".to_owned(), 60_000));
+    assert!(events.take().is_empty(), "not tried again");
+    lab.ok("UpdateFunctionEventInvokeConfig", json!({"FunctionName": "f", "MaximumEventAgeInSeconds": 60}));
+    let both = lab.ok("GetFunctionEventInvokeConfig", json!({"FunctionName": "f", "Qualifier": "$LATEST"}));
+    assert_eq!((&both["MaximumRetryAttempts"], &both["MaximumEventAgeInSeconds"]), (&json!(0), &json!(60)));
+    // What is not mentioned is as AWS has it again.
+    assert!(set(json!({"MaximumEventAgeInSeconds": 60})).get("MaximumRetryAttempts").is_none());
+    events.send("2");
+    let due = events.take().pop().unwrap();
+    events.settle(&due, Outcome::Failed("again".to_owned(), 30_000));
+    let due = events.take().pop().unwrap();
+    events.lab.pass(30_000);
+    events.settle(&due, Outcome::Failed("too old".to_owned(), 30_000));
+    assert!(events.take().is_empty(), "older than a minute");
+    let listed = lab.ok("ListFunctionEventInvokeConfigs", json!({"FunctionName": "f"}));
+    assert_eq!(listed["FunctionEventInvokeConfigs"].as_array().unwrap().len(), 1);
+    lab.ok("DeleteFunctionEventInvokeConfig", json!({"FunctionName": "f"}));
+    assert_eq!(lab.no("GetFunctionEventInvokeConfig", json!({"FunctionName": "f"})), "ResourceNotFound");
+}
+
+#[test]
+fn what_is_set_for_events_is_of_a_function_that_is_there_and_goes_with_it() {
+    let lab = made();
+    let put = |name: &str, qualifier: &str| {
+        lab.call(
+            "PutFunctionEventInvokeConfig",
+            json!({"FunctionName": name, "Qualifier": qualifier, "MaximumRetryAttempts": 1}),
+        )
+        .map_err(|(_, message)| message)
+    };
+    for (name, qualifier) in [("none", "$LATEST"), ("f", "1"), ("f", "live")] {
+        assert_eq!(put(name, qualifier).err().as_deref(), Some("The function doesn't exist."));
+    }
+    lab.ok("PublishVersion", json!({"FunctionName": "f"}));
+    lab.ok("CreateAlias", json!({"FunctionName": "f", "Name": "live", "FunctionVersion": "1"}));
+    for qualifier in ["$LATEST", "1", "live"] {
+        put("f", qualifier).unwrap();
+    }
+    assert_eq!(lab.rows("function_retries"), 3);
+    lab.ok("DeleteAlias", json!({"FunctionName": "f", "Name": "live"}));
+    lab.ok("DeleteFunction", json!({"FunctionName": "f", "Qualifier": "1"}));
+    assert_eq!(lab.rows("function_retries"), 1);
+    let nothing = json!({"FunctionName": "f"});
+    assert_eq!(lab.no("PutFunctionEventInvokeConfig", nothing), "InvalidParameterValue");
+    let topic = "arn:aws:sns:us-east-1:000000000000:t";
+    let elsewhere = json!({"FunctionName": "f", "DestinationConfig": {"OnFailure": {"Destination": topic}}});
+    assert_eq!(lab.no("PutFunctionEventInvokeConfig", elsewhere), "NotImplemented");
+    lab.ok("DeleteFunction", json!({"FunctionName": "f"}));
+    assert_eq!(lab.rows("function_retries"), 0);
+}
+
+#[test]
 fn what_waits_goes_with_its_function() {
     let events = Events::new();
     events.send("1");

@@ -113,7 +113,7 @@ static OPERATIONS: [Operation; 89] = [
     Operation { service: "lambda", name: "GetDurableExecutionState", method: "GET", path: &[Segment::Literal("2025-12-01"), Segment::Literal("durable-executions"), Segment::Label("DurableExecutionArn"), Segment::Literal("state")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "KMSInvalidStateException", "ServiceException", "TooManyRequestsException", "KMSNotFoundException", "KMSAccessDeniedException", "KMSDisabledException"] },
     Operation { service: "lambda", name: "GetEventSourceMapping", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("event-source-mappings"), Segment::Label("UUID")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetFunction", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName")], status: 200, input: S_GET_FUNCTION_REQUEST_MEMBERS, output: S_GET_FUNCTION_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
-    Operation { service: "lambda", name: "GetFunctionCodeSigningConfig", method: "GET", path: &[Segment::Literal("2020-06-30"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("code-signing-config")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException", "CodeSigningConfigNotFoundException"] },
+    Operation { service: "lambda", name: "GetFunctionCodeSigningConfig", method: "GET", path: &[Segment::Literal("2020-06-30"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("code-signing-config")], status: 200, input: S_GET_FUNCTION_CODE_SIGNING_CONFIG_REQUEST_MEMBERS, output: S_GET_FUNCTION_CODE_SIGNING_CONFIG_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException", "CodeSigningConfigNotFoundException"] },
     Operation { service: "lambda", name: "GetFunctionConcurrency", method: "GET", path: &[Segment::Literal("2019-09-30"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("concurrency")], status: 200, input: S_GET_FUNCTION_CONCURRENCY_REQUEST_MEMBERS, output: S_GET_FUNCTION_CONCURRENCY_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetFunctionConfiguration", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("configuration")], status: 200, input: S_GET_FUNCTION_CONFIGURATION_REQUEST_MEMBERS, output: S_FUNCTION_CONFIGURATION_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetFunctionEventInvokeConfig", method: "GET", path: &[Segment::Literal("2019-09-25"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("event-invoke-config")], status: 200, input: S_GET_FUNCTION_EVENT_INVOKE_CONFIG_REQUEST_MEMBERS, output: S_FUNCTION_EVENT_INVOKE_CONFIG_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
@@ -134,7 +134,7 @@ static OPERATIONS: [Operation; 89] = [
     Operation { service: "lambda", name: "ListCodeSigningConfigs", method: "GET", path: &[Segment::Literal("2020-04-22"), Segment::Literal("code-signing-configs")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException"] },
     Operation { service: "lambda", name: "ListDurableExecutionsByFunction", method: "GET", path: &[Segment::Literal("2025-12-01"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("durable-executions")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListEventSourceMappings", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("event-source-mappings")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
-    Operation { service: "lambda", name: "ListFunctionEventInvokeConfigs", method: "GET", path: &[Segment::Literal("2019-09-25"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("event-invoke-config"), Segment::Literal("list")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
+    Operation { service: "lambda", name: "ListFunctionEventInvokeConfigs", method: "GET", path: &[Segment::Literal("2019-09-25"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("event-invoke-config"), Segment::Literal("list")], status: 200, input: S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_REQUEST_MEMBERS, output: S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListFunctionUrlConfigs", method: "GET", path: &[Segment::Literal("2021-10-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("urls")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListFunctionVersionsByCapacityProvider", method: "GET", path: &[Segment::Literal("2025-11-30"), Segment::Literal("capacity-providers"), Segment::Label("CapacityProviderName"), Segment::Literal("function-versions")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListFunctions", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions")], status: 200, input: S_LIST_FUNCTIONS_REQUEST_MEMBERS, output: S_LIST_FUNCTIONS_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException"] },
@@ -169,7 +169,7 @@ static OPERATIONS: [Operation; 89] = [
     Operation { service: "lambda", name: "UpdateEventSourceMapping", method: "PUT", path: &[Segment::Literal("2015-03-31"), Segment::Literal("event-source-mappings"), Segment::Label("UUID")], status: 202, input: &[], output: &[], errors: &["InvalidParameterValueException", "ResourceInUseException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "UpdateFunctionCode", method: "PUT", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("code")], status: 200, input: S_UPDATE_FUNCTION_CODE_REQUEST_MEMBERS, output: S_FUNCTION_CONFIGURATION_MEMBERS, errors: &["InvalidParameterValueException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "InvalidCodeSignatureException", "ResourceNotFoundException", "CodeVerificationFailedException", "CodeSigningConfigNotFoundException", "CodeStorageExceededException", "PreconditionFailedException"] },
     Operation { service: "lambda", name: "UpdateFunctionConfiguration", method: "PUT", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("configuration")], status: 200, input: S_UPDATE_FUNCTION_CONFIGURATION_REQUEST_MEMBERS, output: S_FUNCTION_CONFIGURATION_MEMBERS, errors: &["InvalidParameterValueException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "InvalidCodeSignatureException", "ResourceNotFoundException", "CodeVerificationFailedException", "CodeSigningConfigNotFoundException", "PreconditionFailedException"] },
-    Operation { service: "lambda", name: "UpdateFunctionEventInvokeConfig", method: "POST", path: &[Segment::Literal("2019-09-25"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("event-invoke-config")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
+    Operation { service: "lambda", name: "UpdateFunctionEventInvokeConfig", method: "POST", path: &[Segment::Literal("2019-09-25"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("event-invoke-config")], status: 200, input: S_UPDATE_FUNCTION_EVENT_INVOKE_CONFIG_REQUEST_MEMBERS, output: S_FUNCTION_EVENT_INVOKE_CONFIG_MEMBERS, errors: &["InvalidParameterValueException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "UpdateFunctionUrlConfig", method: "PUT", path: &[Segment::Literal("2021-10-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("url")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
 ];
 
@@ -441,6 +441,7 @@ static S_FUNCTION_EVENT_INVOKE_CONFIG_MEMBERS: &[Member] = &[
     Member { wire: "DestinationConfig", key: "DestinationConfig", place: Place::Body, required: false, shape: &S_DESTINATION_CONFIG },
 ];
 static S_FUNCTION_EVENT_INVOKE_CONFIG: Shape = Shape::Structure(S_FUNCTION_EVENT_INVOKE_CONFIG_MEMBERS);
+static S_FUNCTION_EVENT_INVOKE_CONFIG_LIST: Shape = Shape::List(&S_FUNCTION_EVENT_INVOKE_CONFIG, bounds(NONE, NONE));
 static S_FUNCTION_LIST: Shape = Shape::List(&S_FUNCTION_CONFIGURATION, bounds(NONE, NONE));
 static S_FUNCTION_NAME: Shape = Shape::Text(Text { length: bounds(1, 140), pattern: Some(Pattern { written: "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?", regex: "^(?:(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-[0-9]{1}:)?([0-9]{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?)$" }), values: &[], sensitive: false });
 static S_FUNCTION_RUNTIME_ALIAS: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: None, values: &[], sensitive: false });
@@ -466,6 +467,15 @@ static S_GET_ALIAS_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "Name", key: "Name", place: Place::Path, required: true, shape: &S_ALIAS },
 ];
 static S_GET_ALIAS_REQUEST: Shape = Shape::Structure(S_GET_ALIAS_REQUEST_MEMBERS);
+static S_GET_FUNCTION_CODE_SIGNING_CONFIG_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "FunctionName", key: "FunctionName", place: Place::Path, required: true, shape: &S_NAMESPACED_FUNCTION_NAME },
+];
+static S_GET_FUNCTION_CODE_SIGNING_CONFIG_REQUEST: Shape = Shape::Structure(S_GET_FUNCTION_CODE_SIGNING_CONFIG_REQUEST_MEMBERS);
+static S_GET_FUNCTION_CODE_SIGNING_CONFIG_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "CodeSigningConfigArn", key: "CodeSigningConfigArn", place: Place::Body, required: true, shape: &S_CODE_SIGNING_CONFIG_ARN },
+    Member { wire: "FunctionName", key: "FunctionName", place: Place::Body, required: true, shape: &S_FUNCTION_NAME },
+];
+static S_GET_FUNCTION_CODE_SIGNING_CONFIG_RESPONSE: Shape = Shape::Structure(S_GET_FUNCTION_CODE_SIGNING_CONFIG_RESPONSE_MEMBERS);
 static S_GET_FUNCTION_CONCURRENCY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "FunctionName", key: "FunctionName", place: Place::Path, required: true, shape: &S_FUNCTION_NAME },
 ];
@@ -579,6 +589,17 @@ static S_LIST_ALIASES_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Aliases", key: "Aliases", place: Place::Body, required: false, shape: &S_ALIAS_LIST },
 ];
 static S_LIST_ALIASES_RESPONSE: Shape = Shape::Structure(S_LIST_ALIASES_RESPONSE_MEMBERS);
+static S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "FunctionName", key: "FunctionName", place: Place::Path, required: true, shape: &S_NAMESPACED_FUNCTION_NAME },
+    Member { wire: "Marker", key: "Marker", place: Place::Query, required: false, shape: &S_STRING },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Query, required: false, shape: &S_MAX_FUNCTION_EVENT_INVOKE_CONFIG_LIST_ITEMS },
+];
+static S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_REQUEST: Shape = Shape::Structure(S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_REQUEST_MEMBERS);
+static S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "FunctionEventInvokeConfigs", key: "FunctionEventInvokeConfigs", place: Place::Body, required: false, shape: &S_FUNCTION_EVENT_INVOKE_CONFIG_LIST },
+    Member { wire: "NextMarker", key: "NextMarker", place: Place::Body, required: false, shape: &S_STRING },
+];
+static S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_RESPONSE: Shape = Shape::Structure(S_LIST_FUNCTION_EVENT_INVOKE_CONFIGS_RESPONSE_MEMBERS);
 static S_LIST_FUNCTIONS_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "MasterRegion", key: "MasterRegion", place: Place::Query, required: false, shape: &S_MASTER_REGION },
     Member { wire: "FunctionVersion", key: "FunctionVersion", place: Place::Query, required: false, shape: &S_FUNCTION_VERSION },
@@ -623,6 +644,7 @@ static S_LOGGING_CONFIG_MEMBERS: &[Member] = &[
 static S_LOGGING_CONFIG: Shape = Shape::Structure(S_LOGGING_CONFIG_MEMBERS);
 static S_LONG: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_MASTER_REGION: Shape = Shape::Text(Text { length: bounds(1, 50), pattern: Some(Pattern { written: "ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}", regex: "^(?:ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-[0-9]{1})$" }), values: &[], sensitive: false });
+static S_MAX_FUNCTION_EVENT_INVOKE_CONFIG_LIST_ITEMS: Shape = Shape::Integer(bounds(1, 50));
 static S_MAX_LIST_ITEMS: Shape = Shape::Integer(bounds(1, 10000));
 static S_MAXIMUM_EVENT_AGE_IN_SECONDS: Shape = Shape::Integer(bounds(60, 21600));
 static S_MAXIMUM_RETRY_ATTEMPTS: Shape = Shape::Integer(bounds(0, 2));
@@ -818,6 +840,14 @@ static S_UPDATE_FUNCTION_CONFIGURATION_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "AcceleratorConfig", key: "AcceleratorConfig", place: Place::Body, required: false, shape: &S_ACCELERATOR_CONFIG },
 ];
 static S_UPDATE_FUNCTION_CONFIGURATION_REQUEST: Shape = Shape::Structure(S_UPDATE_FUNCTION_CONFIGURATION_REQUEST_MEMBERS);
+static S_UPDATE_FUNCTION_EVENT_INVOKE_CONFIG_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "FunctionName", key: "FunctionName", place: Place::Path, required: true, shape: &S_NAMESPACED_FUNCTION_NAME },
+    Member { wire: "Qualifier", key: "Qualifier", place: Place::Query, required: false, shape: &S_NUMERIC_LATEST_PUBLISHED_OR_ALIAS_QUALIFIER },
+    Member { wire: "MaximumRetryAttempts", key: "MaximumRetryAttempts", place: Place::Body, required: false, shape: &S_MAXIMUM_RETRY_ATTEMPTS },
+    Member { wire: "MaximumEventAgeInSeconds", key: "MaximumEventAgeInSeconds", place: Place::Body, required: false, shape: &S_MAXIMUM_EVENT_AGE_IN_SECONDS },
+    Member { wire: "DestinationConfig", key: "DestinationConfig", place: Place::Body, required: false, shape: &S_DESTINATION_CONFIG },
+];
+static S_UPDATE_FUNCTION_EVENT_INVOKE_CONFIG_REQUEST: Shape = Shape::Structure(S_UPDATE_FUNCTION_EVENT_INVOKE_CONFIG_REQUEST_MEMBERS);
 static S_VERSION: Shape = Shape::Text(Text { length: bounds(1, 1024), pattern: Some(Pattern { written: "(\\$LATEST|[0-9]+)", regex: "^(?:(\\$LATEST|[0-9]+))$" }), values: &[], sensitive: false });
 static S_VERSION_WITH_LATEST_PUBLISHED: Shape = Shape::Text(Text { length: bounds(1, 1024), pattern: Some(Pattern { written: "(\\$LATEST(\\.PUBLISHED)?|[0-9]+)", regex: "^(?:(\\$LATEST(\\.PUBLISHED)?|[0-9]+))$" }), values: &[], sensitive: false });
 static S_VPC_CONFIG_MEMBERS: &[Member] = &[
@@ -985,6 +1015,13 @@ value ? with_tags "Tags" ,
 structure ? with_tags_error "TagsError" TagsError,
 structure ? with_concurrency "Concurrency" Concurrency,
 }
+input GetFunctionCodeSigningConfigRequest = 31 -> GetFunctionCodeSigningConfigResponse {
+text ! function_name "FunctionName" ,
+}
+output GetFunctionCodeSigningConfigResponse {
+text ? with_code_signing_config_arn "CodeSigningConfigArn" ,
+text ? with_function_name "FunctionName" ,
+}
 input GetFunctionConcurrencyRequest = 32 -> GetFunctionConcurrencyResponse {
 text ! function_name "FunctionName" ,
 }
@@ -1041,6 +1078,15 @@ integer ? max_items "MaxItems" ,
 output ListAliasesResponse {
 text ? with_next_marker "NextMarker" ,
 structures ? with_aliases "Aliases" AliasConfiguration,
+}
+input ListFunctionEventInvokeConfigsRequest = 52 -> ListFunctionEventInvokeConfigsResponse {
+text ! function_name "FunctionName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListFunctionEventInvokeConfigsResponse {
+structures ? with_function_event_invoke_configs "FunctionEventInvokeConfigs" FunctionEventInvokeConfig,
+text ? with_next_marker "NextMarker" ,
 }
 input ListFunctionsRequest = 55 -> ListFunctionsResponse {
 text ? master_region "MasterRegion" ,
@@ -1149,6 +1195,13 @@ structure ? capacity_provider_config "CapacityProviderConfig" CapacityProviderCo
 structure ? durable_config "DurableConfig" DurableConfig,
 structure ? runtime_config "RuntimeConfig" FunctionRuntimeConfig,
 structure ? accelerator_config "AcceleratorConfig" AcceleratorConfig,
+}
+input UpdateFunctionEventInvokeConfigRequest = 87 -> FunctionEventInvokeConfig {
+text ! function_name "FunctionName" ,
+text ? qualifier "Qualifier" ,
+integer ? maximum_retry_attempts "MaximumRetryAttempts" ,
+integer ? maximum_event_age_in_seconds "MaximumEventAgeInSeconds" ,
+structure ? destination_config "DestinationConfig" DestinationConfig,
 }
 part AcceleratorConfig { get { integer ! accelerator_memory_size "AcceleratorMemorySize" , } set { integer ? with_accelerator_memory_size "AcceleratorMemorySize" , } }
 part AccountLimit { get { integer ? total_code_size "TotalCodeSize" , integer ? code_size_unzipped "CodeSizeUnzipped" , integer ? code_size_zipped "CodeSizeZipped" , integer ? concurrent_executions "ConcurrentExecutions" , integer ? unreserved_concurrent_executions "UnreservedConcurrentExecutions" , } set { integer ? with_total_code_size "TotalCodeSize" , integer ? with_code_size_unzipped "CodeSizeUnzipped" , integer ? with_code_size_zipped "CodeSizeZipped" , integer ? with_concurrent_executions "ConcurrentExecutions" , integer ? with_unreserved_concurrent_executions "UnreservedConcurrentExecutions" , } }

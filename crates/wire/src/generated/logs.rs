@@ -122,7 +122,7 @@ static OPERATIONS: [Operation; 118] = [
     Operation { service: "logs", name: "ListAnomalies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException", "OperationAbortedException"] },
     Operation { service: "logs", name: "ListIntegrations", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ServiceUnavailableException"] },
     Operation { service: "logs", name: "ListLogAnomalyDetectors", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ResourceNotFoundException", "ServiceUnavailableException", "OperationAbortedException"] },
-    Operation { service: "logs", name: "ListLogGroups", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ServiceUnavailableException"] },
+    Operation { service: "logs", name: "ListLogGroups", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_LOG_GROUPS_REQUEST_MEMBERS, output: S_LIST_LOG_GROUPS_RESPONSE_MEMBERS, errors: &["InvalidParameterException", "ServiceUnavailableException"] },
     Operation { service: "logs", name: "ListLogGroupsForQuery", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "AccessDeniedException", "ResourceNotFoundException", "ServiceUnavailableException"] },
     Operation { service: "logs", name: "ListScheduledQueries", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ValidationException", "AccessDeniedException", "ThrottlingException", "InternalServerException"] },
     Operation { service: "logs", name: "ListSourcesForS3TableIntegration", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["AccessDeniedException", "ResourceNotFoundException", "ThrottlingException", "ValidationException", "InternalServerException"] },
@@ -140,7 +140,7 @@ static OPERATIONS: [Operation; 118] = [
     Operation { service: "logs", name: "PutIndexPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ResourceNotFoundException", "LimitExceededException", "OperationAbortedException", "ServiceUnavailableException"] },
     Operation { service: "logs", name: "PutIntegration", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "LimitExceededException", "ServiceUnavailableException", "ValidationException"] },
     Operation { service: "logs", name: "PutLogEvents", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_LOG_EVENTS_REQUEST_MEMBERS, output: S_PUT_LOG_EVENTS_RESPONSE_MEMBERS, errors: &["InvalidParameterException", "InvalidSequenceTokenException", "DataAlreadyAcceptedException", "ResourceNotFoundException", "ServiceUnavailableException", "UnrecognizedClientException"] },
-    Operation { service: "logs", name: "PutLogGroupDeletionProtection", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ResourceNotFoundException", "AccessDeniedException", "OperationAbortedException", "ServiceUnavailableException", "InvalidOperationException"] },
+    Operation { service: "logs", name: "PutLogGroupDeletionProtection", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_LOG_GROUP_DELETION_PROTECTION_REQUEST_MEMBERS, output: &[], errors: &["InvalidParameterException", "ResourceNotFoundException", "AccessDeniedException", "OperationAbortedException", "ServiceUnavailableException", "InvalidOperationException"] },
     Operation { service: "logs", name: "PutMetricFilter", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "ResourceNotFoundException", "OperationAbortedException", "LimitExceededException", "ServiceUnavailableException", "InvalidOperationException"] },
     Operation { service: "logs", name: "PutQueryDefinition", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "LimitExceededException", "ResourceNotFoundException", "ServiceUnavailableException"] },
     Operation { service: "logs", name: "PutResourcePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidParameterException", "LimitExceededException", "OperationAbortedException", "ResourceNotFoundException", "ServiceUnavailableException"] },
@@ -184,6 +184,14 @@ static S_CREATE_LOG_STREAM_REQUEST_MEMBERS: &[Member] = &[
 ];
 static S_CREATE_LOG_STREAM_REQUEST: Shape = Shape::Structure(S_CREATE_LOG_STREAM_REQUEST_MEMBERS);
 static S_DATA_PROTECTION_STATUS: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["ACTIVATED", "DELETED", "ARCHIVED", "DISABLED"], sensitive: false });
+static S_DATA_SOURCE_FILTER_MEMBERS: &[Member] = &[
+    Member { wire: "name", key: "name", place: Place::Body, required: true, shape: &S_DATA_SOURCE_NAME },
+    Member { wire: "type", key: "type", place: Place::Body, required: false, shape: &S_DATA_SOURCE_TYPE },
+];
+static S_DATA_SOURCE_FILTER: Shape = Shape::Structure(S_DATA_SOURCE_FILTER_MEMBERS);
+static S_DATA_SOURCE_FILTERS: Shape = Shape::List(&S_DATA_SOURCE_FILTER, bounds(1, 5));
+static S_DATA_SOURCE_NAME: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
+static S_DATA_SOURCE_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_DAYS: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_DELETE_LOG_GROUP_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "logGroupName", key: "logGroupName", place: Place::Body, required: true, shape: &S_LOG_GROUP_NAME },
@@ -248,6 +256,8 @@ static S_ENTITY_REJECTION_ERROR_TYPE: Shape = Shape::Text(Text { length: bounds(
 static S_EVENT_ID: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_EVENT_MESSAGE: Shape = Shape::Text(Text { length: bounds(1, NONE), pattern: None, values: &[], sensitive: false });
 static S_EVENTS_LIMIT: Shape = Shape::Integer(bounds(1, 10000));
+static S_FIELD_INDEX_NAME: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: Some(Pattern { written: "[\\.\\-_/#A-Za-z0-9]+", regex: "^(?:[\\.\\-_/#A-Za-z0-9]+)$" }), values: &[], sensitive: false });
+static S_FIELD_INDEX_NAMES: Shape = Shape::List(&S_FIELD_INDEX_NAME, bounds(1, 20));
 static S_FILTER_COUNT: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_FILTER_LOG_EVENTS_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "logGroupName", key: "logGroupName", place: Place::Body, required: false, shape: &S_LOG_GROUP_NAME },
@@ -310,6 +320,24 @@ static S_INPUT_LOG_EVENTS: Shape = Shape::List(&S_INPUT_LOG_EVENT, bounds(1, 100
 static S_INPUT_LOG_STREAM_NAMES: Shape = Shape::List(&S_LOG_STREAM_NAME, bounds(1, 100));
 static S_INTERLEAVED: Shape = Shape::Boolean;
 static S_KMS_KEY_ID: Shape = Shape::Text(Text { length: bounds(NONE, 256), pattern: None, values: &[], sensitive: false });
+static S_LIST_LIMIT: Shape = Shape::Integer(bounds(1, 1000));
+static S_LIST_LOG_GROUPS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "logGroupNamePattern", key: "logGroupNamePattern", place: Place::Body, required: false, shape: &S_LOG_GROUP_NAME_REGEX_PATTERN },
+    Member { wire: "logGroupClass", key: "logGroupClass", place: Place::Body, required: false, shape: &S_LOG_GROUP_CLASS },
+    Member { wire: "includeLinkedAccounts", key: "includeLinkedAccounts", place: Place::Body, required: false, shape: &S_INCLUDE_LINKED_ACCOUNTS },
+    Member { wire: "accountIdentifiers", key: "accountIdentifiers", place: Place::Body, required: false, shape: &S_ACCOUNT_IDS },
+    Member { wire: "nextToken", key: "nextToken", place: Place::Body, required: false, shape: &S_NEXT_TOKEN },
+    Member { wire: "limit", key: "limit", place: Place::Body, required: false, shape: &S_LIST_LIMIT },
+    Member { wire: "dataSources", key: "dataSources", place: Place::Body, required: false, shape: &S_DATA_SOURCE_FILTERS },
+    Member { wire: "fieldIndexNames", key: "fieldIndexNames", place: Place::Body, required: false, shape: &S_FIELD_INDEX_NAMES },
+    Member { wire: "logGroupTags", key: "logGroupTags", place: Place::Body, required: false, shape: &S_TAG_FILTERS },
+];
+static S_LIST_LOG_GROUPS_REQUEST: Shape = Shape::Structure(S_LIST_LOG_GROUPS_REQUEST_MEMBERS);
+static S_LIST_LOG_GROUPS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "logGroups", key: "logGroups", place: Place::Body, required: false, shape: &S_LOG_GROUP_SUMMARIES },
+    Member { wire: "nextToken", key: "nextToken", place: Place::Body, required: false, shape: &S_NEXT_TOKEN },
+];
+static S_LIST_LOG_GROUPS_RESPONSE: Shape = Shape::Structure(S_LIST_LOG_GROUPS_RESPONSE_MEMBERS);
 static S_LIST_TAGS_FOR_RESOURCE_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "resourceArn", key: "resourceArn", place: Place::Body, required: true, shape: &S_AMAZON_RESOURCE_NAME },
 ];
@@ -348,6 +376,14 @@ static S_LOG_GROUP_CLASS: Shape = Shape::Text(Text { length: bounds(NONE, NONE),
 static S_LOG_GROUP_IDENTIFIER: Shape = Shape::Text(Text { length: bounds(1, 2048), pattern: Some(Pattern { written: "[\\w#+=/:,.@-]*", regex: "^(?:[0-9A-Za-z_#+=/:,.@-]*)$" }), values: &[], sensitive: false });
 static S_LOG_GROUP_NAME: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: Some(Pattern { written: "[\\.\\-_/#A-Za-z0-9]+", regex: "^(?:[\\.\\-_/#A-Za-z0-9]+)$" }), values: &[], sensitive: false });
 static S_LOG_GROUP_NAME_PATTERN: Shape = Shape::Text(Text { length: bounds(0, 512), pattern: Some(Pattern { written: "[\\.\\-_/#A-Za-z0-9]*", regex: "^(?:[\\.\\-_/#A-Za-z0-9]*)$" }), values: &[], sensitive: false });
+static S_LOG_GROUP_NAME_REGEX_PATTERN: Shape = Shape::Text(Text { length: bounds(3, 129), pattern: Some(Pattern { written: "(\\^?[\\.\\-_\\/#A-Za-z0-9]{3,24})(\\|\\^?[\\.\\-_\\/#A-Za-z0-9]{3,24}){0,4}", regex: "^(?:(\\^?[\\.\\-_\\/#A-Za-z0-9]{3,24})(\\|\\^?[\\.\\-_\\/#A-Za-z0-9]{3,24}){0,4})$" }), values: &[], sensitive: false });
+static S_LOG_GROUP_SUMMARIES: Shape = Shape::List(&S_LOG_GROUP_SUMMARY, bounds(NONE, NONE));
+static S_LOG_GROUP_SUMMARY_MEMBERS: &[Member] = &[
+    Member { wire: "logGroupName", key: "logGroupName", place: Place::Body, required: false, shape: &S_LOG_GROUP_NAME },
+    Member { wire: "logGroupArn", key: "logGroupArn", place: Place::Body, required: false, shape: &S_ARN },
+    Member { wire: "logGroupClass", key: "logGroupClass", place: Place::Body, required: false, shape: &S_LOG_GROUP_CLASS },
+];
+static S_LOG_GROUP_SUMMARY: Shape = Shape::Structure(S_LOG_GROUP_SUMMARY_MEMBERS);
 static S_LOG_GROUPS: Shape = Shape::List(&S_LOG_GROUP, bounds(NONE, NONE));
 static S_LOG_STREAM_MEMBERS: &[Member] = &[
     Member { wire: "logStreamName", key: "logStreamName", place: Place::Body, required: false, shape: &S_LOG_STREAM_NAME },
@@ -387,6 +423,11 @@ static S_PUT_LOG_EVENTS_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "rejectedEntityInfo", key: "rejectedEntityInfo", place: Place::Body, required: false, shape: &S_REJECTED_ENTITY_INFO },
 ];
 static S_PUT_LOG_EVENTS_RESPONSE: Shape = Shape::Structure(S_PUT_LOG_EVENTS_RESPONSE_MEMBERS);
+static S_PUT_LOG_GROUP_DELETION_PROTECTION_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "logGroupIdentifier", key: "logGroupIdentifier", place: Place::Body, required: true, shape: &S_LOG_GROUP_IDENTIFIER },
+    Member { wire: "deletionProtectionEnabled", key: "deletionProtectionEnabled", place: Place::Body, required: true, shape: &S_DELETION_PROTECTION_ENABLED },
+];
+static S_PUT_LOG_GROUP_DELETION_PROTECTION_REQUEST: Shape = Shape::Structure(S_PUT_LOG_GROUP_DELETION_PROTECTION_REQUEST_MEMBERS);
 static S_PUT_RETENTION_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "logGroupName", key: "logGroupName", place: Place::Body, required: true, shape: &S_LOG_GROUP_NAME },
     Member { wire: "retentionInDays", key: "retentionInDays", place: Place::Body, required: true, shape: &S_DAYS },
@@ -411,6 +452,15 @@ static S_SEARCHED_LOG_STREAMS: Shape = Shape::List(&S_SEARCHED_LOG_STREAM, bound
 static S_SEQUENCE_TOKEN: Shape = Shape::Text(Text { length: bounds(1, NONE), pattern: None, values: &[], sensitive: false });
 static S_START_FROM_HEAD: Shape = Shape::Boolean;
 static S_STORED_BYTES: Shape = Shape::Integer(bounds(0, NONE));
+static S_TAG_FILTER_MEMBERS: &[Member] = &[
+    Member { wire: "key", key: "key", place: Place::Body, required: true, shape: &S_TAG_FILTER_KEY },
+    Member { wire: "values", key: "values", place: Place::Body, required: false, shape: &S_TAG_FILTER_VALUES },
+];
+static S_TAG_FILTER: Shape = Shape::Structure(S_TAG_FILTER_MEMBERS);
+static S_TAG_FILTER_KEY: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$", regex: "^(?:^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$)$" }), values: &[], sensitive: false });
+static S_TAG_FILTER_VALUE: Shape = Shape::Text(Text { length: bounds(0, 259), pattern: Some(Pattern { written: "^!?\\*?([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)\\*?$", regex: "^(?:^!?\\*?([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)\\*?$)$" }), values: &[], sensitive: false });
+static S_TAG_FILTER_VALUES: Shape = Shape::List(&S_TAG_FILTER_VALUE, bounds(0, 5));
+static S_TAG_FILTERS: Shape = Shape::List(&S_TAG_FILTER, bounds(1, 5));
 static S_TAG_KEY: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$", regex: "^(?:^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$)$" }), values: &[], sensitive: false });
 static S_TAG_KEY_LIST: Shape = Shape::List(&S_TAG_KEY, bounds(0, 50));
 static S_TAG_LIST: Shape = Shape::List(&S_TAG_KEY, bounds(1, NONE));
@@ -523,6 +573,21 @@ structures ? with_events "events" OutputLogEvent,
 text ? with_next_forward_token "nextForwardToken" ,
 text ? with_next_backward_token "nextBackwardToken" ,
 }
+input ListLogGroupsRequest = 77 -> ListLogGroupsResponse {
+text ? log_group_name_pattern "logGroupNamePattern" ,
+text ? log_group_class "logGroupClass" ,
+boolean ? include_linked_accounts "includeLinkedAccounts" ,
+texts ? account_identifiers "accountIdentifiers" ,
+text ? next_token "nextToken" ,
+integer ? limit "limit" ,
+structures ? data_sources "dataSources" DataSourceFilter,
+texts ? field_index_names "fieldIndexNames" ,
+structures ? log_group_tags "logGroupTags" TagFilter,
+}
+output ListLogGroupsResponse {
+structures ? with_log_groups "logGroups" LogGroupSummary,
+text ? with_next_token "nextToken" ,
+}
 input ListTagsForResourceRequest = 82 -> ListTagsForResourceResponse {
 text ! resource_arn "resourceArn" ,
 }
@@ -547,6 +612,10 @@ text ? with_next_sequence_token "nextSequenceToken" ,
 structure ? with_rejected_log_events_info "rejectedLogEventsInfo" RejectedLogEventsInfo,
 structure ? with_rejected_entity_info "rejectedEntityInfo" RejectedEntityInfo,
 }
+input PutLogGroupDeletionProtectionRequest = 95 -> () {
+text ! log_group_identifier "logGroupIdentifier" ,
+boolean ! deletion_protection_enabled "deletionProtectionEnabled" ,
+}
 input PutRetentionPolicyRequest = 99 -> () {
 text ! log_group_name "logGroupName" ,
 integer ! retention_in_days "retentionInDays" ,
@@ -567,13 +636,16 @@ input UntagResourceRequest = 112 -> () {
 text ! resource_arn "resourceArn" ,
 texts ! tag_keys "tagKeys" ,
 }
+part DataSourceFilter { get { text ! name "name" , text ? r#type "type" , } set { text ? with_name "name" , text ? with_type "type" , } }
 part Entity { get { value ? key_attributes "keyAttributes" , value ? attributes "attributes" , } set { value ? with_key_attributes "keyAttributes" , value ? with_attributes "attributes" , } }
 part FilteredLogEvent { get { text ? log_stream_name "logStreamName" , integer ? timestamp "timestamp" , text ? message "message" , integer ? ingestion_time "ingestionTime" , text ? event_id "eventId" , } set { text ? with_log_stream_name "logStreamName" , integer ? with_timestamp "timestamp" , text ? with_message "message" , integer ? with_ingestion_time "ingestionTime" , text ? with_event_id "eventId" , } }
 part InputLogEvent { get { integer ! timestamp "timestamp" , text ! message "message" , } set { integer ? with_timestamp "timestamp" , text ? with_message "message" , } }
 part LogGroup { get { text ? log_group_name "logGroupName" , integer ? creation_time "creationTime" , integer ? retention_in_days "retentionInDays" , integer ? metric_filter_count "metricFilterCount" , text ? arn "arn" , integer ? stored_bytes "storedBytes" , text ? kms_key_id "kmsKeyId" , text ? data_protection_status "dataProtectionStatus" , texts ? inherited_properties "inheritedProperties" , text ? log_group_class "logGroupClass" , text ? log_group_arn "logGroupArn" , boolean ? deletion_protection_enabled "deletionProtectionEnabled" , boolean ? bearer_token_authentication_enabled "bearerTokenAuthenticationEnabled" , text ? retention_policy_name "retentionPolicyName" , } set { text ? with_log_group_name "logGroupName" , integer ? with_creation_time "creationTime" , integer ? with_retention_in_days "retentionInDays" , integer ? with_metric_filter_count "metricFilterCount" , text ? with_arn "arn" , integer ? with_stored_bytes "storedBytes" , text ? with_kms_key_id "kmsKeyId" , text ? with_data_protection_status "dataProtectionStatus" , texts ? with_inherited_properties "inheritedProperties" , text ? with_log_group_class "logGroupClass" , text ? with_log_group_arn "logGroupArn" , boolean ? with_deletion_protection_enabled "deletionProtectionEnabled" , boolean ? with_bearer_token_authentication_enabled "bearerTokenAuthenticationEnabled" , text ? with_retention_policy_name "retentionPolicyName" , } }
+part LogGroupSummary { get { text ? log_group_name "logGroupName" , text ? log_group_arn "logGroupArn" , text ? log_group_class "logGroupClass" , } set { text ? with_log_group_name "logGroupName" , text ? with_log_group_arn "logGroupArn" , text ? with_log_group_class "logGroupClass" , } }
 part LogStream { get { text ? log_stream_name "logStreamName" , integer ? creation_time "creationTime" , integer ? first_event_timestamp "firstEventTimestamp" , integer ? last_event_timestamp "lastEventTimestamp" , integer ? last_ingestion_time "lastIngestionTime" , text ? upload_sequence_token "uploadSequenceToken" , text ? arn "arn" , integer ? stored_bytes "storedBytes" , } set { text ? with_log_stream_name "logStreamName" , integer ? with_creation_time "creationTime" , integer ? with_first_event_timestamp "firstEventTimestamp" , integer ? with_last_event_timestamp "lastEventTimestamp" , integer ? with_last_ingestion_time "lastIngestionTime" , text ? with_upload_sequence_token "uploadSequenceToken" , text ? with_arn "arn" , integer ? with_stored_bytes "storedBytes" , } }
 part OutputLogEvent { get { integer ? timestamp "timestamp" , text ? message "message" , integer ? ingestion_time "ingestionTime" , } set { integer ? with_timestamp "timestamp" , text ? with_message "message" , integer ? with_ingestion_time "ingestionTime" , } }
 part RejectedEntityInfo { get { text ! error_type "errorType" , } set { text ? with_error_type "errorType" , } }
 part RejectedLogEventsInfo { get { integer ? too_new_log_event_start_index "tooNewLogEventStartIndex" , integer ? too_old_log_event_end_index "tooOldLogEventEndIndex" , integer ? expired_log_event_end_index "expiredLogEventEndIndex" , } set { integer ? with_too_new_log_event_start_index "tooNewLogEventStartIndex" , integer ? with_too_old_log_event_end_index "tooOldLogEventEndIndex" , integer ? with_expired_log_event_end_index "expiredLogEventEndIndex" , } }
 part SearchedLogStream { get { text ? log_stream_name "logStreamName" , boolean ? searched_completely "searchedCompletely" , } set { text ? with_log_stream_name "logStreamName" , boolean ? with_searched_completely "searchedCompletely" , } }
+part TagFilter { get { text ! key "key" , texts ? values "values" , } set { text ? with_key "key" , texts ? with_values "values" , } }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use store::json_record;
 use wire::Refusal;
 use wire::lambda::{
-    CreateFunctionRequest, EnvironmentResponse, EphemeralStorage, FunctionConfiguration, LoggingConfig, SnapStart,
-    SnapStartResponse, TracingConfig, TracingConfigResponse, UpdateFunctionCodeRequest,
+    CreateFunctionRequest, DeadLetterConfig, EnvironmentResponse, EphemeralStorage, FunctionConfiguration, ImageConfig,
+    LoggingConfig, SnapStart, SnapStartResponse, TracingConfig, TracingConfigResponse, UpdateFunctionCodeRequest,
     UpdateFunctionConfigurationRequest, VpcConfig,
 };
 
@@ -387,6 +387,18 @@ fn is_traced(config: Option<TracingConfig>) -> bool {
     config.is_some_and(|config| config.mode() == Some("Active"))
 }
 
+fn is_kept_for_dead(config: Option<DeadLetterConfig>) -> bool {
+    config.is_some_and(|config| config.target_arn().is_some_and(|target| !target.is_empty()))
+}
+
+/// Whether anything of an image is set; tools say nothing of it with an empty document.
+fn is_image(config: Option<ImageConfig>) -> bool {
+    config.is_some_and(|config| {
+        let lists = [config.entry_point(), config.command()];
+        lists.into_iter().flatten().any(|list| !list.is_empty()) || config.working_directory().is_some()
+    })
+}
+
 fn is_snapped(config: Option<SnapStart>) -> bool {
     config.is_some_and(|config| config.apply_on().is_some_and(|on| on != "None"))
 }
@@ -399,13 +411,13 @@ fn refuse_unbuilt_of_new(input: &CreateFunctionRequest) -> Result<(), Refusal> {
     refuse(&[
         ("Layers", input.layers().is_some_and(|layers| !layers.is_empty())),
         ("VpcConfig", is_in_vpc(input.vpc_config())),
-        ("DeadLetterConfig", input.dead_letter_config().is_some_and(|config| config.target_arn().is_some())),
+        ("DeadLetterConfig", is_kept_for_dead(input.dead_letter_config())),
         ("FileSystemConfigs", input.file_system_configs().is_some_and(|configs| !configs.is_empty())),
         ("KMSKeyArn", input.kms_key_arn().is_some_and(|arn| !arn.is_empty())),
         ("TracingConfig Active", is_traced(input.tracing_config())),
         ("SnapStart", is_snapped(input.snap_start())),
         ("CodeSigningConfigArn", input.code_signing_config_arn().is_some()),
-        ("ImageConfig", input.image_config().is_some()),
+        ("ImageConfig", is_image(input.image_config())),
         ("TenancyConfig", input.tenancy_config().is_some()),
         ("CapacityProviderConfig", input.capacity_provider_config().is_some()),
         ("DurableConfig", input.durable_config().is_some()),
@@ -419,12 +431,12 @@ fn refuse_unbuilt_of_change(input: &UpdateFunctionConfigurationRequest) -> Resul
     refuse(&[
         ("Layers", input.layers().is_some_and(|layers| !layers.is_empty())),
         ("VpcConfig", is_in_vpc(input.vpc_config())),
-        ("DeadLetterConfig", input.dead_letter_config().is_some_and(|config| config.target_arn().is_some())),
+        ("DeadLetterConfig", is_kept_for_dead(input.dead_letter_config())),
         ("FileSystemConfigs", input.file_system_configs().is_some_and(|configs| !configs.is_empty())),
         ("KMSKeyArn", input.kms_key_arn().is_some_and(|arn| !arn.is_empty())),
         ("TracingConfig Active", is_traced(input.tracing_config())),
         ("SnapStart", is_snapped(input.snap_start())),
-        ("ImageConfig", input.image_config().is_some()),
+        ("ImageConfig", is_image(input.image_config())),
         ("CapacityProviderConfig", input.capacity_provider_config().is_some()),
         ("DurableConfig", input.durable_config().is_some()),
     ])

@@ -10,8 +10,8 @@ use wire::Refusal;
 
 use super::invoke::{function, invoked_arn, throttled};
 use super::names::Named;
-use super::resolved;
 use super::running::Invocation;
+use super::{resolved, retries};
 use crate::events::Kind;
 use crate::house::{House, Job};
 use crate::news::News;
@@ -27,10 +27,6 @@ const BACKLOGS: Table<Backlog> = Table::new("function_backlogs");
 /// Events that may wait for one function, and their bytes.
 const WAITING: u64 = 100_000;
 const BYTES: u64 = 256 * 1024 * 1024;
-
-/// Times that an event is tried again after its function failed, and milliseconds after which it is not any more.
-const AGAIN: u32 = 2;
-const AGE: i64 = 6 * 60 * 60 * 1000;
 
 /// Milliseconds until an event is tried again that found its function too busy.
 const BUSY: i64 = 1000;
@@ -184,17 +180,18 @@ impl House {
 fn settle(db: &mut Write, due: &Due, outcome: &Outcome) -> Answer<()> {
     let Some(mut waiting) = db.view().get(&EVENTS, [&due.function, &due.number])? else { return Ok(()) };
     let about = &mut waiting.about;
+    let (times, age) = retries::of(db.view(), &due.function, about.qualifier.as_deref())?;
     let now = db.now();
     let (again, why) = match outcome {
         Outcome::Done => return take(db, due, waiting.payload.len()),
         Outcome::Busy => (Some(now + BUSY), "no room to run it"),
         Outcome::Failed(why, base) => {
             about.failures += 1;
-            let again = (about.failures <= AGAIN).then(|| now + (base << (about.failures - 1)));
+            let again = (about.failures <= times).then(|| now + (base << (about.failures - 1)));
             (again, why.as_str())
         }
     };
-    let Some(again) = again.filter(|again| *again - about.came <= AGE) else {
+    let Some(again) = again.filter(|again| *again - about.came <= age) else {
         let (function, request_id) = (due.function.clone(), about.id.clone());
         db.tell(News::Event(Kind::EventDropped { function, request_id, why: why.to_owned() }));
         return take(db, due, waiting.payload.len());

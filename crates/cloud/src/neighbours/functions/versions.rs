@@ -12,7 +12,7 @@ use wire::lambda::{
 
 use super::configuration::Configuration;
 use super::names::{LATEST, Named, arn, conflict, invalid, not_found};
-use super::{FUNCTIONS, Known, drop_code, known, named, unbuilt};
+use super::{FUNCTIONS, Known, drop_code, known, named, retries, unbuilt};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Asked, Read, Write, paged};
 
@@ -112,6 +112,7 @@ pub(super) fn delete(db: &mut Write, named: &Named, qualifier: &str) -> Answer<(
         return Err(conflict(format!("Version {qualifier} is referenced by an alias")).into());
     }
     db.delete(&VERSIONS, [&named.name, &number])?;
+    retries::forget(db, &named.name, Some(qualifier))?;
     drop_code(db, &named.name, &version.sha256)
 }
 
@@ -251,5 +252,6 @@ fn update_alias(db: &mut Write, input: &UpdateAliasRequest) -> Answer<AliasConfi
 fn delete_alias(db: &mut Write, input: &DeleteAliasRequest) -> Answer<()> {
     let named = named(db.view(), input.function_name(), None)?;
     // One that is not there is as good as deleted.
-    Ok(db.delete(&ALIASES, [named.name.as_str(), input.name()])?)
+    db.delete(&ALIASES, [named.name.as_str(), input.name()])?;
+    retries::forget(db, &named.name, Some(input.name()))
 }
