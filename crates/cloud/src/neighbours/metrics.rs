@@ -18,7 +18,7 @@ use crate::scope::Scope;
 
 use alarms::{
     delete_alarms, describe_alarm_history, describe_alarms, describe_alarms_for_metric, disable_alarm_actions,
-    enable_alarm_actions, put_metric_alarm, set_alarm_state,
+    enable_alarm_actions, list_tags_for_resource, put_metric_alarm, set_alarm_state, tag_resource, untag_resource,
 };
 use putting::put_metric_data;
 use reading::{get_metric_data, get_metric_statistics, list_metrics};
@@ -39,6 +39,9 @@ pub(crate) const OPS: &[Op] = ops! {
     read  describe_alarm_history on any;
     write enable_alarm_actions on any;
     write disable_alarm_actions on any;
+    read  list_tags_for_resource on any;
+    write tag_resource on any;
+    write untag_resource on any;
 };
 
 /// Milliseconds between two looks at what is too old, and at alarms.

@@ -609,3 +609,31 @@ proptest! {
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn alarms_have_tags() {
+    let lab = lab();
+    alarm(&lab, json!({"Tags": [{"Key": "room", "Value": "attic"}]}));
+    let arn = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:high";
+    let tags = || lab.ok("cloudwatch:ListTagsForResource", json!({"ResourceARN": arn}))["Tags"].clone();
+    assert_eq!(tags(), json!([{"Key": "room", "Value": "attic"}]));
+    // An alarm that is there keeps its tags; those of the request are for new ones.
+    alarm(&lab, json!({"Tags": [{"Key": "x", "Value": "y"}]}));
+    let more = json!([{"Key": "room", "Value": "hall"}, {"Key": "floor", "Value": "2"}]);
+    lab.ok("cloudwatch:TagResource", json!({"ResourceARN": arn, "Tags": more}));
+    assert_eq!(tags(), json!([{"Key": "floor", "Value": "2"}, {"Key": "room", "Value": "hall"}]));
+    lab.ok("cloudwatch:UntagResource", json!({"ResourceARN": arn, "TagKeys": ["floor", "none"]}));
+    assert_eq!(tags(), json!([{"Key": "room", "Value": "hall"}]));
+    let twice = json!([{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]);
+    let refused =
+        |resource: &str, tags: &Value| lab.no("cloudwatch:TagResource", json!({"ResourceARN": resource, "Tags": tags}));
+    assert_eq!(refused(arn, &twice), "InvalidParameterValue");
+    assert_eq!(refused(arn, &json!([{"Key": "aws:a", "Value": "1"}])), "InvalidParameterValue");
+    let many: Vec<Value> = (0..50).map(|number| json!({"Key": format!("k{number}"), "Value": ""})).collect();
+    assert_eq!(refused(arn, &json!(many)), "InvalidParameterValue");
+    assert_eq!(refused(&format!("{arn}er"), &json!([])), "ResourceNotFound");
+    assert_eq!(refused("high", &json!([])), "InvalidParameterValue");
+    // Whoever asks for the tags of an alarm that is gone is told that it has none.
+    lab.ok("DeleteAlarms", json!({"AlarmNames": ["high"]}));
+    assert_eq!(tags(), json!([]));
+}

@@ -1,6 +1,8 @@
 //! Alarms: a threshold for a statistic of a metric, and the state that the last periods lead to. A change of state is told as an
 //! event and kept as history; nothing is done about it, and whoever asks for that is refused.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Direction, Fault, Key, Table, json_record};
@@ -21,6 +23,9 @@ use crate::operation::{Answer, Failure};
 use crate::scope::{Asked, NO_PARTS, Page, Read, Scope, Write, paged};
 
 mod judgement;
+mod tags;
+
+pub(super) use tags::{list_tags_for_resource, tag_resource, untag_resource};
 
 use judgement::{BEYOND, Missing, State, judge};
 
@@ -68,6 +73,8 @@ struct Alarm {
     /// When state or reason were last set, and when the state changed.
     updated: i64,
     changed: i64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
 }
 json_record!(Alarm, version 1);
 
@@ -91,7 +98,6 @@ fn refuse_what_is_not_built(input: &PutMetricAlarmInput) -> Result<(), Refusal> 
         (input.evaluation_interval().is_some(), "EvaluationInterval of an alarm"),
         (input.action_configuration().is_some(), "ActionConfiguration of an alarm"),
         (input.evaluate_low_sample_count_percentile() == Some("ignore"), "EvaluateLowSampleCountPercentile"),
-        (input.tags().is_some_and(|tags| !tags.is_empty()), "Tags of an alarm"),
     ];
     match given.into_iter().find(|(is_given, _)| *is_given) {
         Some((_, what)) => Err(Refusal::not_built(what)),
@@ -129,6 +135,8 @@ pub(super) fn put_metric_alarm(db: &mut Write, input: &PutMetricAlarmInput) -> A
             data: known.data,
             updated: known.updated,
             changed: known.changed,
+            // Those of the request are for new alarms, as AWS says.
+            tags: known.tags,
             ..alarm
         };
     }
@@ -187,6 +195,7 @@ fn configured(input: &PutMetricAlarmInput, now: i64) -> Result<Alarm, Refusal> {
         data: None,
         updated: now,
         changed: now,
+        tags: tags::of(input.tags())?,
     })
 }
 
@@ -201,12 +210,15 @@ fn is_beyond(operator: &str, value: f64, threshold: f64) -> Option<bool> {
     }
 }
 
+fn arn(db: Read, name: &str) -> String {
+    format!("arn:aws:cloudwatch:{}:{}:alarm:{name}", db.cx.scope.region, db.cx.scope.account)
+}
+
 fn described(db: Read, name: &str, alarm: &Alarm) -> MetricAlarm {
-    let arn = format!("arn:aws:cloudwatch:{}:{}:alarm:{name}", db.cx.scope.region, db.cx.scope.account);
     let [ok, alarm_actions, insufficient] = alarm.actions.clone();
     let described = MetricAlarm::new()
         .with_alarm_name(name)
-        .with_alarm_arn(arn)
+        .with_alarm_arn(arn(db, name))
         .with_alarm_configuration_updated_timestamp(alarm.configured)
         .with_actions_enabled(alarm.actions_enabled)
         .with_ok_actions(ok)
