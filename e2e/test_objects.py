@@ -186,7 +186,7 @@ def test_a_copy_is_an_object_of_its_own(s3):
 
 def test_what_is_not_built_says_so_by_name(s3):
     for ask in (
-        lambda: s3.get_bucket_acl(Bucket=BUCKET),
+        lambda: s3.put_bucket_policy(Bucket=BUCKET, Policy="{}"),
         lambda: s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"}),
         lambda: s3.put_object(Bucket=BUCKET, Key="k", Body=b"", ServerSideEncryption="aws:kms"),
         lambda: s3.put_object(Bucket=BUCKET, Key="k", Body=b"", StorageClass="GLACIER"),
@@ -196,6 +196,47 @@ def test_what_is_not_built_says_so_by_name(s3):
     with refused("AccessControlListNotSupported"):
         s3.put_object(Bucket=BUCKET, Key="k", Body=b"", ACL="public-read")
     assert "Status" not in s3.get_bucket_versioning(Bucket=BUCKET)
+
+
+def test_all_that_tools_read_of_a_new_bucket_is_as_new_buckets_are(s3):
+    s3.create_bucket(Bucket="fresh", CreateBucketConfiguration={"Tags": [{"Key": "room", "Value": "attic"}]})
+    assert s3.get_bucket_tagging(Bucket="fresh")["TagSet"] == [{"Key": "room", "Value": "attic"}]
+    for ask, code in (
+        (s3.get_bucket_policy, "NoSuchBucketPolicy"),
+        (s3.get_bucket_policy_status, "NoSuchBucketPolicy"),
+        (s3.get_bucket_cors, "NoSuchCORSConfiguration"),
+        (s3.get_bucket_website, "NoSuchWebsiteConfiguration"),
+        (s3.get_bucket_lifecycle_configuration, "NoSuchLifecycleConfiguration"),
+        (s3.get_bucket_replication, "ReplicationConfigurationNotFoundError"),
+        (s3.get_bucket_encryption, "ServerSideEncryptionConfigurationNotFoundError"),
+        (s3.get_object_lock_configuration, "ObjectLockConfigurationNotFoundError"),
+    ):
+        with refused(code, 404):
+            ask(Bucket="fresh")
+    acl = s3.get_bucket_acl(Bucket="fresh")
+    [grant] = acl["Grants"]
+    assert grant["Permission"] == "FULL_CONTROL" and grant["Grantee"]["Type"] == "CanonicalUser"
+    assert grant["Grantee"]["ID"] == acl["Owner"]["ID"] == s3.list_buckets()["Owner"]["ID"]
+    assert "Status" not in s3.get_bucket_accelerate_configuration(Bucket="fresh")
+    assert s3.get_bucket_request_payment(Bucket="fresh")["Payer"] == "BucketOwner"
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket="fresh")
+    assert set(s3.get_bucket_notification_configuration(Bucket="fresh")) == {"ResponseMetadata"}
+    rules = s3.get_bucket_ownership_controls(Bucket="fresh")["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    blocks = s3.get_public_access_block(Bucket="fresh")["PublicAccessBlockConfiguration"]
+    assert set(blocks.values()) == {True} and len(blocks) == 4
+    s3.put_public_access_block(Bucket="fresh", PublicAccessBlockConfiguration={"BlockPublicAcls": False})
+    blocks = s3.get_public_access_block(Bucket="fresh")["PublicAccessBlockConfiguration"]
+    assert set(blocks.values()) == {False}
+
+
+def test_an_object_tells_its_attributes(s3):
+    put = s3.put_object(Bucket=BUCKET, Key="told", Body=b"0123456789", ChecksumAlgorithm="SHA256")
+    told = s3.get_object_attributes(
+        Bucket=BUCKET, Key="told", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"])
+    assert told["ETag"] == put["ETag"].strip('"') and told["ObjectSize"] == 10 and told["StorageClass"] == "STANDARD"
+    assert told["Checksum"]["ChecksumSHA256"] == put["ChecksumSHA256"]
+    assert "ObjectParts" not in told
 
 
 def test_buckets_belong_to_an_account_and_know_their_region(ombra, s3):
@@ -249,7 +290,12 @@ def test_a_checksum_of_parts_is_that_of_the_whole_if_it_is_asked_for(s3):
     assert [entry["UploadId"] for entry in s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == [upload]
     with refused("InvalidPartOrder"):
         s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
-    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts[::-1]})
+    with refused("BadDigest"):
+        s3.complete_multipart_upload(
+            **names, MultipartUpload={"Parts": parts[::-1]}, ChecksumType="FULL_OBJECT", ChecksumCRC64NVME="AAAAAAAAAAA=")
+    done = s3.complete_multipart_upload(
+        **names, MultipartUpload={"Parts": parts[::-1]}, ChecksumType="FULL_OBJECT",
+        ChecksumCRC64NVME=whole["ChecksumCRC64NVME"])
     assert done["ChecksumCRC64NVME"] == whole["ChecksumCRC64NVME"]
     with refused("NoSuchUpload"):
         s3.list_parts(**names)

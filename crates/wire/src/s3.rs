@@ -45,9 +45,17 @@ const HEADERS: &[&str] = &[
     "x-amz-date",
     "x-amz-decoded-content-length",
     "x-amz-expected-bucket-owner",
+    "x-amz-grant-full-control",
+    "x-amz-grant-read",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write",
+    "x-amz-grant-write-acp",
+    "x-amz-max-parts",
     "x-amz-metadata-directive",
     "x-amz-mp-object-size",
+    "x-amz-object-attributes",
     "x-amz-object-ownership",
+    "x-amz-part-number-marker",
     "x-amz-sdk-checksum-algorithm",
     "x-amz-security-token",
     "x-amz-source-expected-bucket-owner",
@@ -255,7 +263,6 @@ const STATUSES: &[(&str, u16)] = &[
     ("NoSuchKey", 404),
     ("NoSuchTagSet", 404),
     ("NoSuchUpload", 404),
-    ("NoSuchVersion", 404),
     ("NotImplemented", 501),
     ("PreconditionFailed", 412),
     ("RequestTimeTooSkewed", 403),
@@ -370,9 +377,12 @@ mod tests {
 
     #[test]
     fn what_would_be_taken_and_not_done_is_refused_by_name() {
-        for header in
-            ["x-amz-server-side-encryption", "x-amz-grant-read", "x-amz-checksum-xxhash64", "x-amz-object-lock-mode"]
-        {
+        for header in [
+            "x-amz-server-side-encryption",
+            "x-amz-website-redirect-location",
+            "x-amz-checksum-xxhash64",
+            "x-amz-object-lock-mode",
+        ] {
             let refusal = read("PUT", "/b/k", &[(header, "x")]).unwrap_err();
             assert_eq!((refusal.error(), refusal.status(None)), ("NotImplemented", 501));
             assert!(refusal.message().contains(header), "{refusal}");

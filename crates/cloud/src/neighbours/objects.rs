@@ -4,6 +4,7 @@
 //!
 //! Buckets belong to an account and are seen from each of its regions; the region of a bucket is a fact about it.
 
+mod attributes;
 mod buckets;
 mod conditions;
 mod contents;
@@ -11,6 +12,7 @@ mod deleting;
 mod listing;
 mod multipart;
 mod permissions;
+mod settings;
 mod tags;
 
 use std::borrow::Cow;
@@ -51,8 +53,17 @@ struct Bucket {
     region: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tags: Vec<(String, String)>,
+    /// Which kinds of public access it blocks, if that was not taken away.
+    #[serde(default = "all_blocked")]
+    blocks: Option<[bool; 4]>,
 }
 json_record!(Bucket, version 1);
+
+/// New buckets block all public access, and so do those that were made before it could be asked.
+#[expect(clippy::unnecessary_wraps, reason = "the type of the field")]
+fn all_blocked() -> Option<[bool; 4]> {
+    Some([true; 4])
+}
 
 /// What goes with the bytes of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -322,15 +333,39 @@ const OPS: &[Op] = &[
     write("CreateBucket", Takes::Document, buckets::create_bucket),
     write("CreateMultipartUpload", Takes::Nothing, multipart::create_multipart_upload),
     write("DeleteBucket", Takes::Nothing, buckets::delete_bucket),
+    write("DeleteBucketCors", Takes::Nothing, settings::remove_nothing),
+    write("DeleteBucketEncryption", Takes::Nothing, settings::remove_nothing),
+    write("DeleteBucketLifecycle", Takes::Nothing, settings::remove_nothing),
+    write("DeleteBucketPolicy", Takes::Nothing, settings::remove_nothing),
+    write("DeleteBucketReplication", Takes::Nothing, settings::remove_nothing),
     write("DeleteBucketTagging", Takes::Nothing, tags::delete_bucket_tagging),
+    write("DeleteBucketWebsite", Takes::Nothing, settings::remove_nothing),
     write("DeleteObject", Takes::Nothing, deleting::delete_object),
     write("DeleteObjectTagging", Takes::Nothing, tags::delete_object_tagging),
     write("DeleteObjects", Takes::Document, deleting::delete_objects),
+    write("DeletePublicAccessBlock", Takes::Nothing, settings::delete_public_access_block),
+    read("GetBucketAccelerateConfiguration", settings::get_bucket_accelerate_configuration),
+    read("GetBucketAcl", settings::get_bucket_acl),
+    read("GetBucketCors", settings::no_configuration),
+    read("GetBucketEncryption", settings::no_configuration),
+    read("GetBucketLifecycleConfiguration", settings::no_configuration),
     read("GetBucketLocation", buckets::get_bucket_location),
+    read("GetBucketLogging", settings::get_bucket_logging),
+    read("GetBucketNotificationConfiguration", settings::get_bucket_notification_configuration),
+    read("GetBucketOwnershipControls", settings::get_bucket_ownership_controls),
+    read("GetBucketPolicy", settings::no_configuration),
+    read("GetBucketPolicyStatus", settings::no_configuration),
+    read("GetBucketReplication", settings::no_configuration),
+    read("GetBucketRequestPayment", settings::get_bucket_request_payment),
     read("GetBucketTagging", tags::get_bucket_tagging),
     read("GetBucketVersioning", buckets::get_bucket_versioning),
+    read("GetBucketWebsite", settings::no_configuration),
     read("GetObject", contents::get_object),
+    read("GetObjectAcl", settings::get_object_acl),
+    read("GetObjectAttributes", attributes::get_object_attributes),
+    read("GetObjectLockConfiguration", settings::no_configuration),
     read("GetObjectTagging", tags::get_object_tagging),
+    read("GetPublicAccessBlock", settings::get_public_access_block),
     read("HeadBucket", buckets::head_bucket),
     read("HeadObject", contents::head_object),
     read("ListBuckets", buckets::list_buckets),
@@ -339,9 +374,13 @@ const OPS: &[Op] = &[
     read("ListObjects", listing::list_objects),
     read("ListObjectsV2", listing::list_objects_v2),
     read("ListParts", multipart::list_parts),
+    write("PutBucketAcl", Takes::Document, settings::put_bucket_acl),
+    write("PutBucketOwnershipControls", Takes::Document, settings::put_bucket_ownership_controls),
     write("PutBucketTagging", Takes::Document, tags::put_bucket_tagging),
     write("PutObject", Takes::Content, contents::put_object),
+    write("PutObjectAcl", Takes::Document, settings::put_object_acl),
     write("PutObjectTagging", Takes::Document, tags::put_object_tagging),
+    write("PutPublicAccessBlock", Takes::Document, settings::put_public_access_block),
     write("UploadPart", Takes::Content, multipart::upload_part),
     write("UploadPartCopy", Takes::Source, multipart::upload_part_copy),
 ];
@@ -419,16 +458,28 @@ fn allowed(db: Read, caller: &Caller, call: &Call, document: Option<&Element>) -
         let message = "A device certificate opens no bucket; sign with an access key.";
         return Err(refused("AccessDenied", message).into());
     }
-    let account = &*caller.scope.account;
-    let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"].map(|name| call.header(name));
-    if expected.into_iter().flatten().any(|owner| owner != account) {
-        return Err(refused("AccessDenied", "Access Denied").into());
-    }
+    expected_owner(call, &caller.scope.account)?;
     if caller.identity.held().is_none() {
         return Ok(());
     }
     let needs = permissions::of(call, document)?;
     caller::allow(db, caller, &needs).map_err(|no| no.told(("AccessDenied", 403)))
+}
+
+/// Whoever says whose the buckets are must be right.
+fn expected_owner(call: &Call, account: &str) -> Result<(), Refusal> {
+    let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"].map(|name| call.header(name));
+    for owner in expected.into_iter().flatten() {
+        if owner.len() != 12 || !owner.bytes().all(|byte| byte.is_ascii_digit()) {
+            let message =
+                format!("The value of the expected bucket owner parameter must be an AWS Account ID... [{owner}]");
+            return Err(refused("InvalidBucketOwnerAWSAccountID", message));
+        }
+        if owner != account {
+            return Err(refused("AccessDenied", "Access Denied"));
+        }
+    }
+    Ok(())
 }
 
 fn bucket(db: Read, name: &str) -> Answer<Bucket> {
@@ -446,16 +497,18 @@ fn object(db: Read, bucket: &str, key: &str) -> Answer<Object> {
     Err(refused("NoSuchKey", "The specified key does not exist.").with("Key", key).into())
 }
 
-/// Letters of the id of a version.
-const VERSION: usize = 32;
-
 /// Nothing has versions here, so there is one to ask for: none, which is called `null`.
 fn check_version(version: Option<&str>) -> Result<(), Refusal> {
     match version {
         None | Some("null" | "") => Ok(()),
-        Some(id) if id.len() != VERSION => Err(refused("InvalidArgument", "Invalid version id specified")),
-        Some(_) => Err(refused("NoSuchVersion", "The specified version does not exist.")),
+        // No other was ever given out.
+        Some(id) => Err(invalid_argument("Invalid version id specified", "versionId", id)),
     }
+}
+
+/// The refusal of a header or parameter for its value.
+fn invalid_argument(message: impl Into<String>, name: &'static str, value: &str) -> Refusal {
+    refused("InvalidArgument", message).with("ArgumentName", name).with("ArgumentValue", value)
 }
 
 /// Puts a content into the store.

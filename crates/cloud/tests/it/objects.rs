@@ -154,6 +154,31 @@ fn a_range_or_a_condition_decides_what_comes_back() {
     assert_eq!(no(&lab, "PUT", "/bucket/new", &[("if-match", "\"other\"")], b"x"), ("NoSuchKey", 404));
     ok(&lab, "PUT", "/bucket/new", &[("if-none-match", "*")], b"x");
     ok(&lab, "PUT", "/bucket/k", &[("if-match", etag)], b"y");
+    // What S3 itself does not take.
+    for headers in [&[("if-match", "*")][..], &[("if-none-match", etag)], &[("if-match", etag), ("if-none-match", "*")]]
+    {
+        assert_eq!(no(&lab, "PUT", "/bucket/k", headers, b"x"), ("NotImplemented", 501), "{headers:?}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_made_says_for_which_condition() {
+    let lab = with_bucket();
+    let put = ok(&lab, "PUT", "/bucket/k", &[], b"x");
+    let etag = header(&put, "etag").unwrap();
+    let (before, after) = ("Tue, 14 Nov 2023 22:13:19 GMT", "Tue, 14 Nov 2023 22:13:21 GMT");
+    for (name, value, condition) in [
+        ("x-amz-copy-source-if-match", "\"other\"", "x-amz-copy-source-If-Match"),
+        ("x-amz-copy-source-if-none-match", etag, "x-amz-copy-source-If-None-Match"),
+        ("x-amz-copy-source-if-modified-since", after, "x-amz-copy-source-If-Modified-Since"),
+        ("x-amz-copy-source-if-unmodified-since", before, "x-amz-copy-source-If-Unmodified-Since"),
+    ] {
+        let headers = [("x-amz-copy-source", "bucket/k"), (name, value)];
+        let refusal = ask(&lab, "PUT", "/bucket/to", &headers, b"", "").unwrap_err();
+        assert_eq!(refusal.error(), "PreconditionFailed");
+        let (_, said) = wire::s3::failure(&refusal, "/bucket/to", "id");
+        assert!(said.contains(&format!("<Condition>{condition}</Condition>")), "{said}");
+    }
 }
 
 #[test]
@@ -207,7 +232,7 @@ fn a_bucket_is_made_once_and_goes_when_it_is_empty() {
 #[test]
 fn what_is_not_built_says_so_by_name() {
     let lab = with_bucket();
-    for (method, target) in [("GET", "/bucket?acl"), ("PUT", "/bucket?versioning"), ("POST", "/bucket/k?restore")] {
+    for (method, target) in [("PUT", "/bucket?policy"), ("PUT", "/bucket?versioning"), ("POST", "/bucket/k?restore")] {
         assert_eq!(no(&lab, method, target, &[], b""), ("NotImplemented", 501), "{target}");
     }
     assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-storage-class", "GLACIER")], b""), ("NotImplemented", 501));
@@ -225,7 +250,121 @@ fn what_is_not_built_says_so_by_name() {
     );
     assert_eq!(no(&lab, "GET", "/bucket/k?versionId=3", &[], b""), ("InvalidArgument", 400));
     let unknown = format!("/bucket/k?versionId={}", "3".repeat(32));
-    assert_eq!(no(&lab, "GET", &unknown, &[], b""), ("NoSuchVersion", 404));
+    assert_eq!(no(&lab, "GET", &unknown, &[], b""), ("InvalidArgument", 400));
+}
+
+#[test]
+fn a_bucket_of_which_nothing_was_set_is_as_new_ones_are() {
+    let lab = with_bucket();
+    for (target, code) in [
+        ("cors", "NoSuchCORSConfiguration"),
+        ("encryption", "ServerSideEncryptionConfigurationNotFoundError"),
+        ("lifecycle", "NoSuchLifecycleConfiguration"),
+        ("policy", "NoSuchBucketPolicy"),
+        ("policyStatus", "NoSuchBucketPolicy"),
+        ("replication", "ReplicationConfigurationNotFoundError"),
+        ("website", "NoSuchWebsiteConfiguration"),
+        ("object-lock", "ObjectLockConfigurationNotFoundError"),
+    ] {
+        assert_eq!(no(&lab, "GET", &format!("/bucket?{target}"), &[], b""), (code, 404));
+        assert_eq!(no(&lab, "GET", &format!("/none?{target}"), &[], b""), ("NoSuchBucket", 404));
+    }
+    for target in ["cors", "encryption", "lifecycle", "policy", "replication", "website"] {
+        assert_eq!(ok(&lab, "DELETE", &format!("/bucket?{target}"), &[], b"").status, 204);
+        assert_eq!(no(&lab, "DELETE", &format!("/none?{target}"), &[], b""), ("NoSuchBucket", 404));
+    }
+    for target in ["accelerate", "logging", "notification"] {
+        assert!(document(&ok(&lab, "GET", &format!("/bucket?{target}"), &[], b"")).children.is_empty(), "{target}");
+    }
+    let payment = document(&ok(&lab, "GET", "/bucket?requestPayment", &[], b""));
+    assert_eq!(payment.text_of("Payer"), Some("BucketOwner"));
+}
+
+#[test]
+fn a_bucket_and_what_lies_in_it_are_the_owners_and_nobody_elses() {
+    let lab = with_bucket();
+    ok(&lab, "PUT", "/bucket/k", &[], b"");
+    let refused = ("AccessControlListNotSupported", 400);
+    for target in ["/bucket?acl", "/bucket/k?acl"] {
+        let reply = ok(&lab, "GET", target, &[], b"");
+        let acl = document(&reply);
+        let list = acl.first("AccessControlList").unwrap();
+        assert_eq!(texts(list, "Grant", "Permission"), ["FULL_CONTROL"]);
+        let id = acl.first("Owner").and_then(|owner| owner.text_of("ID")).unwrap();
+        assert_eq!(texts(list.first("Grant").unwrap(), "Grantee", "ID"), [id]);
+        // What holds anyway may be said again.
+        let Body::Document(same) = &reply.body else { panic!("no document") };
+        ok(&lab, "PUT", target, &[], same.as_bytes());
+        ok(&lab, "PUT", target, &[("x-amz-acl", "bucket-owner-full-control")], b"");
+        let other = same.replace(id, &"9".repeat(64));
+        assert_eq!(no(&lab, "PUT", target, &[], other.as_bytes()), refused);
+        assert_eq!(no(&lab, "PUT", target, &[("x-amz-acl", "private")], b""), refused);
+        assert_eq!(no(&lab, "PUT", target, &[("x-amz-grant-read", "id=9")], b""), refused);
+    }
+    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-grant-read", "id=9")], b""), refused);
+    assert_eq!(
+        no(&lab, "PUT", "/another", &[("x-amz-grant-read", "id=9")], b""),
+        ("InvalidBucketAclWithObjectOwnership", 400)
+    );
+    assert_eq!(no(&lab, "GET", "/bucket/none?acl", &[], b""), ("NoSuchKey", 404));
+    let controls = ok(&lab, "GET", "/bucket?ownershipControls", &[], b"");
+    assert_eq!(texts(&document(&controls), "Rule", "ObjectOwnership"), ["BucketOwnerEnforced"]);
+    let of = |ownership: &str| {
+        format!("<OwnershipControls><Rule><ObjectOwnership>{ownership}</ObjectOwnership></Rule></OwnershipControls>")
+    };
+    ok(&lab, "PUT", "/bucket?ownershipControls", &[], of("BucketOwnerEnforced").as_bytes());
+    for (ownership, refused) in [("ObjectWriter", ("NotImplemented", 501)), ("Nobody", ("MalformedXML", 400))] {
+        assert_eq!(no(&lab, "PUT", "/bucket?ownershipControls", &[], of(ownership).as_bytes()), refused);
+    }
+}
+
+#[test]
+fn a_bucket_blocks_public_access_until_it_is_told_not_to() {
+    let lab = with_bucket();
+    let blocks = || {
+        let document = document(&ok(&lab, "GET", "/bucket?publicAccessBlock", &[], b""));
+        let text = |name: &str| document.text_of(name).unwrap().to_owned();
+        ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"].map(text)
+    };
+    assert_eq!(blocks(), ["true"; 4]);
+    let some = b"<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls>\
+        <BlockPublicPolicy>false</BlockPublicPolicy></PublicAccessBlockConfiguration>";
+    ok(&lab, "PUT", "/bucket?publicAccessBlock", &[], some);
+    assert_eq!(blocks(), ["true", "false", "false", "false"]);
+    ok(&lab, "DELETE", "/bucket?publicAccessBlock", &[], b"");
+    let none = ("NoSuchPublicAccessBlockConfiguration", 404);
+    assert_eq!(no(&lab, "GET", "/bucket?publicAccessBlock", &[], b""), none);
+    let wrong =
+        b"<PublicAccessBlockConfiguration><BlockPublicAcls>so</BlockPublicAcls></PublicAccessBlockConfiguration>";
+    assert_eq!(no(&lab, "PUT", "/bucket?publicAccessBlock", &[], wrong), ("MalformedXML", 400));
+}
+
+#[test]
+fn an_object_tells_those_attributes_that_are_asked_for() {
+    let lab = with_bucket();
+    ok(&lab, "PUT", "/bucket/k", &[("x-amz-checksum-algorithm", "CRC32")], b"123456789");
+    let ask = |key: &str, names: &str| {
+        let target = format!("/bucket/{key}?attributes");
+        document(&ok(&lab, "GET", &target, &[("x-amz-object-attributes", names)], b""))
+    };
+    let all = ask("k", "ETag,Checksum,ObjectParts, StorageClass,ObjectSize");
+    for (name, text) in
+        [("ETag", "25f9e794323b453885f5181f1b624d0b"), ("StorageClass", "STANDARD"), ("ObjectSize", "9")]
+    {
+        assert_eq!(all.text_of(name), Some(text));
+    }
+    assert!(all.first("ObjectParts").is_none());
+    assert_eq!(all.first("Checksum").and_then(|sum| sum.text_of("ChecksumType")), Some("FULL_OBJECT"));
+    assert_eq!(ask("k", "ObjectSize").children.len(), 1);
+    let id = begin(&lab, &[]);
+    let parts = [upload(&lab, &id, 1, &vec![0; 5 * MEBIBYTE], &[]), upload(&lab, &id, 2, b"end", &[])];
+    complete(&lab, &id, &parts).unwrap();
+    let parts = ask("big", "ObjectParts");
+    assert_eq!(texts(&parts, "ObjectParts", "PartsCount"), ["2"]);
+    for names in ["", "ETag,Colour"] {
+        let refused = no(&lab, "GET", "/bucket/k?attributes", &[("x-amz-object-attributes", names)], b"");
+        assert_eq!(refused, ("InvalidArgument", 400));
+    }
 }
 
 #[test]
@@ -267,6 +406,7 @@ fn a_copy_has_the_headers_of_its_source_or_its_own() {
     ok(&lab, "PUT", "/bucket/from", &anew, b"");
     assert_eq!(header(&ok(&lab, "HEAD", "/bucket/from", &[], b""), "content-type"), Some("c/d"));
     assert_eq!(no(&lab, "PUT", "/bucket/from", &[source], b""), ("InvalidRequest", 400));
+    ok(&lab, "PUT", "/bucket/from", &[source, ("x-amz-storage-class", "STANDARD")], b"");
     assert_eq!(no(&lab, "PUT", "/bucket/to", &[("x-amz-copy-source", "bucket/none")], b""), ("NoSuchKey", 404));
     let changed = [source, ("x-amz-copy-source-if-none-match", etag)];
     assert_eq!(no(&lab, "PUT", "/bucket/to", &changed, b""), ("PreconditionFailed", 412));
@@ -289,7 +429,58 @@ fn tags_are_kept_by_their_rules() {
         assert_eq!(ok(&lab, "DELETE", target, &[], b"").status, 204);
     }
     assert_eq!(no(&lab, "GET", "/bucket?tagging", &[], b""), ("NoSuchTagSet", 404));
-    assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-tagging", &"a=&".repeat(11))], b""), ("BadRequest", 400));
+    let many: Vec<String> = (0..11).map(|number| format!("k{number}=v")).collect();
+    for (header, code) in [
+        (many.join("&").as_str(), "BadRequest"),
+        ("a=1&a=2", "InvalidArgument"),
+        ("a=1,b=2", "InvalidArgument"),
+        ("aws:a=1", "InvalidTag"),
+    ] {
+        assert_eq!(no(&lab, "PUT", "/bucket/k", &[("x-amz-tagging", header)], b""), (code, 400), "{header}");
+    }
+    for (target, key, value, message) in [
+        ("/bucket?tagging", "aws:a", "1", "System tags cannot be added/updated by requester"),
+        ("/bucket/k?tagging", "aws:a", "1", "Your TagKey cannot be prefixed with aws:"),
+        ("/bucket?tagging", "a,b", "1", "The TagKey you have provided is invalid"),
+        ("/bucket/k?tagging", "a", "1,2", "The TagValue you have provided is invalid"),
+    ] {
+        let refusal = ask(&lab, "PUT", target, &[], &tagging(&[(key, value)]), "").unwrap_err();
+        assert_eq!((refusal.error(), refusal.message()), ("InvalidTag", message));
+    }
+    let half = b"<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>";
+    assert_eq!(no(&lab, "PUT", "/bucket?tagging", &[], half), ("MalformedXML", 400));
+}
+
+#[test]
+fn a_bucket_may_be_made_with_tags() {
+    let lab = with_bucket();
+    let with = |key: &str| {
+        let tags = format!("<Tags><Tag><Key>{key}</Key><Value>1</Value></Tag></Tags>");
+        format!("<CreateBucketConfiguration>{tags}</CreateBucketConfiguration>")
+    };
+    ok(&lab, "PUT", "/tagged", &[], with("a").as_bytes());
+    let tags = document(&ok(&lab, "GET", "/tagged?tagging", &[], b""));
+    assert_eq!(texts(tags.first("TagSet").unwrap(), "Tag", "Key"), ["a"]);
+    assert_eq!(no(&lab, "PUT", "/tagged", &[], with("a").as_bytes()), ("BucketAlreadyOwnedByYou", 409));
+    assert_eq!(no(&lab, "PUT", "/another", &[], with("aws:a").as_bytes()), ("InvalidTag", 400));
+}
+
+#[test]
+fn a_bucket_is_in_a_region_and_its_owners() {
+    let lab = with_bucket();
+    for (place, code) in [("us-east-1", "InvalidLocationConstraint"), ("foo", "InvalidLocationConstraint")] {
+        let configuration = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{place}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        assert_eq!(no(&lab, "PUT", "/another", &[], configuration.as_bytes()), (code, 400));
+    }
+    for (ownership, refused) in [("Random", ("InvalidArgument", 400)), ("ObjectWriter", ("NotImplemented", 501))] {
+        assert_eq!(no(&lab, "PUT", "/another", &[("x-amz-object-ownership", ownership)], b""), refused);
+    }
+    for (owner, refused) in [("0000", ("InvalidBucketOwnerAWSAccountID", 400)), ("111111111111", ("AccessDenied", 403))]
+    {
+        assert_eq!(no(&lab, "GET", "/bucket?location", &[("x-amz-expected-bucket-owner", owner)], b""), refused);
+    }
 }
 
 /// Begins an upload and says its id.
@@ -302,7 +493,12 @@ fn begin(lab: &Lab, headers: &[(&str, &str)]) -> String {
 fn upload(lab: &Lab, id: &str, number: usize, body: &[u8], headers: &[(&str, &str)]) -> String {
     let target = format!("/bucket/big?partNumber={number}&uploadId={id}");
     let reply = ask(lab, "PUT", &target, headers, body, &format!("{id}.{number}")).unwrap();
-    format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", header(&reply, "etag").unwrap())
+    let sums = Algorithm::ALL.into_iter().filter_map(|algorithm| {
+        let (sum, element) = (header(&reply, algorithm.header())?, algorithm.element());
+        Some(format!("<{element}>{sum}</{element}>"))
+    });
+    let (etag, sums) = (header(&reply, "etag").unwrap(), sums.collect::<String>());
+    format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>{sums}</Part>")
 }
 
 fn complete(lab: &Lab, id: &str, parts: &[String]) -> Result<Element, &'static str> {
@@ -360,6 +556,16 @@ fn an_upload_that_is_not_as_its_list_says_stays_as_it_is() {
     assert_eq!(complete(&lab, &id, &[one.clone(), two.clone()]), Err("EntityTooSmall"));
     assert_eq!(complete(&lab, &id, &[one.replace("<ETag>\"", "<ETag>\"0")]), Err("InvalidPart"));
     assert_eq!(complete(&lab, &id, &[]), Err("MalformedXML"));
+    let of = |headers: &[(&str, &str)]| ask(&lab, "POST", "/bucket/big?uploads", headers, b"", "").unwrap_err();
+    let kind = ("x-amz-checksum-type", "COMPOSITE");
+    assert_eq!(
+        of(&[kind]).message(),
+        "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+    );
+    assert_eq!(
+        of(&[kind, ("x-amz-checksum-algorithm", "CRC64NVME")]).message(),
+        "The COMPOSITE checksum type cannot be used with the crc64nvme checksum algorithm."
+    );
     assert_eq!(complete(&lab, "none", std::slice::from_ref(&one)), Err("NoSuchUpload"));
     let listed = document(&ok(&lab, "GET", &format!("/bucket/big?uploadId={id}&max-parts=1"), &[], b""));
     assert_eq!(
@@ -367,6 +573,16 @@ fn an_upload_that_is_not_as_its_list_says_stays_as_it_is() {
         (vec!["5".to_owned()], Some("1"))
     );
     assert_eq!(no(&lab, "PUT", &format!("/bucket/big?partNumber=0&uploadId={id}"), &[], b""), ("InvalidArgument", 400));
+    // An upload of composite checksums wants one for each part, and the same kind in the end as in the beginning.
+    let composite = begin(&lab, &[("x-amz-checksum-algorithm", "CRC32")]);
+    let part = upload(&lab, &composite, 1, b"short", &[]);
+    let (bare, _) = part.split_once("<ChecksumCRC32>").unwrap();
+    assert_eq!(complete(&lab, &composite, &[format!("{bare}</Part>")]), Err("InvalidRequest"));
+    let list = format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
+    let other = [("x-amz-checksum-type", "FULL_OBJECT")];
+    let target = format!("/bucket/big?uploadId={composite}");
+    assert_eq!(no(&lab, "POST", &target, &other, list.as_bytes()), ("InvalidRequest", 400));
+    ok(&lab, "DELETE", &target, &[], b"");
     // What was not chosen is given back with what was there before.
     ask(&lab, "PUT", "/bucket/big", &[], &vec![0; SMALL + 1], "before").unwrap();
     let list = format!("<CompleteMultipartUpload>{one}</CompleteMultipartUpload>");
@@ -403,8 +619,18 @@ fn a_part_may_be_a_stretch_of_another_object() {
     let part = document(&ok(&lab, "PUT", &target, &headers, b""));
     let etag = format!("\"{}\"", hex(&Measured::of(Algorithm::Crc32, b"234").md5));
     assert_eq!(part.text_of("ETag"), Some(etag.as_str()));
-    let no_range = [("x-amz-copy-source", "bucket/from"), ("x-amz-copy-source-range", "2-4")];
-    assert_eq!(no(&lab, "PUT", &target, &no_range, b""), ("InvalidArgument", 400));
+    for (range, code) in [
+        ("2-4", "InvalidArgument"),
+        ("bytes=1-0", "InvalidArgument"),
+        ("bytes=1-", "InvalidArgument"),
+        ("bytes=-2", "InvalidArgument"),
+        ("bytes=0-1,3-4", "InvalidArgument"),
+        ("bytes=0-100", "InvalidArgument"),
+        ("bytes=100-200", "InvalidRequest"),
+    ] {
+        let headers = [("x-amz-copy-source", "bucket/from"), ("x-amz-copy-source-range", range)];
+        assert_eq!(no(&lab, "PUT", &target, &headers, b""), (code, 400), "{range}");
+    }
 }
 
 #[test]

@@ -99,6 +99,11 @@ impl Algorithm {
         if self == Self::Crc64Nvme { Kind::FullObject } else { Kind::Composite }
     }
 
+    /// Whether a text can be a checksum, by its length.
+    pub fn is_sum(self, text: &str) -> bool {
+        STANDARD.decode(text).is_ok_and(|sum| sum.len() == self.of(&[]).len())
+    }
+
     /// Whether parts can be put together to this kind.
     pub fn has_kind(self, kind: Kind) -> bool {
         match self {

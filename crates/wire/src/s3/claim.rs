@@ -36,9 +36,14 @@ impl Claim {
             None => encodings.any(|encoding| encoding.trim() == "aws-chunked"),
         };
         let named = call.header("x-amz-sdk-checksum-algorithm").map(algorithm_named).transpose()?;
-        let mut sent =
-            Algorithm::ALL.into_iter().filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)));
+        // A checksum that completes an upload is the object's, and not that of the list which is the body.
+        let is_of_body = call.operation != "CompleteMultipartUpload";
+        let all = Algorithm::ALL.into_iter().filter(|_| is_of_body);
+        let mut sent = all.filter_map(|algorithm| Some((algorithm, call.header(algorithm.header())?)));
         let (header, further) = (sent.next(), sent.next());
+        if let Some((algorithm, _)) = header.filter(|(algorithm, value)| !algorithm.is_sum(value)) {
+            return Err(refused("InvalidRequest", format!("Value for {} header is invalid.", algorithm.header())));
+        }
         let trailer = call.header("x-amz-trailer").map(trailer_named).transpose()?;
         if further.is_some() || (header.is_some() && trailer.is_some()) {
             return Err(refused(
@@ -156,6 +161,8 @@ mod tests {
             (&[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")], &[], Ok(())),
             (&[("x-amz-checksum-crc32", "y/Q5Jg==")], &[], Ok(())),
             (&[("x-amz-checksum-crc32", "AAAAAA==")], &[], Err("BadDigest")),
+            (&[("x-amz-checksum-crc32", "AAAAAAA=")], &[], Err("InvalidRequest")),
+            (&[("x-amz-checksum-crc32", "no base64")], &[], Err("InvalidRequest")),
             (&[("x-amz-checksum-crc32", "y/Q5Jg=="), ("x-amz-checksum-sha1", "x")], &[], Err("InvalidRequest")),
             (&[("x-amz-trailer", "x-amz-checksum-crc32")], &[("x-amz-checksum-crc32", "y/Q5Jg==")], Ok(())),
             (&[("x-amz-trailer", "x-amz-checksum-crc32")], &[("x-amz-checksum-crc32", "A")], Err("BadDigest")),
@@ -170,6 +177,15 @@ mod tests {
         ] {
             assert_eq!(checked(headers, trailers), expected, "{headers:?} {trailers:?}");
         }
+    }
+
+    #[test]
+    fn the_checksum_that_completes_an_upload_is_not_that_of_its_list() {
+        let headers = vec![("x-amz-checksum-crc32".to_owned(), "AAAAAA==".to_owned())];
+        let claim = Claim::of(&Call::inside("CompleteMultipartUpload", "b", "k", headers)).unwrap();
+        let mut measure = claim.measure(Algorithm::Crc64Nvme);
+        measure.update(b"<CompleteMultipartUpload/>");
+        claim.check(&measure.finish(), &[]).unwrap();
     }
 
     #[test]

@@ -129,7 +129,17 @@ impl Xml {
 
     /// An element with others in it.
     pub fn element(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
-        self.0.extend(["<", name, ">"]);
+        self.typed(name, "", fill);
+    }
+
+    /// An element that says of which kind it is.
+    pub fn of_kind(&mut self, name: &str, kind: &str, fill: impl FnOnce(&mut Self)) {
+        const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
+        self.typed(name, &format!(" xmlns:xsi=\"{INSTANCE}\" xsi:type=\"{kind}\""), fill);
+    }
+
+    fn typed(&mut self, name: &str, attributes: &str, fill: impl FnOnce(&mut Self)) {
+        self.0.extend(["<", name, attributes, ">"]);
         fill(self);
         self.0.extend(["</", name, ">"]);
     }

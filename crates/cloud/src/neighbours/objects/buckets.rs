@@ -8,7 +8,7 @@ use store::Direction;
 use wire::Refusal;
 use wire::s3::{Element, FIRST_REGION, Xml, refused};
 
-use super::{BUCKETS, Bucket, OBJECTS, Reply, Request, UPLOADS, multipart};
+use super::{BUCKETS, Bucket, OBJECTS, Reply, Request, UPLOADS, multipart, settings, tags};
 use crate::operation::Answer;
 use crate::scope::{Asked, NO_PARTS, Read, Write};
 
@@ -21,10 +21,15 @@ pub(super) fn iso(milliseconds: i64) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
-/// The owner of everything in an account. AWS has sixty-four hexadecimal digits there that tell nobody anything.
+/// Who owns everything in an account. AWS has sixty-four hexadecimal digits there that tell nobody anything.
+pub(super) fn owner_id(account: &str) -> String {
+    format!("{account:0>64}")
+}
+
+/// The owner of everything in an account.
 pub(super) fn owner(xml: &mut Xml, element: &str, account: &str) {
     xml.element(element, |xml| {
-        xml.text("ID", format_args!("{account:0>64}"));
+        xml.text("ID", owner_id(account));
         xml.text("DisplayName", account);
     });
 }
@@ -33,23 +38,24 @@ pub(super) fn create_bucket(db: &mut Write, request: &Request) -> Answer<Reply> 
     let name = request.call.bucket.as_str();
     check_name(name)?;
     let region = location(request, &db.cx.scope.region)?;
+    let tags = tags::of_new_bucket(request)?;
     match request.call.header("x-amz-acl") {
-        None | Some("private") => {}
-        Some(_) => {
+        None | Some("private") if !settings::grants(&request.call) => {}
+        _ => {
             let message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
             return Err(refused("InvalidBucketAclWithObjectOwnership", message).into());
         }
     }
-    if request.call.header("x-amz-object-ownership").is_some_and(|ownership| ownership != "BucketOwnerEnforced") {
-        return Err(wire::s3::not_implemented("CreateBucket with ACLs").into());
+    if let Some((_, given)) = request.call.headers().find(|(name, _)| *name == "x-amz-object-ownership") {
+        settings::check_ownership(given)?;
     }
     if request.call.header("x-amz-bucket-object-lock-enabled").is_some_and(|enabled| enabled != "false") {
         return Err(wire::s3::not_implemented("CreateBucket with object lock").into());
     }
     let reply = Reply::empty(200).with("location", format!("/{name}"));
     if let Some(there) = db.view().get(&BUCKETS, [name])? {
-        // Only the oldest region takes it twice.
-        if there.region == FIRST_REGION && region == FIRST_REGION {
+        // Only the oldest region takes it twice, and not with tags.
+        if there.region == FIRST_REGION && region == FIRST_REGION && tags.is_empty() {
             return Ok(reply);
         }
         let message = "Your previous request to create the named bucket succeeded and you already own it.";
@@ -58,17 +64,24 @@ pub(super) fn create_bucket(db: &mut Write, request: &Request) -> Answer<Reply> 
     if db.view().some(&BUCKETS, NO_PARTS, BUCKETS_OF_ACCOUNT)?.len() == BUCKETS_OF_ACCOUNT {
         return Err(refused("TooManyBuckets", "You have attempted to create more buckets than allowed").into());
     }
-    let bucket = Bucket { created: db.now(), region, tags: Vec::new() };
+    let bucket = Bucket { created: db.now(), region, tags, blocks: Some([true; 4]) };
     db.put(&BUCKETS, [name], &bucket)?;
     Ok(reply)
 }
 
 /// The region that a new bucket is to be in: the one that is named, or the one that is called.
 fn location(request: &Request, here: &str) -> Result<String, Refusal> {
-    let named = request.document.as_ref().and_then(|document| document.text_of("LocationConstraint"));
+    let configuration = request.document.as_ref();
+    for other in ["Location", "Bucket"] {
+        if configuration.is_some_and(|it| it.first(other).is_some()) {
+            return Err(wire::s3::not_implemented(format!("CreateBucket with {other}")));
+        }
+    }
+    let named = configuration.and_then(|document| document.text_of("LocationConstraint"));
     match named.filter(|named| !named.is_empty()) {
-        Some(FIRST_REGION) if here == FIRST_REGION => {
-            Err(refused("InvalidLocationConstraint", "The specified location-constraint is not valid"))
+        Some(named) if here == FIRST_REGION && (named == here || !is_location(named)) => {
+            let refusal = refused("InvalidLocationConstraint", "The specified location-constraint is not valid");
+            Err(refusal.with("LocationConstraint", named))
         }
         Some(named) if named == here || here == FIRST_REGION => Ok(named.to_owned()),
         None if here == FIRST_REGION => Ok(here.to_owned()),
@@ -80,6 +93,13 @@ fn location(request: &Request, here: &str) -> Result<String, Refusal> {
             Err(refused("IllegalLocationConstraintException", message))
         }
     }
+}
+
+/// Whether this can be a region, by its form, or is the older name of one.
+fn is_location(name: &str) -> bool {
+    let (place, number) = name.rsplit_once('-').unwrap_or_default();
+    let is_region = place.contains('-') && place.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    name == "EU" || (is_region && number.len() == 1 && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The rules of names: three to sixty-three of lower-case letters, digits, dots and hyphens, and not like an address.

@@ -9,7 +9,7 @@ use jiff::{Timestamp, fmt::rfc2822};
 use wire::Refusal;
 use wire::s3::{Call, refused};
 
-use super::Object;
+use super::{Object, invalid_argument};
 
 /// The names that conditions have in a request for an object.
 pub(super) const PLAIN: Names = Names {
@@ -17,7 +17,7 @@ pub(super) const PLAIN: Names = Names {
     differs: "if-none-match",
     newer: "if-modified-since",
     older: "if-unmodified-since",
-    wire: ["If-Match", "If-None-Match", "If-Unmodified-Since"],
+    wire: ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"],
 };
 
 /// The names that they have for the source of a copy.
@@ -26,7 +26,12 @@ pub(super) const OF_SOURCE: Names = Names {
     differs: "x-amz-copy-source-if-none-match",
     newer: "x-amz-copy-source-if-modified-since",
     older: "x-amz-copy-source-if-unmodified-since",
-    wire: ["x-amz-copy-source-If-Match", "x-amz-copy-source-If-None-Match", "x-amz-copy-source-If-Unmodified-Since"],
+    wire: [
+        "x-amz-copy-source-If-Match",
+        "x-amz-copy-source-If-None-Match",
+        "x-amz-copy-source-If-Modified-Since",
+        "x-amz-copy-source-If-Unmodified-Since",
+    ],
 };
 
 pub(super) struct Names {
@@ -34,23 +39,16 @@ pub(super) struct Names {
     differs: &'static str,
     newer: &'static str,
     older: &'static str,
-    /// The same as refusals spell them: those that must match, must not, and must be older.
-    wire: [&'static str; 3],
-}
-
-impl Names {
-    /// The refusal of what the caller has already.
-    pub(super) fn unchanged(&self) -> Refusal {
-        failed(self.wire[1])
-    }
+    /// The same as refusals spell them.
+    wire: [&'static str; 4],
 }
 
 /// What came of the conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Met,
-    /// Whoever asks has it already.
-    Unchanged,
+    /// Whoever asks has it already, by the condition of this name.
+    Unchanged(&'static str),
     /// The condition of this name is not met.
     Failed(&'static str),
 }
@@ -59,25 +57,36 @@ pub(super) enum Verdict {
 pub(super) fn judge(call: &Call, names: &Names, object: &Object) -> Verdict {
     let seconds = |name: &str| call.header(name).and_then(seconds_of);
     let modified = object.modified.div_euclid(1000);
-    let [matches, _, older] = names.wire;
+    let [matches, differs, newer, older] = names.wire;
     let is_wanted = match call.header(names.matches) {
         Some(tags) => lists(tags, &object.etag).then_some(()).ok_or(matches),
         None if seconds(names.older).is_some_and(|since| modified > since) => Err(older),
         None => Ok(()),
     };
     let is_known = match call.header(names.differs) {
-        Some(tags) => lists(tags, &object.etag),
-        None => seconds(names.newer).is_some_and(|since| modified <= since),
+        Some(tags) => lists(tags, &object.etag).then_some(differs),
+        None => seconds(names.newer).filter(|since| modified <= *since).map(|_| newer),
     };
     match is_wanted {
         Err(name) => Verdict::Failed(name),
-        Ok(()) if is_known => Verdict::Unchanged,
-        Ok(()) => Verdict::Met,
+        Ok(()) => is_known.map_or(Verdict::Met, Verdict::Unchanged),
     }
 }
 
-/// Whether an object may be written over what is there, or over nothing.
+/// Whether an object may be written over what is there, or over nothing. Only a tag may have to match, and only a star may have
+/// to differ; S3 itself has no more than that.
 pub(super) fn may_write(call: &Call, there: Option<&Object>) -> Result<(), Refusal> {
+    let other = |name: &str| format!("We don't accept the provided value of {name} header for this API");
+    match (call.header(PLAIN.matches), call.header(PLAIN.differs)) {
+        (Some(_), Some(_)) => {
+            let both = "Multiple conditional request headers present in the request";
+            return Err(unsupported("If-Match,If-None-Match", both));
+        }
+        (Some("*"), None) => return Err(unsupported(PLAIN.wire[0], &other(PLAIN.wire[0]))),
+        (None, Some(tag)) if tag != "*" => return Err(unsupported(PLAIN.wire[1], &other(PLAIN.wire[1]))),
+        (None, Some(_)) if there.is_some() => return Err(failed(PLAIN.wire[1])),
+        _ => {}
+    }
     if let Some(tags) = call.header(PLAIN.matches) {
         let Some(there) = there else {
             return Err(refused("NoSuchKey", "The specified key does not exist.").with("Key", call.key.as_str()));
@@ -86,11 +95,13 @@ pub(super) fn may_write(call: &Call, there: Option<&Object>) -> Result<(), Refus
             return Err(failed(PLAIN.wire[0]));
         }
     }
-    match call.header(PLAIN.differs) {
-        Some("*") if there.is_some() => Err(PLAIN.unchanged()),
-        None | Some("*") => Ok(()),
-        Some(_) => Err(wire::s3::not_implemented("If-None-Match with an entity tag on writing")),
-    }
+    Ok(())
+}
+
+/// The refusal of a condition that S3 does not know, in its words.
+fn unsupported(name: &str, why: &str) -> Refusal {
+    let message = "A header you provided implies functionality that is not implemented";
+    refused("NotImplemented", message).with("Header", name).with("additionalMessage", why)
 }
 
 /// The refusal of a request whose condition is not met.
@@ -140,6 +151,27 @@ pub(super) fn range(header: &str, size: u64) -> Result<Option<Range<u64>>, Refus
     }
 }
 
+/// The range that is to be copied: of both ends, and inside the object.
+pub(super) fn whole_range(header: &str, size: u64) -> Result<Range<u64>, Refusal> {
+    const NAME: &str = "x-amz-copy-source-range";
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let ends = header.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+    let ends = ends.and_then(|(first, last)| number(first).zip(number(last))).filter(|(first, last)| first <= last);
+    let Some((first, last)) = ends else {
+        let message = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the \
+                       zero-based offsets of the first and last bytes to copy";
+        return Err(invalid_argument(message, NAME, header));
+    };
+    if first >= size {
+        return Err(refused("InvalidRequest", "The specified copy range is invalid for the source object size"));
+    }
+    if last >= size {
+        let message = format!("Range specified is not valid for source object of size: {size}");
+        return Err(invalid_argument(message, NAME, header));
+    }
+    Ok(first..last + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,11 +202,11 @@ mod tests {
             (&[("if-match", "x, \"abc\"")], Verdict::Met),
             (&[("if-match", "*")], Verdict::Met),
             (&[("if-match", "\"x\"")], Verdict::Failed("If-Match")),
-            (&[("if-none-match", "abc")], Verdict::Unchanged),
+            (&[("if-none-match", "abc")], Verdict::Unchanged("If-None-Match")),
             (&[("if-none-match", "\"x\"")], Verdict::Met),
-            (&[("if-modified-since", then)], Verdict::Unchanged),
+            (&[("if-modified-since", then)], Verdict::Unchanged("If-Modified-Since")),
             (&[("if-modified-since", before)], Verdict::Met),
-            (&[("if-modified-since", "2023-11-14T22:13:20Z")], Verdict::Unchanged),
+            (&[("if-modified-since", "2023-11-14T22:13:20Z")], Verdict::Unchanged("If-Modified-Since")),
             (&[("if-modified-since", "yesterday")], Verdict::Met),
             (&[("if-unmodified-since", then)], Verdict::Met),
             (&[("if-unmodified-since", before)], Verdict::Failed("If-Unmodified-Since")),

@@ -14,7 +14,7 @@ use super::buckets::iso;
 use super::conditions::{self, OF_SOURCE, PLAIN, Verdict};
 use super::{
     BUCKETS, Body, CONTENTS, Content, Facts, File, Kept, OBJECTS, Object, Piece, Prepared, Received, Reply, Request,
-    Source, Sum, bucket, check_version, free, keep, multipart, object, tags,
+    Source, Sum, bucket, check_version, free, invalid_argument, keep, multipart, object, settings, tags,
 };
 use crate::operation::Answer;
 use crate::scope::{Read, Write};
@@ -59,16 +59,11 @@ fn open(db: Read, call: &Call, bucket: &str, key: &str) -> Answer<Source> {
     let object = object(db, bucket, key)?;
     match conditions::judge(call, &OF_SOURCE, &object) {
         Verdict::Met => {}
-        Verdict::Unchanged => return Err(OF_SOURCE.unchanged().into()),
-        Verdict::Failed(name) => return Err(conditions::failed(name).into()),
+        Verdict::Unchanged(name) | Verdict::Failed(name) => return Err(conditions::failed(name).into()),
     }
     let range = match call.header("x-amz-copy-source-range") {
         None => 0..object.size,
-        Some(range) => conditions::range(range, object.size)?.ok_or_else(|| {
-            let message = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are \
-                           the zero-based offsets of the first and last bytes to copy";
-            refused("InvalidArgument", message)
-        })?,
+        Some(range) => conditions::whole_range(range, object.size)?,
     };
     let pieces = pieces(db, &object, range.start, range.end)?;
     Ok(Source { object, pieces })
@@ -139,12 +134,13 @@ fn check_acl(call: &Call) -> Result<(), Refusal> {
         "bucket-owner-read",
         "bucket-owner-full-control",
     ];
+    if settings::grants(call) {
+        return Err(settings::no_grants(call));
+    }
     match call.header("x-amz-acl") {
         None | Some("private" | "bucket-owner-full-control") => Ok(()),
-        Some(acl) if CANNED.contains(&acl) => {
-            Err(refused("AccessControlListNotSupported", "The bucket does not allow ACLs"))
-        }
-        Some(acl) => Err(refused("InvalidArgument", "").with("ArgumentName", "x-amz-acl").with("ArgumentValue", acl)),
+        Some(acl) if CANNED.contains(&acl) => Err(settings::no_acls()),
+        Some(acl) => Err(invalid_argument("", "x-amz-acl", acl)),
     }
 }
 
@@ -216,7 +212,9 @@ pub(super) fn copy_object(db: &mut Write, request: &Request) -> Answer<Reply> {
     };
     let (new_headers, new_tags) = (replaces("x-amz-metadata-directive")?, replaces("x-amz-tagging-directive")?);
     let to = (call.bucket.clone(), call.key.clone());
-    if !new_headers && call.source().is_some_and(|from| from.as_ref() == Ok(&to)) {
+    // A class may be named anew: that it is the same one counts as a change (with AWS too).
+    let is_changed = new_headers || call.header("x-amz-storage-class").is_some();
+    if !is_changed && call.source().is_some_and(|from| from.as_ref() == Ok(&to)) {
         let message = "This copy request is illegal because it is trying to copy an object to itself without changing the \
                        object's metadata, storage class, website redirect location or encryption attributes.";
         return Err(refused("InvalidRequest", message).into());
@@ -270,7 +268,7 @@ fn describe(db: Read, request: &Request) -> Answer<Described> {
     let object = object(db, &call.bucket, &call.key)?;
     match conditions::judge(call, &PLAIN, &object) {
         Verdict::Met => {}
-        Verdict::Unchanged => {
+        Verdict::Unchanged(_) => {
             let reply = Reply::empty(304).with("etag", quoted(&object.etag));
             return Ok((object, reply, None));
         }
@@ -307,12 +305,22 @@ fn stretch(db: Read, call: &Call, object: &Object) -> Answer<(Option<Range<u64>>
     Ok((range.flatten(), None))
 }
 
+/// How many parts an object came in, if it came in parts.
+pub(super) fn parts_of(db: Read, object: &Object) -> Answer<Option<usize>> {
+    Ok(files_of_parts(db, object)?.map(|files| files.len()))
+}
+
+fn files_of_parts(db: Read, object: &Object) -> Answer<Option<Vec<File>>> {
+    Ok(match db.get(&CONTENTS, [object.content.as_str()])? {
+        Some(Content::Files(files)) if object.upload.is_some() => Some(files),
+        _ => None,
+    })
+}
+
 /// Which bytes of an object are a part of it, and how many parts it has if it came in parts.
 fn part(db: Read, object: &Object, number: &str) -> Answer<(Range<u64>, Option<usize>)> {
-    let files = match db.get(&CONTENTS, [object.content.as_str()])? {
-        Some(Content::Files(files)) if object.upload.is_some() => files,
-        _ => vec![File { name: String::new(), size: object.size }],
-    };
+    let files = files_of_parts(db, object)?;
+    let files = files.unwrap_or_else(|| vec![File { name: String::new(), size: object.size }]);
     let number = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
     let Some(File { size, .. }) = number.and_then(|number| files.get(number)) else {
         let refusal = refused("InvalidPartNumber", "The requested partnumber is not satisfiable");
@@ -346,7 +354,7 @@ fn with_facts(mut reply: Reply, call: &Call, facts: &Facts) -> Reply {
 }
 
 /// A time as headers hold it.
-fn http_date(milliseconds: i64) -> String {
+pub(super) fn http_date(milliseconds: i64) -> String {
     let time = Timestamp::from_millisecond(milliseconds).unwrap_or_default();
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -10,7 +10,7 @@ use wire::Refusal;
 use wire::s3::{Xml, refused, url_encoded};
 
 use super::buckets::{iso, owner};
-use super::{OBJECTS, Object, Reply, Request};
+use super::{OBJECTS, Object, Reply, Request, invalid_argument};
 use crate::operation::Answer;
 use crate::scope::Read;
 
@@ -174,7 +174,7 @@ pub(super) fn number(request: &Request, name: &'static str) -> Result<Option<usi
         },
         Err(_) => format!("Provided {name} not an integer or within integer range"),
     };
-    Err(refused("InvalidArgument", message).with("ArgumentName", name).with("ArgumentValue", text))
+    Err(invalid_argument(message, name, text))
 }
 
 /// How names are written: as they are, or URL-encoded for clients that could not read them.
@@ -184,9 +184,11 @@ pub(super) struct Encoding(bool);
 impl Encoding {
     pub(super) fn of(request: &Request) -> Result<Self, Refusal> {
         match request.call.parameter("encoding-type") {
-            None | Some("") => Ok(Self(false)),
+            None => Ok(Self(false)),
             Some("url") => Ok(Self(true)),
-            Some(_) => Err(refused("InvalidArgument", "Invalid Encoding Method specified in Request")),
+            Some(other) => {
+                Err(invalid_argument("Invalid Encoding Method specified in Request", "encoding-type", other))
+            }
         }
     }
 
@@ -259,6 +261,10 @@ pub(super) fn list_object_versions(db: Read, request: &Request) -> Answer<Reply>
     request.bucket(db)?;
     let asked = |name| request.call.parameter(name).unwrap_or_default();
     let (marker, delimiter, prefix) = (asked("key-marker"), asked("delimiter"), asked("prefix"));
+    if marker.is_empty() && !asked("version-id-marker").is_empty() {
+        let message = "A version-id marker cannot be specified without a key marker.";
+        return Err(invalid_argument(message, "version-id-marker", asked("version-id-marker")).into());
+    }
     let limit = limit(request, "max-keys")?;
     let encoding = Encoding::of(request)?;
     let after = after(marker, prefix, delimiter);

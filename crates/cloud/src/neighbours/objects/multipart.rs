@@ -17,6 +17,7 @@ use super::contents::{facts, put_content, quoted, received, say_sum};
 use super::listing::{Encoding, PAGE, limit, number};
 use super::{
     Content, FILES, File, Kept, OBJECTS, Object, PARTS, Part, Reply, Request, Sum, UPLOADS, Upload, free_file,
+    invalid_argument,
 };
 use crate::operation::Answer;
 use crate::scope::{Read, Write};
@@ -57,9 +58,17 @@ pub(super) fn create_multipart_upload(db: &mut Write, request: &Request) -> Answ
     let kind = match call.header("x-amz-checksum-type") {
         None => usual,
         Some(name) => {
-            let kind = Kind::named(name).filter(|kind| algorithm.is_some_and(|algorithm| algorithm.has_kind(*kind)));
-            let message = "The checksum type cannot be used with the specified checksum algorithm.";
-            kind.ok_or_else(|| refused("InvalidRequest", message))?
+            let algorithm = algorithm.ok_or_else(|| {
+                let message =
+                    "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.";
+                refused("InvalidRequest", message)
+            })?;
+            Kind::named(name).filter(|kind| algorithm.has_kind(*kind)).ok_or_else(|| {
+                let algorithm = algorithm.name().to_lowercase();
+                let message =
+                    format!("The {name} checksum type cannot be used with the {algorithm} checksum algorithm.");
+                refused("InvalidRequest", message)
+            })?
         }
     };
     let id = db.uuid().replace('-', "");
@@ -108,8 +117,7 @@ fn put_part(db: &mut Write, request: &Request) -> Answer<(Part, Vec<String>)> {
     let number = call.parameter("partNumber").and_then(|number| number.parse::<usize>().ok());
     let number = number.filter(|number| (1..=MOST_PARTS).contains(number)).ok_or_else(|| {
         let message = "Part number must be an integer between 1 and 10000, inclusive";
-        let value = call.parameter("partNumber").unwrap_or_default();
-        refused("InvalidArgument", message).with("ArgumentName", "partNumber").with("ArgumentValue", value)
+        invalid_argument(message, "partNumber", call.parameter("partNumber").unwrap_or_default())
     })?;
     let received = received(request)?;
     let measured = &received.measured;
@@ -182,7 +190,8 @@ pub(super) fn complete_multipart_upload(db: &mut Write, request: &Request) -> An
     for (at, part) in db.view().all(&PARTS, [id])? {
         there.insert(at.text_at(3)?, part);
     }
-    let parts = chosen(document(request, "CompleteMultipartUpload")?, &mut there)?;
+    check_kind(call, &upload)?;
+    let parts = chosen(document(request, "CompleteMultipartUpload")?, id, &upload, &mut there)?;
     let object = assembled(db, call, upload, &parts)?;
     db.delete(&UPLOADS, [&call.bucket, &call.key, id])?;
     for number in parts.iter().map(|(number, _)| number).chain(there.keys()) {
@@ -197,26 +206,50 @@ pub(super) fn complete_multipart_upload(db: &mut Write, request: &Request) -> An
     Ok(completed(call, &object).freeing(freed))
 }
 
+/// Whoever says of which kind the object's checksum is must say what was said in the beginning.
+fn check_kind(call: &Call, upload: &Upload) -> Result<(), Refusal> {
+    let kind = if upload.algorithm.is_some() { upload.kind.as_str() } else { "null" };
+    if call.header("x-amz-checksum-type").is_none_or(|said| said == kind) {
+        return Ok(());
+    }
+    let message = format!(
+        "The upload was created using the {kind} checksum mode. The complete request must use the same checksum mode."
+    );
+    Err(refused("InvalidRequest", message))
+}
+
 /// The parts that a document lists, out of those there are.
-fn chosen(document: &Element, there: &mut BTreeMap<String, Part>) -> Result<Vec<(String, Part)>, Refusal> {
-    let invalid = || {
-        let message = "One or more of the specified parts could not be found. The part may not have been uploaded, or the \
-                       specified entity tag may not match the part's entity tag.";
-        refused("InvalidPart", message)
-    };
+fn chosen(
+    document: &Element,
+    id: &str,
+    upload: &Upload,
+    there: &mut BTreeMap<String, Part>,
+) -> Result<Vec<(String, Part)>, Refusal> {
     let mut parts: Vec<(String, Part)> = Vec::new();
     for listed in document.all("Part") {
         let number = listed.text_of("PartNumber").and_then(|number| number.trim().parse::<usize>().ok());
-        let number = place(number.filter(|number| *number <= MOST_PARTS).ok_or_else(invalid)?);
+        let number = number.filter(|number| *number <= MOST_PARTS).ok_or_else(|| invalid_part(listed, id))?;
+        let number = place(number);
         if parts.last().is_some_and(|(last, _)| *last >= number) {
             let message = "The list of parts was not in ascending order. Parts must be ordered by part number.";
-            return Err(refused("InvalidPartOrder", message));
+            return Err(refused("InvalidPartOrder", message).with("UploadId", id));
         }
-        let part = there.remove(&number).ok_or_else(invalid)?;
+        let part = there.remove(&number).ok_or_else(|| invalid_part(listed, id))?;
         let is_it = listed.text_of("ETag").is_some_and(|etag| etag.trim().trim_matches('"') == hex(&part.md5));
         let sum = Algorithm::named(&part.algorithm).and_then(|algorithm| listed.text_of(algorithm.element()));
         if !is_it || sum.is_some_and(|sum| sum != STANDARD.encode(&part.checksum)) {
-            return Err(invalid().with("PartNumber", number.trim_start_matches('0')));
+            return Err(invalid_part(listed, id));
+        }
+        if sum.is_none()
+            && upload.kind == Kind::Composite.name()
+            && let Some(algorithm) = &upload.algorithm
+        {
+            let (algorithm, number) = (algorithm.to_lowercase(), number.trim_start_matches('0'));
+            let message = format!(
+                "The upload was created using a {algorithm} checksum. The complete request must include the checksum for \
+                 each part. It was missing for part {number} in the request."
+            );
+            return Err(refused("InvalidRequest", message));
         }
         parts.push((number, part));
     }
@@ -231,11 +264,21 @@ fn chosen(document: &Element, there: &mut BTreeMap<String, Part>) -> Result<Vec<
     Ok(parts)
 }
 
+/// The refusal of a part that is not there, or not as it is listed.
+fn invalid_part(listed: &Element, id: &str) -> Refusal {
+    let message = "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified \
+                   entity tag may not match the part's entity tag.";
+    let text = |name| listed.text_of(name).unwrap_or_default().trim().trim_matches('"').to_owned();
+    let refusal = refused("InvalidPart", message).with("UploadId", id);
+    refusal.with("PartNumber", text("PartNumber")).with("ETag", text("ETag"))
+}
+
 /// The object that parts make, without its content.
 fn assembled(db: &Write, call: &Call, upload: Upload, parts: &[(String, Part)]) -> Result<Object, Refusal> {
     let size = parts.iter().map(|(_, part)| part.size).sum();
-    if call.header("x-amz-mp-object-size").is_some_and(|expected| expected.parse() != Ok(size)) {
-        let message = "The provided 'x-amz-mp-object-size' header does not match what was computed.";
+    if let Some(said) = call.header("x-amz-mp-object-size").filter(|said| said.parse() != Ok(size)) {
+        let message =
+            format!("The provided 'x-amz-mp-object-size' header value {said} does not match what was computed: {size}");
         return Err(refused("InvalidRequest", message));
     }
     let sum = sum(&upload, parts);
@@ -243,7 +286,8 @@ fn assembled(db: &Write, call: &Call, upload: Upload, parts: &[(String, Part)]) 
         && let Some(claimed) = Algorithm::named(&sum.algorithm).and_then(|algorithm| call.header(algorithm.header()))
         && claimed != sum.value
     {
-        let message = format!("The {} you specified did not match the calculated checksum.", sum.algorithm);
+        let algorithm = sum.algorithm.to_lowercase();
+        let message = format!("The {algorithm} you specified did not match the calculated checksum.");
         return Err(refused("BadDigest", message));
     }
     let md5 = md5_of_parts(parts.iter().map(|(_, part)| &part.md5[..]));

@@ -17,13 +17,23 @@ pub(super) fn of(call: &Call, document: Option<&Element>) -> Result<Vec<Need>, R
         "HeadBucket" | "ListObjects" | "ListObjectsV2" => whole("ListBucket"),
         "ListMultipartUploads" => whole("ListBucketMultipartUploads"),
         "DeleteBucketTagging" => whole("PutBucketTagging"),
-        "CreateBucket"
-        | "DeleteBucket"
-        | "GetBucketLocation"
-        | "GetBucketTagging"
-        | "GetBucketVersioning"
-        | "PutBucketTagging" => whole(call.operation),
+        "DeleteBucketCors" => whole("PutBucketCORS"),
+        "DeleteBucketEncryption" => whole("PutEncryptionConfiguration"),
+        "DeleteBucketLifecycle" => whole("PutLifecycleConfiguration"),
+        "DeleteBucketReplication" => whole("PutReplicationConfiguration"),
+        "DeletePublicAccessBlock" | "PutPublicAccessBlock" => whole("PutBucketPublicAccessBlock"),
+        "GetBucketAccelerateConfiguration" => whole("GetAccelerateConfiguration"),
+        "GetBucketCors" => whole("GetBucketCORS"),
+        "GetBucketEncryption" => whole("GetEncryptionConfiguration"),
+        "GetBucketLifecycleConfiguration" => whole("GetLifecycleConfiguration"),
+        "GetBucketNotificationConfiguration" => whole("GetBucketNotification"),
+        "GetBucketReplication" => whole("GetReplicationConfiguration"),
+        "GetObjectLockConfiguration" => whole("GetBucketObjectLockConfiguration"),
+        "GetPublicAccessBlock" => whole("GetBucketPublicAccessBlock"),
+        // Of what is left about a bucket, actions have the names of their operations.
+        name if call.key.is_empty() && name.contains("Bucket") => whole(name),
         "HeadObject" | "GetObject" => own("GetObject"),
+        "GetObjectAttributes" => ["GetObject", "GetObjectAttributes"].into_iter().flat_map(own).collect(),
         "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => own("PutObject"),
         "ListParts" => own("ListMultipartUploadParts"),
         "CopyObject" | "UploadPartCopy" => {
@@ -49,10 +59,11 @@ mod tests {
 
     #[test]
     fn operations_need_the_actions_that_s3_names() {
-        let check = |method, path, headers: &[(&str, &str)], expected: &[(&str, &str)]| {
+        let check = |method: &str, path: &str, headers: &[(&str, &str)], expected: &[(&str, &str)]| {
             let headers: Vec<(String, String)> =
                 headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let call = Call::read(&Head { method, path, query: "", headers: &headers }).unwrap();
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let call = Call::read(&Head { method, path, query, headers: &headers }).unwrap();
             let needs = of(&call, None).unwrap();
             let said: Vec<(&str, &str)> = needs.iter().map(|need| (&*need.action, &*need.resource)).collect();
             assert_eq!(said, expected, "{method} {path}");
@@ -61,6 +72,10 @@ mod tests {
         check("GET", "/b", &[], &[("s3:ListBucket", "arn:aws:s3:::b")]);
         check("GET", "/b/a%20key/x", &[], &[("s3:GetObject", "arn:aws:s3:::b/a key/x")]);
         check("HEAD", "/b/k", &[], &[("s3:GetObject", "arn:aws:s3:::b/k")]);
+        check("PUT", "/b", &[], &[("s3:CreateBucket", "arn:aws:s3:::b")]);
+        check("DELETE", "/b?policy", &[], &[("s3:DeleteBucketPolicy", "arn:aws:s3:::b")]);
+        check("GET", "/b?encryption", &[], &[("s3:GetEncryptionConfiguration", "arn:aws:s3:::b")]);
+        check("GET", "/b/k?acl", &[], &[("s3:GetObjectAcl", "arn:aws:s3:::b/k")]);
         check("DELETE", "/b/k", &[], &[("s3:DeleteObject", "arn:aws:s3:::b/k")]);
         let copy = [("s3:PutObject", "arn:aws:s3:::b/k"), ("s3:GetObject", "arn:aws:s3:::c/d")];
         check("PUT", "/b/k", &[("x-amz-copy-source", "/c/d")], &copy);
