@@ -12,7 +12,7 @@ use crate::neighbours::iam::{
     self,
     keys::{AccessKey, KEYS},
 };
-use crate::neighbours::sts::session::{self, Holder, NotASession, Of};
+use crate::neighbours::sts::session::{self, Holder, NotASession, Of, TEMPORARY};
 use crate::scope::{Read, Scope};
 
 /// Whoever holds an access key.
@@ -49,7 +49,7 @@ impl fmt::Debug for Secret {
 pub enum NotASigner {
     /// It was good once.
     Expired,
-    /// It is ours and switched off, its user is gone, or its token is not what was given out with it.
+    /// It is ours and switched off, its user is gone, or its token is not there or not what was given out with it.
     Unknown,
     /// The store could not be read, or its secrets not opened.
     Fault(Fault),
@@ -63,7 +63,7 @@ impl From<Fault> for NotASigner {
 
 impl House {
     /// Who signs with this access key, and the token beside it. A key that nobody gave out here is nobody's, and so is one
-    /// with somebody else's token.
+    /// with somebody else's token; a temporary one without its token is no key at all.
     pub fn signer(
         &self,
         access_key_id: &str,
@@ -79,8 +79,11 @@ impl House {
             })?;
             return holder.map(|holder| self.of_session(access_key_id, holder, region, now)).transpose();
         }
-        let key = self.store.read().get(&KEYS, &Key::of([access_key_id]))?;
-        key.map(|key| self.of_key(access_key_id, &key, region, now)).transpose()
+        match self.store.read().get(&KEYS, &Key::of([access_key_id]))? {
+            Some(key) => self.of_key(access_key_id, &key, region, now).map(Some),
+            None if access_key_id.starts_with(TEMPORARY) => Err(NotASigner::Unknown),
+            None => Ok(None),
+        }
     }
 
     /// Whether any key lies in the store.

@@ -87,6 +87,10 @@ fn a_token_is_good_with_its_own_key_only_and_unchanged() {
         let bent = json!({"AccessKeyId": mine["AccessKeyId"], "SessionToken": bent});
         assert!(matches!(lab.session(&bent), Err(NotASigner::Unknown)), "{bent}");
     }
+    // Without its token a temporary key is nobody's, wherever it came from.
+    for key in [text(&mine["AccessKeyId"]), "ASIAIOSFODNN7EXAMPLE".to_owned()] {
+        assert!(matches!(lab.signer(&key), Err(NotASigner::Unknown)), "{key}");
+    }
     // Another's token says nothing here.
     let foreign = json!({"AccessKeyId": "ASIAIOSFODNN7EXAMPLE", "SessionToken": "IQoJb3JpZ2luX2Vj"});
     assert!(lab.session(&foreign).unwrap().is_none());

@@ -19,6 +19,8 @@ const MARK: &str = "OmbraSession";
 const LABEL: &str = "session token";
 /// Characters of the longest token that is looked at; with the longest policy that can be passed, ours are shorter.
 const LONGEST: usize = 8192;
+/// What temporary access keys begin with, AWS's too.
+pub(crate) const TEMPORARY: &str = "ASIA";
 /// The letters of access keys and of secrets.
 pub(crate) const OF_KEYS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 pub(crate) const OF_SECRETS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -110,7 +112,7 @@ pub(crate) fn issue(cx: &Context, of: Of, seconds: i64) -> Result<Credentials, F
         Of::Role(session) => (None, Some(session)),
     };
     let token = Token {
-        access_key_id: format!("ASIA{}", secret.text(OF_KEYS, 16)),
+        access_key_id: format!("{TEMPORARY}{}", secret.text(OF_KEYS, 16)),
         secret_access_key: secret.text(OF_SECRETS, 40),
         account: cx.scope.account.to_string(),
         expires: cx.now.saturating_add(seconds.saturating_mul(1000)),
