@@ -56,6 +56,7 @@ pub(super) const DYNAMODB: &[&str] = &[
     "TransactGetItems",
     "TransactWriteItems",
     "UntagResource",
+    "UpdateContinuousBackups",
     "UpdateItem",
     "UpdateTable",
     "UpdateTimeToLive",

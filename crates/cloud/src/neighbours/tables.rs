@@ -22,17 +22,18 @@ mod schema;
 mod stretch;
 pub(crate) mod transactions;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use wire::dynamodb::{
     ContinuousBackupsDescription, CreateTableInput, CreateTableOutput, DeleteTableInput, DeleteTableOutput,
     DescribeContinuousBackupsInput, DescribeContinuousBackupsOutput, DescribeEndpointsRequest,
     DescribeEndpointsResponse, DescribeLimitsInput, DescribeLimitsOutput, DescribeTableInput, DescribeTableOutput,
     Endpoint, GlobalSecondaryIndex, GlobalSecondaryIndexUpdate, ListTablesInput, ListTablesOutput,
-    PointInTimeRecoveryDescription, UpdateTableInput, UpdateTableOutput,
+    PointInTimeRecoveryDescription, UpdateContinuousBackupsInput, UpdateContinuousBackupsOutput, UpdateTableInput,
+    UpdateTableOutput,
 };
 
 use self::chores::Chore;
-use self::definition::Definitions;
+use self::definition::{Definitions, settings};
 use self::record::{Billing, Index, TABLES, TableRecord, name_of};
 use self::refusal::{in_use, invalid, no_such_resource, not_built};
 use crate::operation::{Answer, Op, ops};
@@ -47,13 +48,11 @@ pub(crate) const OPS: &[Op] = ops! {
     read  describe_limits on any;
     read  describe_endpoints on any;
     read  describe_continuous_backups on any;
+    write update_continuous_backups on any;
 };
 
 /// The most names on one page of a listing.
 const MAX_NAMES: usize = 100;
-
-/// Members of a table that are kept to be told again: nothing here is limited by them.
-const SETTINGS: [&str; 3] = ["OnDemandThroughput", "TableClass", "WarmThroughput"];
 
 fn create_table(db: &mut Write, input: &CreateTableInput) -> Answer<CreateTableOutput> {
     let name = name_of(db.view(), input.table_name())?;
@@ -74,6 +73,7 @@ fn create_table(db: &mut Write, input: &CreateTableInput) -> Answer<CreateTableO
         created: db.now(),
         schema: asked.schema,
         billing: asked.billing,
+        was_on_demand: None,
         indexes,
         next_index,
         settings: settings([
@@ -89,12 +89,6 @@ fn create_table(db: &mut Write, input: &CreateTableInput) -> Answer<CreateTableO
     // A table is there at once, and its first description says what AWS's does: that it is being made.
     let described = description::of(db.view(), name, &table)?.with_table_status("CREATING");
     Ok(CreateTableOutput::new().with_table_description(described))
-}
-
-/// The members named by `SETTINGS`, where they are given.
-fn settings(given: [Option<Value>; 3]) -> Map<String, Value> {
-    let named = SETTINGS.into_iter().zip(given);
-    named.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 fn describe_table(db: Read, input: &DescribeTableInput) -> Answer<DescribeTableOutput> {
@@ -152,7 +146,11 @@ fn update_table(db: &mut Write, input: &UpdateTableInput) -> Answer<UpdateTableO
     }
     check_updates(&updates)?;
     let (name, mut table) = named(db.view(), input.table_name())?;
-    table.billing = new_billing(db, input, table.billing)?;
+    let billing = new_billing(db, input, table.billing)?;
+    if let (Billing::OnDemand { since }, Billing::Provisioned { .. }) = (table.billing, billing) {
+        table.was_on_demand = Some(since.unwrap_or(table.created));
+    }
+    table.billing = billing;
     table.settings.extend(settings);
     table.deletion_protection = input.deletion_protection_enabled().unwrap_or(table.deletion_protection);
     update_indexes(db, name, input, &mut table, &updates)?;
@@ -230,6 +228,9 @@ fn update_indexes(
             let index = table.indexes.iter_mut().find(|index| !index.is_local && index.name == update.index_name());
             let index = index.ok_or_else(|| no_such_index(update.index_name()))?;
             index.throughput = throughput.or(index.throughput);
+            let [on_demand, warm] =
+                [update.on_demand_throughput().map(Value::from), update.warm_throughput().map(Value::from)];
+            index.settings.extend(settings([on_demand, None, warm]));
         }
     }
     definition::check_projected(&table.indexes)
@@ -309,10 +310,10 @@ fn delete_index(db: &mut Write, table: &mut TableRecord, name: &str) -> Answer<(
 fn delete_table(db: &mut Write, input: &DeleteTableInput) -> Answer<DeleteTableOutput> {
     let (name, table) = named(db.view(), input.table_name())?;
     if table.deletion_protection {
-        return Err(invalid(format!(
-            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first. \
-             Table: {name}"
-        )));
+        // Tools that clean up know these words.
+        return Err(invalid(
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.",
+        ));
     }
     let described = description::of_deleted(db.view(), name, &table)?;
     db.delete(&TABLES, [name])?;
@@ -338,20 +339,37 @@ fn describe_endpoints(db: Read, _: &DescribeEndpointsRequest) -> Answer<Describe
 }
 
 /// There are none of DynamoDB's own; the data directory is backed up as a whole.
-fn describe_continuous_backups(
-    db: Read,
-    input: &DescribeContinuousBackupsInput,
-) -> Answer<DescribeContinuousBackupsOutput> {
-    let name = name_of(db, input.table_name())?;
+fn backups(db: Read, given: &str) -> Answer<ContinuousBackupsDescription> {
+    let name = name_of(db, given)?;
     if !db.contains(&TABLES, [name])? {
         let message = format!("Table not found: {name}");
         return Err(wire::Refusal::new("TableNotFoundException", message).into());
     }
     let point_in_time = PointInTimeRecoveryDescription::new().with_point_in_time_recovery_status("DISABLED");
-    let description = ContinuousBackupsDescription::new()
+    Ok(ContinuousBackupsDescription::new()
         .with_continuous_backups_status("DISABLED")
-        .with_point_in_time_recovery_description(point_in_time);
+        .with_point_in_time_recovery_description(point_in_time))
+}
+
+fn describe_continuous_backups(
+    db: Read,
+    input: &DescribeContinuousBackupsInput,
+) -> Answer<DescribeContinuousBackupsOutput> {
+    let description = backups(db, input.table_name())?;
     Ok(DescribeContinuousBackupsOutput::new().with_continuous_backups_description(description))
+}
+
+/// Tools switch off what is off already.
+fn update_continuous_backups(
+    db: &mut Write,
+    input: &UpdateContinuousBackupsInput,
+) -> Answer<UpdateContinuousBackupsOutput> {
+    let description = backups(db.view(), input.table_name())?;
+    let asked = input.point_in_time_recovery_specification();
+    if asked.is_some_and(|asked| asked.point_in_time_recovery_enabled() == Some(true)) {
+        return Err(not_built("Point-in-time recovery"));
+    }
+    Ok(UpdateContinuousBackupsOutput::new().with_continuous_backups_description(description))
 }
 
 /// The item with this key, in DynamoDB's JSON, as plain JSON text: the door for whoever else in the house asks, from within a

@@ -37,6 +37,7 @@ mod principals;
 mod propagation;
 mod quotas;
 mod reaching;
+mod refused_items;
 mod registry_events;
 mod registry_model;
 mod retained;

@@ -132,6 +132,52 @@ fn a_table_is_described_as_it_was_made() {
 }
 
 #[test]
+fn a_table_that_was_paid_for_by_request_says_so() {
+    let lab = Lab::new();
+    let units = |units: i64| json!({"ReadCapacityUnits": units, "WriteCapacityUnits": units});
+    let mut asked = definition("lamps");
+    asked["BillingMode"] = json!("PROVISIONED");
+    asked["ProvisionedThroughput"] = units(5);
+    lab.does("CreateTable", asked);
+    let mode = || lab.does("DescribeTable", json!({"TableName": "lamps"}))["Table"]["BillingModeSummary"].clone();
+    assert_eq!(mode(), Value::Null, "it never was");
+    lab.pass(1000);
+    lab.does("UpdateTable", json!({"TableName": "lamps", "BillingMode": "PAY_PER_REQUEST"}));
+    let since = crate::house::seconds(DAWN + 1000);
+    assert_eq!(mode(), json!({"BillingMode": "PAY_PER_REQUEST", "LastUpdateToPayPerRequestDateTime": since}));
+    lab.pass(1000);
+    let back = json!({"TableName": "lamps", "BillingMode": "PROVISIONED", "ProvisionedThroughput": units(7)});
+    lab.does("UpdateTable", back);
+    assert_eq!(mode(), json!({"BillingMode": "PROVISIONED", "LastUpdateToPayPerRequestDateTime": since}));
+}
+
+#[test]
+fn what_is_asked_of_an_index_is_told_again() {
+    let lab = Lab::new();
+    let mut asked = definition("lamps");
+    asked["GlobalSecondaryIndexes"] = json!([{
+        "IndexName": "i", "KeySchema": [{"AttributeName": "sk", "KeyType": "HASH"}], "Projection": {"ProjectionType": "ALL"},
+        "WarmThroughput": {"ReadUnitsPerSecond": 15_000}, "OnDemandThroughput": {"MaxReadRequestUnits": 10},
+    }]);
+    lab.does("CreateTable", asked);
+    let index = lab.does("DescribeTable", json!({"TableName": "lamps"}))["Table"]["GlobalSecondaryIndexes"][0].clone();
+    let warm = json!({"ReadUnitsPerSecond": 15_000, "WriteUnitsPerSecond": 4000, "Status": "ACTIVE"});
+    assert_eq!((&index["WarmThroughput"], &index["OnDemandThroughput"]), (&warm, &json!({"MaxReadRequestUnits": 10})));
+}
+
+#[test]
+fn backups_that_are_not_built_are_off_and_stay_so() {
+    let lab = lab();
+    let switch = |on: bool| json!({"TableName": "lamps", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": on}});
+    let off = lab.does("UpdateContinuousBackups", switch(false))["ContinuousBackupsDescription"].clone();
+    assert_eq!(off["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"], "DISABLED");
+    assert_eq!(lab.refuses("UpdateContinuousBackups", switch(true)).0, "NotImplemented");
+    let nowhere =
+        json!({"TableName": "none", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": false}});
+    assert_eq!(lab.refuses("UpdateContinuousBackups", nowhere).0, "TableNotFound");
+}
+
+#[test]
 fn tables_of_two_scopes_never_meet() {
     let lab = lab();
     put(&lab, key("a", 1));
@@ -260,7 +306,7 @@ fn what_is_wrong_with_an_item_is_told() {
             "PutItem",
             "Item",
             item("a", 1, json!({"v": {"N": "x"}})),
-            "The parameter cannot be converted to a numeric value: x",
+            "1 validation error detected: The parameter cannot be converted to a numeric value: x",
         ),
         ("PutItem", "Item", item("a", 1, json!({"v": {"S": long}})), "Item size has exceeded the maximum allowed size"),
         ("GetItem", "Key", json!({"pk": {"S": "a"}}), mismatch),
@@ -295,7 +341,7 @@ fn a_condition_that_does_not_hold_changes_nothing() {
     let unused = json!({"TableName": "lamps", "Item": key("a", 1), "ExpressionAttributeNames": {"#a": "b"}});
     assert_eq!(
         lab.refuses("PutItem", unused).1,
-        "ExpressionAttributeNames can only be specified when using expressions"
+        "1 validation error detected: ExpressionAttributeNames can only be specified when using expressions"
     );
 }
 
@@ -599,7 +645,10 @@ fn a_deleted_table_leaves_nothing_and_comes_back_empty() {
 fn a_protected_table_is_not_deleted() {
     let lab = lab();
     lab.does("UpdateTable", json!({"TableName": "lamps", "DeletionProtectionEnabled": true}));
-    assert!(lab.refuses("DeleteTable", json!({"TableName": "lamps"})).1.contains("protected against deletion"));
+    assert_eq!(
+        lab.refuses("DeleteTable", json!({"TableName": "lamps"})).1,
+        "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
+    );
     lab.does("UpdateTable", json!({"TableName": "lamps", "DeletionProtectionEnabled": false}));
     lab.does("DeleteTable", json!({"TableName": "lamps"}));
 }
@@ -793,7 +842,7 @@ fn older_parameters_do_what_expressions_do() {
     });
     assert_eq!(
         lab.refuses("DeleteItem", mixed).1,
-        "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {Expected} \
+        "1 validation error detected: Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {Expected} \
          Expression parameters: {ConditionExpression}"
     );
 }

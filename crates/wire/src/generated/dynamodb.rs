@@ -111,7 +111,7 @@ static OPERATIONS: [Operation; 62] = [
     Operation { service: "dynamodb", name: "TransactGetItems", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_TRANSACT_GET_ITEMS_INPUT_MEMBERS, output: S_TRANSACT_GET_ITEMS_OUTPUT_MEMBERS, errors: &["ResourceNotFoundException", "TransactionCanceledException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "InternalServerError", "ThrottlingException"] },
     Operation { service: "dynamodb", name: "TransactWriteItems", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_TRANSACT_WRITE_ITEMS_INPUT_MEMBERS, output: S_TRANSACT_WRITE_ITEMS_OUTPUT_MEMBERS, errors: &["ResourceNotFoundException", "TransactionCanceledException", "TransactionInProgressException", "IdempotentParameterMismatchException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "InternalServerError", "ThrottlingException"] },
     Operation { service: "dynamodb", name: "UntagResource", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UNTAG_RESOURCE_INPUT_MEMBERS, output: &[], errors: &["LimitExceededException", "ResourceNotFoundException", "InternalServerError", "ResourceInUseException"] },
-    Operation { service: "dynamodb", name: "UpdateContinuousBackups", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["TableNotFoundException", "ContinuousBackupsUnavailableException", "InternalServerError"] },
+    Operation { service: "dynamodb", name: "UpdateContinuousBackups", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_CONTINUOUS_BACKUPS_INPUT_MEMBERS, output: S_UPDATE_CONTINUOUS_BACKUPS_OUTPUT_MEMBERS, errors: &["TableNotFoundException", "ContinuousBackupsUnavailableException", "InternalServerError"] },
     Operation { service: "dynamodb", name: "UpdateContributorInsights", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InternalServerError"] },
     Operation { service: "dynamodb", name: "UpdateGlobalTable", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InternalServerError", "GlobalTableNotFoundException", "ReplicaAlreadyExistsException", "ReplicaNotFoundException", "TableNotFoundException"] },
     Operation { service: "dynamodb", name: "UpdateGlobalTableSettings", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["GlobalTableNotFoundException", "ReplicaNotFoundException", "IndexNotFoundException", "LimitExceededException", "ResourceInUseException", "InternalServerError"] },
@@ -603,6 +603,11 @@ static S_POINT_IN_TIME_RECOVERY_DESCRIPTION_MEMBERS: &[Member] = &[
     Member { wire: "LatestRestorableDateTime", key: "LatestRestorableDateTime", place: Place::Body, required: false, shape: &S_DATE },
 ];
 static S_POINT_IN_TIME_RECOVERY_DESCRIPTION: Shape = Shape::Structure(S_POINT_IN_TIME_RECOVERY_DESCRIPTION_MEMBERS);
+static S_POINT_IN_TIME_RECOVERY_SPECIFICATION_MEMBERS: &[Member] = &[
+    Member { wire: "PointInTimeRecoveryEnabled", key: "PointInTimeRecoveryEnabled", place: Place::Body, required: true, shape: &S_BOOLEAN_OBJECT },
+    Member { wire: "RecoveryPeriodInDays", key: "RecoveryPeriodInDays", place: Place::Body, required: false, shape: &S_RECOVERY_PERIOD_IN_DAYS },
+];
+static S_POINT_IN_TIME_RECOVERY_SPECIFICATION: Shape = Shape::Structure(S_POINT_IN_TIME_RECOVERY_SPECIFICATION_MEMBERS);
 static S_POINT_IN_TIME_RECOVERY_STATUS: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["ENABLED", "DISABLED"], sensitive: false });
 static S_POSITIVE_INTEGER_OBJECT: Shape = Shape::Integer(bounds(1, NONE));
 static S_POSITIVE_LONG_OBJECT: Shape = Shape::Integer(bounds(1, NONE));
@@ -944,6 +949,15 @@ static S_UPDATE_MEMBERS: &[Member] = &[
     Member { wire: "ReturnValuesOnConditionCheckFailure", key: "ReturnValuesOnConditionCheckFailure", place: Place::Body, required: false, shape: &S_RETURN_VALUES_ON_CONDITION_CHECK_FAILURE },
 ];
 static S_UPDATE: Shape = Shape::Structure(S_UPDATE_MEMBERS);
+static S_UPDATE_CONTINUOUS_BACKUPS_INPUT_MEMBERS: &[Member] = &[
+    Member { wire: "TableName", key: "TableName", place: Place::Body, required: true, shape: &S_TABLE_ARN },
+    Member { wire: "PointInTimeRecoverySpecification", key: "PointInTimeRecoverySpecification", place: Place::Body, required: true, shape: &S_POINT_IN_TIME_RECOVERY_SPECIFICATION },
+];
+static S_UPDATE_CONTINUOUS_BACKUPS_INPUT: Shape = Shape::Structure(S_UPDATE_CONTINUOUS_BACKUPS_INPUT_MEMBERS);
+static S_UPDATE_CONTINUOUS_BACKUPS_OUTPUT_MEMBERS: &[Member] = &[
+    Member { wire: "ContinuousBackupsDescription", key: "ContinuousBackupsDescription", place: Place::Body, required: false, shape: &S_CONTINUOUS_BACKUPS_DESCRIPTION },
+];
+static S_UPDATE_CONTINUOUS_BACKUPS_OUTPUT: Shape = Shape::Structure(S_UPDATE_CONTINUOUS_BACKUPS_OUTPUT_MEMBERS);
 static S_UPDATE_EXPRESSION: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_UPDATE_GLOBAL_SECONDARY_INDEX_ACTION_MEMBERS: &[Member] = &[
     Member { wire: "IndexName", key: "IndexName", place: Place::Body, required: true, shape: &S_INDEX_NAME },
@@ -1294,6 +1308,13 @@ input UntagResourceInput = 52 -> () {
 text ! resource_arn "ResourceArn" ,
 texts ! tag_keys "TagKeys" ,
 }
+input UpdateContinuousBackupsInput = 53 -> UpdateContinuousBackupsOutput {
+text ! table_name "TableName" ,
+structure ! point_in_time_recovery_specification "PointInTimeRecoverySpecification" PointInTimeRecoverySpecification,
+}
+output UpdateContinuousBackupsOutput {
+structure ? with_continuous_backups_description "ContinuousBackupsDescription" ContinuousBackupsDescription,
+}
 input UpdateItemInput = 57 -> UpdateItemOutput {
 text ! table_name "TableName" ,
 value ! key "Key" ,
@@ -1382,6 +1403,7 @@ part LocalSecondaryIndexDescription { get { text ? index_name "IndexName" , stru
 part OnDemandThroughput { get { integer ? max_read_request_units "MaxReadRequestUnits" , integer ? max_write_request_units "MaxWriteRequestUnits" , } set { integer ? with_max_read_request_units "MaxReadRequestUnits" , integer ? with_max_write_request_units "MaxWriteRequestUnits" , } }
 part OnDemandThroughputOverride { get { integer ? max_read_request_units "MaxReadRequestUnits" , } set { integer ? with_max_read_request_units "MaxReadRequestUnits" , } }
 part PointInTimeRecoveryDescription { get { text ? point_in_time_recovery_status "PointInTimeRecoveryStatus" , integer ? recovery_period_in_days "RecoveryPeriodInDays" , timestamp ? earliest_restorable_date_time "EarliestRestorableDateTime" , timestamp ? latest_restorable_date_time "LatestRestorableDateTime" , } set { text ? with_point_in_time_recovery_status "PointInTimeRecoveryStatus" , integer ? with_recovery_period_in_days "RecoveryPeriodInDays" , timestamp ? with_earliest_restorable_date_time "EarliestRestorableDateTime" , timestamp ? with_latest_restorable_date_time "LatestRestorableDateTime" , } }
+part PointInTimeRecoverySpecification { get { boolean ! point_in_time_recovery_enabled "PointInTimeRecoveryEnabled" , integer ? recovery_period_in_days "RecoveryPeriodInDays" , } set { boolean ? with_point_in_time_recovery_enabled "PointInTimeRecoveryEnabled" , integer ? with_recovery_period_in_days "RecoveryPeriodInDays" , } }
 part Projection { get { text ? projection_type "ProjectionType" , texts ? non_key_attributes "NonKeyAttributes" , } set { text ? with_projection_type "ProjectionType" , texts ? with_non_key_attributes "NonKeyAttributes" , } }
 part ProvisionedThroughput { get { integer ! read_capacity_units "ReadCapacityUnits" , integer ! write_capacity_units "WriteCapacityUnits" , } set { integer ? with_read_capacity_units "ReadCapacityUnits" , integer ? with_write_capacity_units "WriteCapacityUnits" , } }
 part ProvisionedThroughputDescription { get { timestamp ? last_increase_date_time "LastIncreaseDateTime" , timestamp ? last_decrease_date_time "LastDecreaseDateTime" , integer ? number_of_decreases_today "NumberOfDecreasesToday" , integer ? read_capacity_units "ReadCapacityUnits" , integer ? write_capacity_units "WriteCapacityUnits" , } set { timestamp ? with_last_increase_date_time "LastIncreaseDateTime" , timestamp ? with_last_decrease_date_time "LastDecreaseDateTime" , integer ? with_number_of_decreases_today "NumberOfDecreasesToday" , integer ? with_read_capacity_units "ReadCapacityUnits" , integer ? with_write_capacity_units "WriteCapacityUnits" , } }

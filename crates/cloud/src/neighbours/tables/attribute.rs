@@ -247,32 +247,37 @@ fn read_set(kind: Type, inner: &Value) -> Result<Attribute, String> {
         Type::SS if members.is_empty() => Err(format!("{INVALID}An string set  may not be empty")),
         Type::NS if members.is_empty() => Err(format!("{INVALID}An number set  may not be empty")),
         _ if members.is_empty() => Err(format!("{INVALID}Binary sets should not be empty")),
-        Type::SS => {
-            let set: BTreeSet<String> = members.iter().map(|text| (*text).to_owned()).collect();
-            if set.len() == members.len() {
-                Ok(Attribute::SS(set))
-            } else {
-                Err(format!("{INVALID}Input collection [{}] contains duplicates.", members.join(", ")))
+        Type::SS => match set_of(members.iter().map(|text| (*text).to_owned()).collect()) {
+            Ok(set) => Ok(Attribute::SS(set)),
+            Err(told) => {
+                let all: Vec<String> = told.iter().map(|text| format!("\"{text}\"")).collect();
+                Err(format!("{INVALID}Input collection [{}] contains duplicates.", all.join(", ")))
             }
-        }
-        Type::NS => {
-            let set = members.iter().map(|text| number(text)).collect::<Result<BTreeSet<_>, _>>()?;
-            if set.len() == members.len() {
-                Ok(Attribute::NS(set))
-            } else {
-                Err("Input collection contains duplicates".to_owned())
+        },
+        Type::NS => match set_of(members.iter().map(|text| number(text)).collect::<Result<_, _>>()?) {
+            Ok(set) => Ok(Attribute::NS(set)),
+            Err(_) => Err(format!("{INVALID}Input collection contains duplicates.")),
+        },
+        _ => match set_of(members.iter().map(|text| binary(text)).collect::<Result<_, _>>()?) {
+            Ok(set) => Ok(Attribute::BS(set)),
+            Err(told) => {
+                let all: Vec<String> = told.iter().map(|bytes| format!("\"{bytes}\"")).collect();
+                Err(format!("{INVALID}Input collection [{}]of type BS contains duplicates.", all.join(",")))
             }
-        }
-        _ => {
-            let set = members.iter().map(|text| binary(text)).collect::<Result<BTreeSet<_>, _>>()?;
-            if set.len() == members.len() {
-                Ok(Attribute::BS(set))
-            } else {
-                let all = members.join(", ");
-                Err(format!("{INVALID}Input collection [{all}]of type BS contains duplicates."))
-            }
+        },
+    }
+}
+
+/// The members as a set; if one comes twice, all of them as DynamoDB tells them: in order up to the first that does, then it and
+/// the rest as they came.
+fn set_of<T: Ord + Clone>(members: Vec<T>) -> Result<BTreeSet<T>, Vec<T>> {
+    let mut set = BTreeSet::new();
+    for (at, member) in members.iter().enumerate() {
+        if !set.insert(member.clone()) {
+            return Err(set.into_iter().chain(members.into_iter().skip(at)).collect());
         }
     }
+    Ok(set)
 }
 
 // The door has made sure of the kinds of JSON, so that what is of another kind here came from inside and is empty.
@@ -424,7 +429,7 @@ mod tests {
                 "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported \
                  datatypes",
             ),
-            (json!({"S": "a", "N": ""}), "The parameter cannot be converted to a numeric value"),
+            (json!({"S": "a", "N": ""}), "The parameter cannot be converted to a numeric value: "),
             (json!({"N": "b"}), "The parameter cannot be converted to a numeric value: b"),
             (
                 json!({"NULL": false}),
@@ -433,12 +438,15 @@ mod tests {
             (json!({"SS": []}), "One or more parameter values were invalid: An string set  may not be empty"),
             (
                 json!({"SS": ["a", "b", "a"]}),
-                "One or more parameter values were invalid: Input collection [a, b, a] contains duplicates.",
+                "One or more parameter values were invalid: Input collection [\"a\", \"b\", \"a\"] contains duplicates.",
             ),
-            (json!({"NS": ["1", "1.0"]}), "Input collection contains duplicates"),
+            (
+                json!({"NS": ["1", "1.0"]}),
+                "One or more parameter values were invalid: Input collection contains duplicates.",
+            ),
             (
                 json!({"BS": ["Yg==", "Yg=="]}),
-                "One or more parameter values were invalid: Input collection [Yg==, Yg==]of type BS contains \
+                "One or more parameter values were invalid: Input collection [\"Yg==\",\"Yg==\"]of type BS contains \
                  duplicates.",
             ),
             (json!({"L": [{"M": {"a": {"N": "x"}}}]}), "The parameter cannot be converted to a numeric value: x"),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
 use wire::dynamodb::{
     AttributeDefinition, CreateTableInput, GlobalSecondaryIndex, KeySchemaElement, LocalSecondaryIndex,
     Projection as WireProjection, ProvisionedThroughput,
@@ -28,6 +29,15 @@ const MAX_UNITS: i64 = 1_000_000_000_000;
 
 fn wrong(message: impl std::fmt::Display) -> Failure {
     invalid(format!("One or more parameter values were invalid: {message}"))
+}
+
+/// Members of a table or an index that are kept to be told again: nothing here is limited by them.
+const SETTINGS: [&str; 3] = ["OnDemandThroughput", "TableClass", "WarmThroughput"];
+
+/// The members named by `SETTINGS`, where they are given.
+pub(crate) fn settings(given: [Option<Value>; 3]) -> Map<String, Value> {
+    let named = SETTINGS.into_iter().zip(given);
+    named.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// The types that a request gives to attributes.
@@ -227,7 +237,15 @@ fn local_indexes(
         let projection = projection(asked.projection().as_ref())?;
         push(
             indexes,
-            Index { name: name.to_owned(), number: 0, is_local: true, schema, projection, throughput: None },
+            Index {
+                name: name.to_owned(),
+                number: 0,
+                is_local: true,
+                schema,
+                projection,
+                throughput: None,
+                settings: Map::new(),
+            },
         )?;
     }
     if asked.len() > MAX_LOCAL {
@@ -259,7 +277,9 @@ pub(crate) fn global_index(definitions: &Definitions, asked: &GlobalSecondaryInd
             )));
         }
     };
-    Ok(Index { name: name.to_owned(), number: 0, is_local: false, schema, projection, throughput })
+    let settings =
+        settings([asked.on_demand_throughput().map(Value::from), None, asked.warm_throughput().map(Value::from)]);
+    Ok(Index { name: name.to_owned(), number: 0, is_local: false, schema, projection, throughput, settings })
 }
 
 fn projection(asked: Option<&WireProjection>) -> Answer<Projection> {

@@ -1,10 +1,11 @@
 //! A table as `DescribeTable` tells it: its record, with the counts of its items and the states of its indexes.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use wire::dynamodb::{
-    AttributeDefinition, BillingModeSummary, GlobalSecondaryIndexDescription, KeySchemaElement,
-    LocalSecondaryIndexDescription, OnDemandThroughput, Projection as WireProjection, ProvisionedThroughputDescription,
-    TableClassSummary, TableDescription, TableWarmThroughputDescription,
+    AttributeDefinition, BillingModeSummary, GlobalSecondaryIndexDescription,
+    GlobalSecondaryIndexWarmThroughputDescription, KeySchemaElement, LocalSecondaryIndexDescription,
+    OnDemandThroughput, Projection as WireProjection, ProvisionedThroughputDescription, TableClassSummary,
+    TableDescription, TableWarmThroughputDescription,
 };
 
 use super::chores;
@@ -38,7 +39,7 @@ pub(crate) fn of(db: Read, name: &str, table: &TableRecord) -> Answer<TableDescr
         .with_table_arn(table_arn.as_str())
         .with_table_id(table.id.as_str())
         .with_deletion_protection_enabled(table.deletion_protection)
-        .with_warm_throughput(warm(table));
+        .with_warm_throughput(warm_table(table));
     if let Some(summary) = billing_mode(table) {
         described = described.with_billing_mode_summary(summary);
     }
@@ -77,9 +78,13 @@ pub(crate) fn of_deleted(db: Read, name: &str, table: &TableRecord) -> Answer<Ta
 }
 
 fn billing_mode(table: &TableRecord) -> Option<BillingModeSummary> {
-    let Billing::OnDemand { since } = table.billing else { return None };
-    let summary = BillingModeSummary::new().with_billing_mode("PAY_PER_REQUEST");
-    Some(summary.with_last_update_to_pay_per_request_date_time(since.unwrap_or(table.created)))
+    let (mode, since) = match table.billing {
+        Billing::OnDemand { since } => ("PAY_PER_REQUEST", since.unwrap_or(table.created)),
+        // Of a table that was never paid for by request nothing is said.
+        Billing::Provisioned { .. } => ("PROVISIONED", table.was_on_demand?),
+    };
+    let summary = BillingModeSummary::new().with_billing_mode(mode);
+    Some(summary.with_last_update_to_pay_per_request_date_time(since))
 }
 
 fn key_schema(schema: &Schema) -> Vec<KeySchemaElement> {
@@ -102,15 +107,30 @@ fn throughput(billing: Billing, of_index: Option<(i64, i64)>) -> ProvisionedThro
         .with_write_capacity_units(write)
 }
 
-fn warm(table: &TableRecord) -> TableWarmThroughputDescription {
-    let asked = |member: &str| table.settings.get("WarmThroughput")?.get(member)?.as_i64();
-    let (read, write) = match table.billing {
-        Billing::OnDemand { .. } => (WARM_READ, WARM_WRITE),
-        Billing::Provisioned { read, write } => (read, write),
+/// Units of reading and writing that a table or an index is told to be warm for: those that were asked for, or that it has.
+fn warm(settings: &Map<String, Value>, billing: Billing, of_index: Option<(i64, i64)>) -> (i64, i64) {
+    let asked = |member: &str| settings.get("WarmThroughput")?.get(member)?.as_i64();
+    let (read, write) = match (billing, of_index) {
+        (Billing::OnDemand { .. }, _) => (WARM_READ, WARM_WRITE),
+        (Billing::Provisioned { .. }, Some(units)) => units,
+        (Billing::Provisioned { read, write }, None) => (read, write),
     };
+    (asked("ReadUnitsPerSecond").unwrap_or(read), asked("WriteUnitsPerSecond").unwrap_or(write))
+}
+
+fn warm_table(table: &TableRecord) -> TableWarmThroughputDescription {
+    let (read, write) = warm(&table.settings, table.billing, None);
     TableWarmThroughputDescription::new()
-        .with_read_units_per_second(asked("ReadUnitsPerSecond").unwrap_or(read))
-        .with_write_units_per_second(asked("WriteUnitsPerSecond").unwrap_or(write))
+        .with_read_units_per_second(read)
+        .with_write_units_per_second(write)
+        .with_status("ACTIVE")
+}
+
+fn warm_index(table: &TableRecord, index: &Index) -> GlobalSecondaryIndexWarmThroughputDescription {
+    let (read, write) = warm(&index.settings, table.billing, index.throughput);
+    GlobalSecondaryIndexWarmThroughputDescription::new()
+        .with_read_units_per_second(read)
+        .with_write_units_per_second(write)
         .with_status("ACTIVE")
 }
 
@@ -155,7 +175,12 @@ fn global_index(
         .with_provisioned_throughput(throughput(table.billing, index.throughput))
         .with_index_size_bytes(counted.bytes)
         .with_item_count(counted.items)
+        .with_warm_throughput(warm_index(table, index))
         .with_index_arn(format!("{table_arn}/index/{}", index.name));
+    let described = match index.settings.get("OnDemandThroughput") {
+        Some(limits) => described.with_on_demand_throughput(OnDemandThroughput::from_value(limits.clone())),
+        None => described,
+    };
     Ok(if chores::is_filling(db, table, index)? {
         described.with_index_status("CREATING").with_backfilling(true)
     } else {

@@ -12,7 +12,7 @@ use super::expression::update::{self, Source, Update};
 use super::legacy;
 use super::path::{Path, project};
 use super::record::{TableRecord, item_at, table, write_item};
-use super::refusal::invalid;
+use super::refusal::{detected, invalid};
 use super::request::{Guard, Together, attributes, check_scalars, check_table, collection, listed, paths};
 use super::schema::{Field, Place};
 use crate::operation::{Answer, Op, ops};
@@ -27,21 +27,7 @@ pub(crate) const OPS: &[Op] = ops! {
 
 fn put_item(db: &mut Write, input: &PutItemInput) -> Answer<PutItemOutput> {
     check_table(db.view(), input.table_name())?;
-    let together = Together {
-        expressions: &[("ConditionExpression", input.condition_expression().is_some())],
-        older: &older(input.expected(), input.conditional_operator()),
-        names: input.expression_attribute_names(),
-        values: input.expression_attribute_values(),
-    };
-    together.check()?;
-    let item = attributes(input.item())?;
-    let wants_old = wants_old(input.return_values())?;
-    check_size(&item)?;
-    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
-    let placeholders = together.placeholders()?;
-    let on_failure = input.return_values_on_condition_check_failure();
-    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
-    placeholders.check_used().map_err(invalid)?;
+    let Asked { item, guard, wants_old, .. } = read_put(input).map_err(detected)?;
     let table = table(db.view(), input.table_name())?;
     check_scalars(&table, guard.paths())?;
     let place = table.schema.place_of_item(&item).map_err(invalid)?;
@@ -59,6 +45,35 @@ fn put_item(db: &mut Write, input: &PutItemInput) -> Answer<PutItemOutput> {
         answer = answer.with_item_collection_metrics(ItemCollectionMetrics::from_value(told));
     }
     Ok(answer)
+}
+
+/// What a write asks for, as far as that is sound without its table.
+struct Asked {
+    /// The item, or the key of one.
+    item: Item,
+    guard: Guard,
+    update: Update,
+    /// Whether the answer is to show the item as it was.
+    wants_old: bool,
+}
+
+fn read_put(input: &PutItemInput) -> Answer<Asked> {
+    let together = Together {
+        expressions: &[("ConditionExpression", input.condition_expression().is_some())],
+        older: &older(input.expected(), input.conditional_operator()),
+        names: input.expression_attribute_names(),
+        values: input.expression_attribute_values(),
+    };
+    together.check()?;
+    let item = attributes(input.item())?;
+    let wants_old = wants_old(input.return_values())?;
+    check_size(&item)?;
+    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
+    let placeholders = together.placeholders()?;
+    let on_failure = input.return_values_on_condition_check_failure();
+    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
+    placeholders.check_used().map_err(invalid)?;
+    Ok(Asked { item, guard, update: Update::default(), wants_old })
 }
 
 /// Whether the answer is to show the item as it was.
@@ -118,28 +133,7 @@ fn get_item(db: Read, input: &GetItemInput) -> Answer<GetItemOutput> {
 
 fn update_item(db: &mut Write, input: &UpdateItemInput) -> Answer<UpdateItemOutput> {
     check_table(db.view(), input.table_name())?;
-    let [expected, operator] = older(input.expected(), input.conditional_operator());
-    let together = Together {
-        expressions: &[
-            ("UpdateExpression", input.update_expression().is_some()),
-            ("ConditionExpression", input.condition_expression().is_some()),
-        ],
-        older: &[("AttributeUpdates", input.attribute_updates().is_some()), expected, operator],
-        names: input.expression_attribute_names(),
-        values: input.expression_attribute_values(),
-    };
-    together.check()?;
-    let key = attributes(input.key())?;
-    let older = input.attribute_updates().map(legacy::attribute_updates).transpose().map_err(invalid)?;
-    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
-    let placeholders = together.placeholders()?;
-    let update = match input.update_expression() {
-        Some(text) => update::read(text, &placeholders).map_err(invalid)?,
-        None => older.unwrap_or_default(),
-    };
-    let on_failure = input.return_values_on_condition_check_failure();
-    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
-    placeholders.check_used().map_err(invalid)?;
+    let Asked { item: key, guard, update, .. } = read_update(input).map_err(detected)?;
     let table = table(db.view(), input.table_name())?;
     check_scalars(&table, guard.paths())?;
     let place = table.schema.place_of_key(&key).map_err(invalid)?;
@@ -162,6 +156,32 @@ fn update_item(db: &mut Write, input: &UpdateItemInput) -> Answer<UpdateItemOutp
         answer = answer.with_item_collection_metrics(ItemCollectionMetrics::from_value(told));
     }
     Ok(answer)
+}
+
+fn read_update(input: &UpdateItemInput) -> Answer<Asked> {
+    let [expected, operator] = older(input.expected(), input.conditional_operator());
+    let together = Together {
+        expressions: &[
+            ("UpdateExpression", input.update_expression().is_some()),
+            ("ConditionExpression", input.condition_expression().is_some()),
+        ],
+        older: &[("AttributeUpdates", input.attribute_updates().is_some()), expected, operator],
+        names: input.expression_attribute_names(),
+        values: input.expression_attribute_values(),
+    };
+    together.check()?;
+    let item = attributes(input.key())?;
+    let older = input.attribute_updates().map(legacy::attribute_updates).transpose().map_err(invalid)?;
+    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
+    let placeholders = together.placeholders()?;
+    let update = match input.update_expression() {
+        Some(text) => update::read(text, &placeholders).map_err(invalid)?,
+        None => older.unwrap_or_default(),
+    };
+    let on_failure = input.return_values_on_condition_check_failure();
+    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
+    placeholders.check_used().map_err(invalid)?;
+    Ok(Asked { item, guard, update, wants_old: false })
 }
 
 /// Refuses an update of what says which item it is.
@@ -218,20 +238,7 @@ fn shown(wanted: Option<&str>, update: &Update, before: Option<&Item>, after: Op
 
 fn delete_item(db: &mut Write, input: &DeleteItemInput) -> Answer<DeleteItemOutput> {
     check_table(db.view(), input.table_name())?;
-    let together = Together {
-        expressions: &[("ConditionExpression", input.condition_expression().is_some())],
-        older: &older(input.expected(), input.conditional_operator()),
-        names: input.expression_attribute_names(),
-        values: input.expression_attribute_values(),
-    };
-    together.check()?;
-    let key = attributes(input.key())?;
-    let wants_old = wants_old(input.return_values())?;
-    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
-    let placeholders = together.placeholders()?;
-    let on_failure = input.return_values_on_condition_check_failure();
-    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
-    placeholders.check_used().map_err(invalid)?;
+    let Asked { item: key, guard, wants_old, .. } = read_delete(input).map_err(detected)?;
     let table = table(db.view(), input.table_name())?;
     check_scalars(&table, guard.paths())?;
     let place = table.schema.place_of_key(&key).map_err(invalid)?;
@@ -247,6 +254,24 @@ fn delete_item(db: &mut Write, input: &DeleteItemInput) -> Answer<DeleteItemOutp
         answer = answer.with_item_collection_metrics(ItemCollectionMetrics::from_value(told));
     }
     Ok(answer)
+}
+
+fn read_delete(input: &DeleteItemInput) -> Answer<Asked> {
+    let together = Together {
+        expressions: &[("ConditionExpression", input.condition_expression().is_some())],
+        older: &older(input.expected(), input.conditional_operator()),
+        names: input.expression_attribute_names(),
+        values: input.expression_attribute_values(),
+    };
+    together.check()?;
+    let item = attributes(input.key())?;
+    let wants_old = wants_old(input.return_values())?;
+    let expected = legacy::expected(input.expected(), input.conditional_operator()).map_err(invalid)?;
+    let placeholders = together.placeholders()?;
+    let on_failure = input.return_values_on_condition_check_failure();
+    let guard = Guard::read(input.condition_expression(), &placeholders, on_failure)?.or(expected);
+    placeholders.check_used().map_err(invalid)?;
+    Ok(Asked { item, guard, update: Update::default(), wants_old })
 }
 
 /// Takes an item away, if it may be: what it was, and what that cost.

@@ -39,7 +39,6 @@ impl NotANumber {
     /// As DynamoDB says it.
     pub(crate) fn message(self, text: &str) -> String {
         match self {
-            Self::Malformed if text.is_empty() => "The parameter cannot be converted to a numeric value".to_owned(),
             Self::Malformed => format!("The parameter cannot be converted to a numeric value: {text}"),
             Self::TooPrecise => "Attempting to store more than 38 significant digits in a Number".to_owned(),
             Self::Overflow => {

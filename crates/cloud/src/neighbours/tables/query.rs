@@ -59,7 +59,8 @@ fn query(db: Read, input: &QueryInput) -> Answer<QueryOutput> {
         None => older_keys.map_or_else(|| Ok(Vec::new()), legacy::key_conditions),
     };
     let keys = keys.map_err(invalid)?;
-    if !(1..=2).contains(&keys.len()) {
+    let is_older = input.key_condition_expression().is_none();
+    if keys.is_empty() || (is_older && keys.len() > 2) {
         return Err(invalid("Conditions can be of length 1 or 2 only"));
     }
     let table = table(db, input.table_name())?;
@@ -148,6 +149,12 @@ fn conditions(schema: &Schema, asked: Vec<(String, KeyAsked)>) -> Answer<(Attrib
         }
     }
     let missed = |name: &str| invalid(format!("Query condition missed key schema element: {name}"));
+    if count > 2 {
+        let most = schema.fields().count();
+        return Err(invalid(format!(
+            "The number of query conditions ({count}) exceeds the number of key attributes defined in the schema ({most})"
+        )));
+    }
     if schema.range.is_none() && count > 1 {
         return Err(invalid("Query key condition not supported"));
     }
@@ -169,6 +176,9 @@ fn conditions(schema: &Schema, asked: Vec<(String, KeyAsked)>) -> Answer<(Attrib
     let key = Item::from([(schema.hash.name.clone(), hash.clone())]);
     let alone = Schema { hash: schema.hash.clone(), range: None };
     alone.place_of_key(&key).map_err(invalid)?;
+    for value in range.iter().flat_map(KeyAsked::values) {
+        schema.range.as_ref().map_or(Ok(()), |field| field.check_not_empty(value)).map_err(invalid)?;
+    }
     Ok((hash, range))
 }
 

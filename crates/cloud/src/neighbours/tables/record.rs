@@ -37,6 +37,9 @@ pub(crate) struct TableRecord {
     pub(crate) created: i64,
     pub(crate) schema: Schema,
     pub(crate) billing: Billing,
+    /// When it was last paid for by request, if it is otherwise now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) was_on_demand: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) indexes: Vec<Index>,
     /// The number of the next index.
@@ -75,6 +78,9 @@ pub(crate) struct Index {
     pub(crate) projection: Projection,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) throughput: Option<(i64, i64)>,
+    /// What is kept only to be told again, as the request had it.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub(crate) settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Which attributes an index holds beside the keys.

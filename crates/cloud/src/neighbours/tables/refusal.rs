@@ -9,6 +9,23 @@ pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     Refusal::new("ValidationException", message).into()
 }
 
+/// What stands before what a write of one item finds wrong with its request. Other operations say the same without it.
+const DETECTED: &str = "1 validation error detected: ";
+
+/// What is told without it all the same: that a value is none, or that there is too much of it.
+/// unconfirmed: of nesting.
+const NOT_DETECTED: [&str; 3] = ["Supplied AttributeValue", "Item size", "Nesting Levels"];
+
+/// The refusal of a write of one item that is wrong before its table is looked at.
+pub(crate) fn detected(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refusal(refusal) if NOT_DETECTED.iter().all(|start| !refusal.message().starts_with(start)) => {
+            invalid(format!("{DETECTED}{}", refusal.message()))
+        }
+        other => other,
+    }
+}
+
 /// A table or an index that is not there.
 pub(crate) fn no_such_resource(message: impl Into<String>) -> Failure {
     Refusal::new("ResourceNotFoundException", message).into()

@@ -63,11 +63,13 @@ impl Together<'_> {
         let with_values: Vec<&str> =
             self.expressions.iter().map(|(name, _)| *name).filter(|name| *name != "ProjectionExpression").collect();
         if self.values.is_some() && !expressions.iter().any(|name| with_values.contains(name)) {
+            let wrong = "ExpressionAttributeValues can only be specified when using expressions";
+            // Writes do not say which. unconfirmed: of UpdateItem and of transactions.
+            if with_values.contains(&"ConditionExpression") {
+                return Err(wrong.to_owned());
+            }
             let verb = if with_values.len() > 1 { "are" } else { "is" };
-            return Err(format!(
-                "ExpressionAttributeValues can only be specified when using expressions: {} {verb} null",
-                with_values.join(" and ")
-            ));
+            return Err(format!("{wrong}: {} {verb} null", with_values.join(" and ")));
         }
         Ok(())
     }

@@ -45,6 +45,18 @@ pub(crate) struct Field {
     pub(crate) kind: Scalar,
 }
 
+impl Field {
+    /// Refuses as its value what is empty.
+    pub(crate) fn check_not_empty(&self, value: &Attribute) -> Result<(), String> {
+        let Some(empty) = empty_kind(value) else { return Ok(()) };
+        Err(format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {empty} \
+             value. Key: {}",
+            self.name
+        ))
+    }
+}
+
 /// The partition key and, in some schemas, the sort key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Schema {
@@ -135,13 +147,7 @@ impl Schema {
     /// The key of attributes whose types are known to be right.
     fn place(&self, item: &Item) -> Result<Place, String> {
         for field in self.fields() {
-            if let Some(empty) = item.get(&field.name).and_then(empty_kind) {
-                return Err(format!(
-                    "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
-                     empty {empty} value. Key: {}",
-                    field.name
-                ));
-            }
+            item.get(&field.name).map_or(Ok(()), |value| field.check_not_empty(value))?;
         }
         let place = self.bytes(item);
         check_sizes(&place)?;
@@ -187,6 +193,11 @@ impl Schema {
         check_sizes(&place)?;
         Ok(Some(place))
     }
+}
+
+/// Whether a refusal says that a key is empty. A transaction says so of its own, before it looks at anything else.
+pub(crate) fn is_of_empty_key(message: &str) -> bool {
+    message.starts_with("One or more parameter values are not valid.")
 }
 
 /// What of text and bytes is empty, if it is.

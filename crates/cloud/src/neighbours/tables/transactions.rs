@@ -22,7 +22,7 @@ use super::path::project;
 use super::record::{TableRecord, item_at, table, write_item};
 use super::refusal::invalid;
 use super::request::{Guard, Together, attributes, check_table, collection, paths};
-use super::schema::Place;
+use super::schema::{Place, is_of_empty_key};
 use crate::operation::{Answer, Failure, Op, ops};
 use crate::scope::{NO_PARTS, Read, Write};
 
@@ -205,7 +205,7 @@ fn plan<'a>(db: Read, actions: &'a [Action]) -> Answer<Vec<Planned<'a>>> {
             Deed::Put(item) => table.schema.place_of_item(item),
             Deed::Check(key) | Deed::Update(key, _) | Deed::Delete(key) => table.schema.place_of_key(key),
         };
-        wrong.push(place.as_ref().err().map(|message| Reason::invalid(message)));
+        wrong.push(reason(place.as_ref().err())?);
         if let Ok(place) = place {
             let before = item_at(db, &table, &place)?;
             planned.push(Planned { action, table, place, before });
@@ -219,6 +219,14 @@ fn plan<'a>(db: Read, actions: &'a [Action]) -> Answer<Vec<Planned<'a>>> {
         return Err(invalid("Transaction request cannot include multiple operations on one item"));
     }
     Ok(planned)
+}
+
+/// What is wrong with a key as a reason of its action; that it is empty is the whole request's fault.
+fn reason(wrong: Option<&String>) -> Answer<Option<Reason>> {
+    match wrong {
+        Some(message) if is_of_empty_key(message) => Err(invalid(message.as_str())),
+        wrong => Ok(wrong.map(|message| Reason::invalid(message))),
+    }
 }
 
 /// Why one action did not let the transaction be.
@@ -255,7 +263,7 @@ fn cancelled(reasons: &[Option<Reason>]) -> Failure {
 /// The same for an action that turned out to be wrong; a fault stays one.
 fn cancelled_by(failure: Failure, index: usize, count: usize) -> Failure {
     match failure {
-        Failure::Refusal(refusal) => {
+        Failure::Refusal(refusal) if !is_of_empty_key(refusal.message()) => {
             let reason = |at| (at == index).then(|| Reason::invalid(refusal.message()));
             cancelled(&(0..count).map(reason).collect::<Vec<_>>())
         }
@@ -376,7 +384,7 @@ fn transact_get_items(db: Read, input: &TransactGetItemsInput) -> Answer<Transac
         let place = match table.schema.place_of_key(&key) {
             Ok(place) => place,
             Err(message) => {
-                wrong.push(Some(Reason::invalid(&message)));
+                wrong.push(reason(Some(&message))?);
                 continue;
             }
         };

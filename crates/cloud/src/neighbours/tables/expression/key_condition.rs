@@ -78,7 +78,7 @@ fn collect(condition: Condition, into: &mut Vec<(String, Asked)>) -> Result<(), 
     }
     let (name, asked) = single(condition)?;
     if into.iter().any(|(known, _)| *known == name) {
-        return Err(format!("{NAME}s must only contain one condition per key"));
+        return Err(format!("Invalid {NAME}: {NAME}s must only contain one condition per key"));
     }
     into.push((name, asked));
     Ok(())
