@@ -106,7 +106,7 @@ def test_refusals_have_the_classes_that_sdks_catch(iam):
         iam.delete_role(RoleName="refusals")
     assert code(refused) == ("DeleteConflict", 409)
     with pytest.raises(ClientError) as refused:
-        iam.list_groups()
+        iam.list_open_id_connect_providers()
     assert code(refused) == ("NotImplementedException", 501)
 
 

@@ -80,6 +80,9 @@ def test_a_table_says_when_its_items_expire_and_what_it_is_backed_up_by(client):
     assert told["AttributeName"] == "until" and told["TimeToLiveStatus"] in ("ENABLING", "ENABLED")
     backups = tables.describe_continuous_backups(TableName="fading")["ContinuousBackupsDescription"]
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED"
+    off = {"PointInTimeRecoveryEnabled": False}
+    again = tables.update_continuous_backups(TableName="fading", PointInTimeRecoverySpecification=off)
+    assert again["ContinuousBackupsDescription"] == backups
     assert tables.describe_limits()["TableMaxReadCapacityUnits"] > 0
     assert tables.describe_endpoints()["Endpoints"][0]["Address"]
 
@@ -141,6 +144,59 @@ def test_roles_and_policies_of_iam_are_changed_and_tagged(client):
     iam.tag_policy(PolicyArn=arn, Tags=PAIRS)
     iam.untag_policy(PolicyArn=arn, TagKeys=["team"])
     assert iam.list_policy_tags(PolicyArn=arn)["Tags"] == [{"Key": "stage", "Value": "test"}]
+
+
+def test_a_user_is_in_groups_changes_its_name_and_has_nothing_else(client):
+    iam = client("iam")
+    grant = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]})
+    iam.create_user(UserName="ann")
+    made = iam.create_group(GroupName="crew", Path="/hall/")["Group"]
+    iam.add_user_to_group(GroupName="crew", UserName="ann")
+    arn = iam.create_policy(PolicyName="crew", PolicyDocument=grant)["Policy"]["Arn"]
+    iam.attach_group_policy(GroupName="crew", PolicyArn=arn)
+    iam.put_group_policy(GroupName="crew", PolicyName="inline", PolicyDocument=grant)
+    iam.update_user(UserName="ann", NewUserName="anna")
+    iam.update_group(GroupName="crew", NewGroupName="team")
+    group = iam.get_group(GroupName="team")
+    assert ([user["UserName"] for user in group["Users"]], group["Group"]["GroupId"]) == (["anna"], made["GroupId"])
+    assert [one["GroupName"] for one in iam.list_groups()["Groups"]] == ["team"]
+    assert [one["Arn"] for one in iam.list_groups_for_user(UserName="anna")["Groups"]] == [f"arn:aws:iam::{ACCOUNT}:group/hall/team"]
+    assert iam.list_attached_group_policies(GroupName="team")["AttachedPolicies"] == [{"PolicyName": "crew", "PolicyArn": arn}]
+    assert iam.list_group_policies(GroupName="team")["PolicyNames"] == ["inline"]
+    assert iam.get_group_policy(GroupName="team", PolicyName="inline")["PolicyDocument"] == json.loads(grant)
+    for what in ("mfa_devices", "ssh_public_keys", "signing_certificates", "service_specific_credentials"):
+        listed = getattr(iam, f"list_{what}")(UserName="anna")
+        assert [value for value in listed.values() if isinstance(value, list)] == [[]], what
+    assert iam.list_virtual_mfa_devices()["VirtualMFADevices"] == []
+    refused("NoSuchEntity", iam.get_login_profile, UserName="anna")
+    refused("NoSuchEntity", iam.delete_login_profile, UserName="anna")
+    iam.remove_user_from_group(GroupName="team", UserName="anna")
+    iam.delete_group_policy(GroupName="team", PolicyName="inline")
+    iam.detach_group_policy(GroupName="team", PolicyArn=arn)
+    iam.delete_group(GroupName="team")
+    iam.delete_user(UserName="anna")
+
+
+def test_an_account_has_an_alias(client):
+    iam = client("iam")
+    iam.create_account_alias(AccountAlias="plant")
+    assert iam.list_account_aliases()["AccountAliases"] == ["plant"]
+    iam.delete_account_alias(AccountAlias="plant")
+    assert iam.list_account_aliases()["AccountAliases"] == []
+
+
+def test_several_secrets_are_read_at_once(client):
+    secrets = client("secretsmanager")
+    for name in ("several-1", "several-2"):
+        secrets.create_secret(Name=name, SecretString=f"of {name}")
+    got = secrets.batch_get_secret_value(SecretIdList=["several-2", "nobody's"])
+    assert [one["SecretString"] for one in got["SecretValues"]] == ["of several-2"]
+    assert [(one["SecretId"], one["ErrorCode"]) for one in got["Errors"]] == [("nobody's", "ResourceNotFoundException")]
+    meant = {"Filters": [{"Key": "name", "Values": ["several-"]}], "MaxResults": 1}
+    first = secrets.batch_get_secret_value(**meant)
+    second = secrets.batch_get_secret_value(**meant, NextToken=first["NextToken"])
+    assert [one["Name"] for page in (first, second) for one in page["SecretValues"]] == ["several-1", "several-2"]
+    assert "NextToken" not in second
 
 
 def test_a_secret_has_versions_with_labels_and_tags(client):

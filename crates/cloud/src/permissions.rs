@@ -40,7 +40,10 @@ pub(crate) fn of(db: Read, operation: &Operation, input: &Input) -> Result<Vec<N
         "logs" => vec![of_logs(scope, name, fields)],
         "cloudwatch" => of_metrics(scope, name, fields),
         "secretsmanager" => vec![Need::new(format!("secretsmanager:{name}"), of_secret(db, fields)?)],
-        "iam" => vec![Need::new(format!("iam:{name}"), of_iam(db, name, fields)?)],
+        "iam" => {
+            let renamed = renamed(db, fields)?.map(|arn| Need::new(format!("iam:{name}"), arn));
+            std::iter::once(Need::new(format!("iam:{name}"), of_iam(db, name, fields)?)).chain(renamed).collect()
+        }
         // What else IoT's own operations need is known once their handlers are found. Of STS, whoever asks who it is or for keys of its
         // own needs nothing; roles are asked whom they trust.
         "iot" => of_membership(scope, name, fields),
@@ -254,10 +257,33 @@ fn of_secret(db: Read, fields: &Fields) -> Result<String, Fault> {
 /// The operations that mean the caller where they name nobody.
 const OF_CALLER: [&str; 5] = ["CreateAccessKey", "DeleteAccessKey", "GetUser", "ListAccessKeys", "UpdateAccessKey"];
 
+/// What a user or a group becomes: who renames must be allowed that, too.
+fn renamed(db: Read, fields: &Fields) -> Result<Option<String>, Fault> {
+    let (path, account) = (text(fields, "NewPath"), &db.cx.scope.account);
+    let becomes = |kind, name: &str, known: Option<String>| {
+        let path = path.or(known.as_deref()).unwrap_or("/");
+        Some(iam::arn(account, kind, path, name))
+    };
+    if let Some(name) = text(fields, "UserName").filter(|_| path.is_some() || fields.contains_key("NewUserName")) {
+        let known = iam::user(db, name)?.map(|user| user.path);
+        return Ok(becomes("user", text(fields, "NewUserName").unwrap_or(name), known));
+    }
+    if let Some(name) = text(fields, "GroupName").filter(|_| path.is_some() || fields.contains_key("NewGroupName")) {
+        let known = iam::group(db, name)?.map(|group| group.path);
+        return Ok(becomes("group", text(fields, "NewGroupName").unwrap_or(name), known));
+    }
+    Ok(None)
+}
+
 /// The first of what an input of IAM's names, whole with its path.
 fn of_iam(db: Read, operation: &str, fields: &Fields) -> Result<String, Fault> {
     let account = &db.cx.scope.account;
     let path = text(fields, "Path").unwrap_or("/");
+    // Who comes into a group or leaves it is not asked about, only the group.
+    if let Some(name) = text(fields, "GroupName") {
+        let found = iam::group(db, name)?.map(|group| group.path);
+        return Ok(iam::arn(account, "group", found.as_deref().unwrap_or(path), name));
+    }
     if let Some(name) = text(fields, "UserName") {
         let found = iam::user(db, name)?.map(|user| user.path);
         return Ok(iam::arn(account, "user", found.as_deref().unwrap_or(path), name));

@@ -1,5 +1,5 @@
-//! Identity and Access Management: users and their access keys, roles and who may take them, and the policies that say what
-//! either may do. All of an account are the same in every region. What is asked of the policies is decided elsewhere, by
+//! Identity and Access Management: users, their access keys and the groups they are in, roles and who may take them, and the
+//! policies that say what any of them may do. All of an account are the same in every region. What is asked of the policies is decided elsewhere, by
 //! `caller`; here they are kept and brought together.
 //!
 //! What other nouns want of it stands here: whether a role exists, whether a service may take it, whose ARN is whose.
@@ -12,10 +12,13 @@ use wire::Refusal;
 use crate::operation::{Answer, Failure};
 use crate::scope::{Asked, Page, Placed, Read, Write};
 
+pub(crate) mod aliases;
 pub(crate) mod attached;
 pub(crate) mod grants;
+pub(crate) mod groups;
 pub(crate) mod inline;
 pub(crate) mod keys;
+pub(crate) mod lacking;
 pub(crate) mod policies;
 mod provided;
 pub(crate) mod roles;
@@ -45,6 +48,11 @@ pub(crate) fn for_service(db: Read, source_arn: Option<&str>) -> policy::Context
 /// The user of a name, if there is one.
 pub(crate) fn user(db: Read, name: &str) -> Result<Option<User>, Fault> {
     Ok(users::filed(db, &folded(name))?.filter(|user| user.name == name))
+}
+
+/// The group of a name, if there is one.
+pub(crate) fn group(db: Read, name: &str) -> Result<Option<groups::Group>, Fault> {
+    Ok(groups::filed(db, &folded(name))?.filter(|group| group.name == name))
 }
 
 /// The role of a name, if there is one.

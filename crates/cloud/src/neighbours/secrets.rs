@@ -18,6 +18,7 @@ pub(crate) use sealed::Value;
 use sealed::given;
 use secret::{CURRENT, Secret};
 
+pub(crate) mod batch;
 mod ending;
 pub(crate) mod listing;
 pub(crate) mod password;
@@ -176,8 +177,10 @@ fn describe_secret(db: Read, input: &DescribeSecretRequest) -> Answer<DescribeSe
         .with_arn(secret.arn(db))
         .with_name(&secret.name)
         .with_created_date(secret.created)
-        .with_last_changed_date(secret.changed)
-        .with_tags(secret.listed_tags());
+        .with_last_changed_date(secret.changed);
+    if !secret.tags.is_empty() {
+        answer = answer.with_tags(secret.listed_tags());
+    }
     if let Some(description) = &secret.description {
         answer = answer.with_description(description);
     }

@@ -316,3 +316,160 @@ fn who_has_no_user_is_the_root_of_the_account() {
     let device = Identity::Device { certificate_id: "c".to_owned(), source_ip: String::new() };
     assert_eq!(lab.call_as(device, "iam:GetUser", json!({}), b"").unwrap_err().error(), "ForbiddenException");
 }
+
+#[test]
+fn a_listing_shows_less_of_roles_and_policies_than_they_are() {
+    let lab = Lab::new();
+    let tags = json!([{"Key": "a", "Value": "1"}]);
+    let arn = policy(&lab, "bound");
+    let made = lab.ok(
+        "iam:CreateRole",
+        json!({"RoleName": "r", "AssumeRolePolicyDocument": TRUST, "Tags": tags, "PermissionsBoundary": arn}),
+    );
+    assert_eq!(made["Role"]["Tags"], tags);
+    let listed = lab.ok("iam:ListRoles", json!({}))["Roles"][0].clone();
+    for member in ["Tags", "PermissionsBoundary", "RoleLastUsed"] {
+        assert_eq!(listed.get(member), None, "{member}");
+    }
+    let request = json!({"PolicyName": "p", "PolicyDocument": GRANT, "Description": "d", "Tags": tags});
+    let made = lab.ok("iam:CreatePolicy", request)["Policy"].clone();
+    assert_eq!((made.get("Description"), &made["Tags"]), (None, &tags));
+    let got = lab.ok("iam:GetPolicy", json!({"PolicyArn": made["Arn"]}))["Policy"].clone();
+    assert_eq!((&got["Description"], &got["Tags"]), (&json!("d"), &tags));
+    assert_eq!(lab.ok("iam:GetPolicy", json!({"PolicyArn": arn}))["Policy"]["Tags"], json!([]));
+}
+
+#[test]
+fn a_group_gathers_users_and_goes_when_nothing_hangs_on_it() {
+    let lab = Lab::new();
+    let group = lab.ok("iam:CreateGroup", json!({"GroupName": "Staff", "Path": "/x/"}))["Group"].clone();
+    let id = text(&group["GroupId"]);
+    assert!(id.starts_with("AGPA") && id.len() == 21, "{id}");
+    assert_eq!(group["Arn"], "arn:aws:iam::000000000000:group/x/Staff");
+    let again = lab.refused("iam:CreateGroup", json!({"GroupName": "sTAFF"}));
+    assert_eq!(again, ("EntityAlreadyExists".into(), "Group with name sTAFF already exists.".into()));
+    for name in ["bob", "alice"] {
+        lab.ok("iam:CreateUser", json!({"UserName": name}));
+        lab.ok("iam:AddUserToGroup", json!({"GroupName": "Staff", "UserName": name}));
+    }
+    lab.ok("iam:AddUserToGroup", json!({"GroupName": "Staff", "UserName": "bob"}));
+    let pages = lab.pages("iam:GetGroup", json!({"GroupName": "Staff", "MaxItems": 1}), "Users", ("Marker", "Marker"));
+    let names: Vec<String> = pages.concat().iter().map(|user| text(&user["UserName"])).collect();
+    assert_eq!(names, ["alice", "bob"]);
+    let of_bob = lab.ok("iam:ListGroupsForUser", json!({"UserName": "bob"}))["Groups"].clone();
+    assert_eq!(of_bob, json!([group]));
+    assert_eq!(lab.ok("iam:ListGroups", json!({"PathPrefix": "/y/"}))["Groups"], json!([]));
+    let arn = policy(&lab, "p");
+    lab.ok("iam:AttachGroupPolicy", json!({"GroupName": "Staff", "PolicyArn": arn}));
+    let inside = json!({"GroupName": "Staff", "PolicyName": "in", "PolicyDocument": GRANT});
+    lab.ok("iam:PutGroupPolicy", inside);
+    let entities = lab.ok("iam:ListEntitiesForPolicy", json!({"PolicyArn": arn}))["PolicyGroups"].clone();
+    assert_eq!(entities, json!([{"GroupName": "Staff", "GroupId": id}]));
+    let attached = lab.ok("iam:ListAttachedGroupPolicies", json!({"GroupName": "Staff"}));
+    assert_eq!(attached["AttachedPolicies"][0]["PolicyArn"], json!(arn));
+    assert_eq!(lab.ok("iam:ListGroupPolicies", json!({"GroupName": "Staff"}))["PolicyNames"], json!(["in"]));
+    let conflict = |operation: &str, input: Value, first: &str| {
+        let told = format!("Cannot delete entity, must {first} first.");
+        assert_eq!(lab.refused(operation, input), ("DeleteConflict".into(), told), "{operation}");
+    };
+    let staff = || json!({"GroupName": "Staff"});
+    conflict("iam:DeleteUser", json!({"UserName": "bob"}), "remove users from group");
+    conflict("iam:DeleteGroup", staff(), "remove users from group");
+    for name in ["bob", "alice"] {
+        lab.ok("iam:RemoveUserFromGroup", json!({"GroupName": "Staff", "UserName": name}));
+        lab.ok("iam:DeleteUser", json!({"UserName": name}));
+    }
+    conflict("iam:DeleteGroup", staff(), "detach all policies");
+    lab.ok("iam:DetachGroupPolicy", json!({"GroupName": "Staff", "PolicyArn": arn}));
+    conflict("iam:DeleteGroup", staff(), "delete policies");
+    lab.ok("iam:DeleteGroupPolicy", json!({"GroupName": "Staff", "PolicyName": "in"}));
+    lab.ok("iam:DeleteGroup", staff());
+    assert_eq!(lab.message("iam:GetGroup", staff()), "The group with name Staff cannot be found.");
+    let tables = ["iam_groups", "iam_group_members", "iam_user_groups", "iam_group_policies", "iam_policy_groups"];
+    assert_eq!(tables.map(|table| lab.rows(table)), [0; 5]);
+}
+
+#[test]
+fn a_user_is_in_ten_groups_at_most() {
+    let lab = Lab::new();
+    lab.ok("iam:CreateUser", json!({"UserName": "alice"}));
+    let add = |n: i64| json!({"GroupName": format!("g{n}"), "UserName": "alice"});
+    for n in 0..11 {
+        lab.ok("iam:CreateGroup", json!({"GroupName": format!("g{n}")}));
+    }
+    (0..10).for_each(|n| drop(lab.ok("iam:AddUserToGroup", add(n))));
+    let refused = lab.refused("iam:AddUserToGroup", add(10));
+    assert_eq!(refused, ("LimitExceeded".into(), "Cannot exceed quota for GroupsPerUser: 10".into()));
+    assert_eq!(lab.no("iam:RemoveUserFromGroup", add(10)), "NoSuchEntity");
+}
+
+#[test]
+fn whatever_hangs_on_a_user_or_a_group_goes_with_it_to_its_new_name() {
+    let lab = Lab::new();
+    lab.ok("iam:CreateGroup", json!({"GroupName": "old"}));
+    let id = lab.ok("iam:CreateUser", json!({"UserName": "alice"}))["User"]["UserId"].clone();
+    let key = text(&lab.ok("iam:CreateAccessKey", json!({"UserName": "alice"}))["AccessKey"]["AccessKeyId"]);
+    let arn = policy(&lab, "p");
+    lab.ok("iam:AddUserToGroup", json!({"GroupName": "old", "UserName": "alice"}));
+    lab.ok("iam:AttachUserPolicy", json!({"UserName": "alice", "PolicyArn": arn}));
+    lab.ok("iam:PutUserPermissionsBoundary", json!({"UserName": "alice", "PermissionsBoundary": arn}));
+    lab.ok("iam:PutUserPolicy", json!({"UserName": "alice", "PolicyName": "in", "PolicyDocument": GRANT}));
+    lab.ok("iam:AttachGroupPolicy", json!({"GroupName": "old", "PolicyArn": arn}));
+    lab.ok("iam:PutGroupPolicy", json!({"GroupName": "old", "PolicyName": "in", "PolicyDocument": GRANT}));
+    lab.ok("iam:UpdateUser", json!({"UserName": "alice", "NewUserName": "Carol", "NewPath": "/x/"}));
+    lab.ok("iam:UpdateGroup", json!({"GroupName": "old", "NewGroupName": "new"}));
+    assert_eq!(lab.no("iam:GetUser", json!({"UserName": "alice"})), "NoSuchEntity");
+    let carol = json!({"UserName": "Carol"});
+    let user = lab.ok("iam:GetUser", carol.clone())["User"].clone();
+    assert_eq!((&user["UserId"], &user["Arn"]), (&id, &json!("arn:aws:iam::000000000000:user/x/Carol")));
+    assert_eq!(user["PermissionsBoundary"]["PermissionsBoundaryArn"], json!(arn));
+    assert_eq!(lab.ok("iam:ListAttachedUserPolicies", carol.clone())["AttachedPolicies"][0]["PolicyArn"], json!(arn));
+    assert_eq!(lab.ok("iam:ListUserPolicies", carol.clone())["PolicyNames"], json!(["in"]));
+    assert_eq!(lab.ok("iam:ListAccessKeys", carol.clone())["AccessKeyMetadata"][0]["AccessKeyId"], json!(key));
+    assert_eq!(lab.ok("iam:ListGroupsForUser", carol.clone())["Groups"][0]["GroupName"], "new");
+    let group = json!({"GroupName": "new"});
+    assert_eq!(lab.ok("iam:GetGroup", group.clone())["Users"][0]["UserName"], "Carol");
+    assert_eq!(lab.ok("iam:ListGroupPolicies", group.clone())["PolicyNames"], json!(["in"]));
+    let Identity::User(signer) = lab.signer(&key).unwrap().unwrap().identity else { panic!("a user's key") };
+    assert_eq!(signer.arn, "arn:aws:iam::000000000000:user/x/Carol");
+    // Another case of its own name is free, another's name is not.
+    lab.ok("iam:UpdateUser", json!({"UserName": "Carol", "NewUserName": "carol"}));
+    lab.ok("iam:CreateUser", json!({"UserName": "bob"}));
+    let taken = lab.refused("iam:UpdateUser", json!({"UserName": "bob", "NewUserName": "CAROL"}));
+    assert_eq!(taken, ("EntityAlreadyExists".into(), "User with name CAROL already exists.".into()));
+}
+
+#[test]
+fn what_nobody_has_is_told_before_a_user_is_deleted() {
+    let lab = Lab::new();
+    lab.ok("iam:CreateUser", json!({"UserName": "alice"}));
+    for (operation, member) in [
+        ("ListMFADevices", "MFADevices"),
+        ("ListSSHPublicKeys", "SSHPublicKeys"),
+        ("ListSigningCertificates", "Certificates"),
+        ("ListServiceSpecificCredentials", "ServiceSpecificCredentials"),
+    ] {
+        assert_eq!(lab.ok(&format!("iam:{operation}"), json!({"UserName": "alice"}))[member], json!([]));
+        assert_eq!(lab.no(&format!("iam:{operation}"), json!({"UserName": "bob"})), "NoSuchEntity");
+    }
+    assert_eq!(lab.ok("iam:ListVirtualMFADevices", json!({}))["VirtualMFADevices"], json!([]));
+    let told = "Login Profile for User alice cannot be found.";
+    for operation in ["iam:GetLoginProfile", "iam:DeleteLoginProfile"] {
+        assert_eq!(lab.message(operation, json!({"UserName": "alice"})), told);
+    }
+}
+
+#[test]
+fn an_account_has_one_alias() {
+    let lab = Lab::new();
+    let aliases = || lab.ok("iam:ListAccountAliases", json!({}))["AccountAliases"].clone();
+    assert_eq!(aliases(), json!([]));
+    for alias in ["plant", "works"] {
+        lab.ok("iam:CreateAccountAlias", json!({"AccountAlias": alias}));
+        assert_eq!(aliases(), json!([alias]));
+    }
+    assert_eq!(lab.no("iam:CreateAccountAlias", json!({"AccountAlias": "works"})), "EntityAlreadyExists");
+    assert_eq!(lab.no("iam:DeleteAccountAlias", json!({"AccountAlias": "plant"})), "NoSuchEntity");
+    lab.ok("iam:DeleteAccountAlias", json!({"AccountAlias": "works"}));
+    assert_eq!(aliases(), json!([]));
+}

@@ -113,6 +113,73 @@ fn policies_are_asked_by_operation_and_resource() {
 }
 
 #[test]
+fn what_a_group_may_do_its_users_may() {
+    let lab = Lab::new();
+    let alice = user(&lab, "alice");
+    lab.ok("iam:CreateGroup", json!({"GroupName": "staff"}));
+    let inside = |action: &str| {
+        let document = allow(&json!(action), &json!("*"));
+        lab.ok("iam:PutGroupPolicy", json!({"GroupName": "staff", "PolicyName": "p", "PolicyDocument": document}));
+    };
+    inside("iot:ListThings");
+    assert_eq!(does(&lab, &alice, "ListThings", json!({})), "AccessDeniedException");
+    lab.ok("iam:AddUserToGroup", json!({"GroupName": "staff", "UserName": "alice"}));
+    assert_eq!(does(&lab, &alice, "ListThings", json!({})), "ok");
+    lab.ok("iam:AttachGroupPolicy", json!({"GroupName": "staff", "PolicyArn": FULL}));
+    assert_eq!(does(&lab, &alice, "CreateThing", json!({"thingName": "lamp"})), "ok");
+    // A boundary holds for what comes by a group, too.
+    let document = allow(&json!("iot:List*"), &json!("*"));
+    let bound =
+        text(&lab.ok("iam:CreatePolicy", json!({"PolicyName": "b", "PolicyDocument": document}))["Policy"]["Arn"]);
+    lab.ok("iam:PutUserPermissionsBoundary", json!({"UserName": "alice", "PermissionsBoundary": bound}));
+    assert_eq!(does(&lab, &alice, "CreateThing", json!({"thingName": "lamp"})), "AccessDeniedException");
+    lab.ok("iam:RemoveUserFromGroup", json!({"GroupName": "staff", "UserName": "alice"}));
+    assert_eq!(does(&lab, &alice, "ListThings", json!({})), "AccessDeniedException");
+}
+
+#[test]
+fn who_renames_must_be_allowed_both_names() {
+    let lab = Lab::new();
+    let alice = user(&lab, "alice");
+    lab.ok("iam:CreateUser", json!({"UserName": "bob"}));
+    let arn = |name: &str| json!(format!("arn:aws:iam::000000000000:user/{name}"));
+    let rename = json!({"UserName": "bob", "NewUserName": "carol"});
+    put(&lab, "alice", &allow(&json!("iam:UpdateUser"), &arn("bob")));
+    assert_eq!(does(&lab, &alice, "iam:UpdateUser", rename.clone()), "AccessDenied");
+    put(&lab, "alice", &allow(&json!("iam:UpdateUser"), &json!([arn("bob"), arn("carol")])));
+    assert_eq!(does(&lab, &alice, "iam:UpdateUser", rename), "ok");
+}
+
+#[test]
+fn several_secrets_are_read_by_whom_each_is_allowed() {
+    let lab = Lab::new();
+    let alice = user(&lab, "alice");
+    let create =
+        |name: &str| text(&lab.ok("secretsmanager:CreateSecret", json!({"Name": name, "SecretString": "x"}))["ARN"]);
+    let (mine, other) = (create("mine"), create("other"));
+    let grants = |secrets: Value| {
+        let statement = |action: &str, resource: &Value| json!({"Effect": "Allow", "Action": format!("secretsmanager:{action}"), "Resource": resource});
+        let statements = [
+            statement("BatchGetSecretValue", &json!("*")),
+            statement("ListSecrets", &json!("*")),
+            statement("GetSecretValue", &secrets),
+        ];
+        put(&lab, "alice", &json!({"Version": "2012-10-17", "Statement": statements}).to_string());
+    };
+    let both = json!({"SecretIdList": ["mine", "other"]});
+    let all = json!({"Filters": [{"Key": "name", "Values": ["mine", "other"]}]});
+    grants(json!([mine]));
+    assert_eq!(does(&lab, &alice, "BatchGetSecretValue", json!({"SecretIdList": ["mine"]})), "ok");
+    for asked in [&both, &all] {
+        assert_eq!(does(&lab, &alice, "BatchGetSecretValue", asked.clone()), "AccessDeniedException");
+    }
+    grants(json!([mine, other]));
+    for asked in [&both, &all] {
+        assert_eq!(does(&lab, &alice, "BatchGetSecretValue", asked.clone()), "ok");
+    }
+}
+
+#[test]
 fn a_thing_comes_into_a_group_where_both_are_allowed() {
     let lab = Lab::new();
     let alice = user(&lab, "alice");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use store::{Store, Table};
 
-use crate::house::{DAWN, Lab, text};
+use crate::house::{DAWN, Lab, column, text};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
@@ -279,6 +279,42 @@ fn secrets_have_tags() {
     assert_eq!(lab.ok("DescribeSecret", json!({"SecretId": "s"}))["Tags"], json!([{"Key": "a", "Value": "3"}]));
     let many: Vec<Value> = (0..50).map(|n| json!({"Key": format!("k{n}"), "Value": ""})).collect();
     assert_eq!(lab.no("secretsmanager:TagResource", json!({"SecretId": "s", "Tags": many})), "InvalidParameter");
+}
+
+#[test]
+fn a_secret_without_tags_shows_none() {
+    let lab = Lab::new();
+    create(&lab, "s", "x");
+    assert_eq!(lab.ok("DescribeSecret", json!({"SecretId": "s"})).get("Tags"), None);
+    assert_eq!(lab.ok("ListSecrets", json!({}))["SecretList"][0].get("Tags"), None);
+}
+
+#[test]
+fn several_secrets_are_read_at_once() {
+    let lab = Lab::new();
+    for name in ["a", "b", "c"] {
+        create(&lab, name, &format!("value of {name}"));
+    }
+    lab.ok("secretsmanager:CreateSecret", json!({"Name": "empty"}));
+    lab.ok("DeleteSecret", json!({"SecretId": "c"}));
+    let batch = |input: Value| lab.ok("BatchGetSecretValue", input);
+    let listed = batch(json!({"SecretIdList": ["b", "none", "a", "c", "empty"]}));
+    assert_eq!(column(&listed["SecretValues"], "SecretString"), ["value of b", "value of a"]);
+    let errors = column(&listed["Errors"], "ErrorCode");
+    assert_eq!(errors, ["ResourceNotFoundException", "InvalidRequestException", "ResourceNotFoundException"]);
+    assert_eq!(column(&listed["Errors"], "SecretId"), ["none", "c", "empty"]);
+    let filtered = json!({"Filters": [{"Key": "name", "Values": ["a", "b", "e"]}], "MaxResults": 1});
+    let page = batch(filtered.clone());
+    assert_eq!(column(&page["SecretValues"], "Name"), ["a"]);
+    let next = json!({"Filters": filtered["Filters"], "NextToken": page["NextToken"]});
+    assert_eq!(column(&batch(next)["SecretValues"], "Name"), ["b"], "what has no value is left out");
+    for wrong in [
+        json!({}),
+        json!({"SecretIdList": ["a"], "Filters": filtered["Filters"]}),
+        json!({"SecretIdList": ["a"], "MaxResults": 5}),
+    ] {
+        assert_eq!(lab.no("BatchGetSecretValue", wrong), "InvalidParameter");
+    }
 }
 
 #[test]

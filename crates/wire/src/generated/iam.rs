@@ -66,16 +66,16 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "AcquireRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "InvalidInput", "EntityAlreadyExists", "RoleModified", "NameConflict", "MalformedPolicyDocument", "ConcurrentModification", "ServiceFailure", "NoSuchEntity", "RoleTemplateDisabled"] },
     Operation { service: "iam", name: "AddClientIDToOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "AddRoleToInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "EntityAlreadyExists", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "AddUserToGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "AddUserToGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_ADD_USER_TO_GROUP_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "AssociateDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
-    Operation { service: "iam", name: "AttachGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
+    Operation { service: "iam", name: "AttachGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_ATTACH_GROUP_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "AttachRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_ATTACH_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "AttachUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_ATTACH_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "ChangePassword", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidUserType", "LimitExceeded", "EntityTemporarilyUnmodifiable", "PasswordPolicyViolation", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_CREATE_ACCESS_KEY_REQUEST_MEMBERS, output: S_CREATE_ACCESS_KEY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
-    Operation { service: "iam", name: "CreateAccountAlias", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "CreateAccountAlias", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_CREATE_ACCOUNT_ALIAS_REQUEST_MEMBERS, output: &[], errors: &["ConcurrentModification", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityAlreadyExists", "ServiceFailure", "InvalidInput", "LimitExceeded", "ConcurrentModification"] },
-    Operation { service: "iam", name: "CreateGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "CreateGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_CREATE_GROUP_REQUEST_MEMBERS, output: S_CREATE_GROUP_RESPONSE_MEMBERS, errors: &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityAlreadyExists", "InvalidInput", "LimitExceeded", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateLoginProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityAlreadyExists", "NoSuchEntity", "PasswordPolicyViolation", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "CreateOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "EntityAlreadyExists", "LimitExceeded", "ConcurrentModification", "ServiceFailure", "OpenIdIdpCommunicationError"] },
@@ -89,12 +89,12 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "CreateVirtualMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "InvalidInput", "EntityAlreadyExists", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "DeactivateMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityTemporarilyUnmodifiable", "NoSuchEntity", "LimitExceeded", "ServiceFailure", "ConcurrentModification"] },
     Operation { service: "iam", name: "DeleteAccessKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_ACCESS_KEY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteAccountAlias", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteAccountAlias", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_ACCOUNT_ALIAS_REQUEST_MEMBERS, output: &[], errors: &["ConcurrentModification", "NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteAccountPasswordPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_GROUP_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_GROUP_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure"] },
-    Operation { service: "iam", name: "DeleteLoginProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityTemporarilyUnmodifiable", "NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "DeleteLoginProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_LOGIN_PROFILE_REQUEST_MEMBERS, output: &[], errors: &["EntityTemporarilyUnmodifiable", "NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "DeletePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"] },
     Operation { service: "iam", name: "DeletePolicyVersion", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_POLICY_VERSION_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"] },
@@ -111,7 +111,7 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "DeleteUserPermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DELETE_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "DeleteVirtualMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure", "ConcurrentModification"] },
-    Operation { service: "iam", name: "DetachGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"] },
+    Operation { service: "iam", name: "DetachGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DETACH_GROUP_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "DetachRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DETACH_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "UnmodifiableEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "DetachUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_DETACH_USER_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "DisableOrganizationsRootCredentialsManagement", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceAccessNotEnabledException", "AccountNotManagementOrDelegatedAdministratorException", "OrganizationNotFoundException", "OrganizationNotInAllFeaturesModeException"] },
@@ -133,11 +133,11 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "GetContextKeysForPrincipalPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput"] },
     Operation { service: "iam", name: "GetCredentialReport", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ReportNotPresent", "ReportExpired", "ReportInProgress", "ServiceFailure"] },
     Operation { service: "iam", name: "GetDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "GetGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "GetGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "GetGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_GROUP_REQUEST_MEMBERS, output: S_GET_GROUP_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "GetGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_GROUP_POLICY_REQUEST_MEMBERS, output: S_GET_GROUP_POLICY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "GetHumanReadableSummary", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "GetInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "GetLoginProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "GetLoginProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_LOGIN_PROFILE_REQUEST_MEMBERS, output: S_GET_LOGIN_PROFILE_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "GetMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "GetOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "GetOrganizationsAccessReport", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity"] },
@@ -156,20 +156,20 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "GetUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_USER_REQUEST_MEMBERS, output: S_GET_USER_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "GetUserPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_GET_USER_POLICY_REQUEST_MEMBERS, output: S_GET_USER_POLICY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListAccessKeys", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ACCESS_KEYS_REQUEST_MEMBERS, output: S_LIST_ACCESS_KEYS_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListAccountAliases", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
-    Operation { service: "iam", name: "ListAttachedGroupPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListAccountAliases", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ACCOUNT_ALIASES_REQUEST_MEMBERS, output: S_LIST_ACCOUNT_ALIASES_RESPONSE_MEMBERS, errors: &["ServiceFailure"] },
+    Operation { service: "iam", name: "ListAttachedGroupPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ATTACHED_GROUP_POLICIES_REQUEST_MEMBERS, output: S_LIST_ATTACHED_GROUP_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "ListAttachedRolePolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ATTACHED_ROLE_POLICIES_REQUEST_MEMBERS, output: S_LIST_ATTACHED_ROLE_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "ListAttachedUserPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ATTACHED_USER_POLICIES_REQUEST_MEMBERS, output: S_LIST_ATTACHED_USER_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
     Operation { service: "iam", name: "ListDelegationRequests", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "InvalidInput"] },
     Operation { service: "iam", name: "ListEntitiesForPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ENTITIES_FOR_POLICY_REQUEST_MEMBERS, output: S_LIST_ENTITIES_FOR_POLICY_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListGroupPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListGroups", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
-    Operation { service: "iam", name: "ListGroupsForUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListGroupPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_GROUP_POLICIES_REQUEST_MEMBERS, output: S_LIST_GROUP_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListGroups", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_GROUPS_REQUEST_MEMBERS, output: S_LIST_GROUPS_RESPONSE_MEMBERS, errors: &["ServiceFailure"] },
+    Operation { service: "iam", name: "ListGroupsForUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_GROUPS_FOR_USER_REQUEST_MEMBERS, output: S_LIST_GROUPS_FOR_USER_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListInstanceProfileTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListInstanceProfiles", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
     Operation { service: "iam", name: "ListInstanceProfilesForRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST_MEMBERS, output: S_LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListMFADeviceTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"] },
-    Operation { service: "iam", name: "ListMFADevices", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListMFADevices", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_MFA_DEVICES_REQUEST_MEMBERS, output: S_LIST_MFA_DEVICES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListOpenIDConnectProviderTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "InvalidInput"] },
     Operation { service: "iam", name: "ListOpenIDConnectProviders", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
     Operation { service: "iam", name: "ListOrganizationsFeatures", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceAccessNotEnabledException", "AccountNotManagementOrDelegatedAdministratorException", "OrganizationNotFoundException", "OrganizationNotInAllFeaturesModeException"] },
@@ -182,17 +182,17 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "ListRoles", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_ROLES_REQUEST_MEMBERS, output: S_LIST_ROLES_RESPONSE_MEMBERS, errors: &["ServiceFailure"] },
     Operation { service: "iam", name: "ListSAMLProviderTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "InvalidInput"] },
     Operation { service: "iam", name: "ListSAMLProviders", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
-    Operation { service: "iam", name: "ListSSHPublicKeys", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity"] },
+    Operation { service: "iam", name: "ListSSHPublicKeys", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_SSH_PUBLIC_KEYS_REQUEST_MEMBERS, output: S_LIST_SSH_PUBLIC_KEYS_RESPONSE_MEMBERS, errors: &["NoSuchEntity"] },
     Operation { service: "iam", name: "ListServerCertificateTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListServerCertificates", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ServiceFailure"] },
-    Operation { service: "iam", name: "ListServiceSpecificCredentials", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "NotSupportedService"] },
-    Operation { service: "iam", name: "ListSigningCertificates", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "ListServiceSpecificCredentials", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST_MEMBERS, output: S_LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "NotSupportedService"] },
+    Operation { service: "iam", name: "ListSigningCertificates", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_SIGNING_CERTIFICATES_REQUEST_MEMBERS, output: S_LIST_SIGNING_CERTIFICATES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListUserPolicies", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_USER_POLICIES_REQUEST_MEMBERS, output: S_LIST_USER_POLICIES_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListUserTags", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_USER_TAGS_REQUEST_MEMBERS, output: S_LIST_USER_TAGS_RESPONSE_MEMBERS, errors: &["NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "ListUsers", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_USERS_REQUEST_MEMBERS, output: S_LIST_USERS_RESPONSE_MEMBERS, errors: &["ServiceFailure"] },
-    Operation { service: "iam", name: "ListVirtualMFADevices", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &[] },
+    Operation { service: "iam", name: "ListVirtualMFADevices", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_LIST_VIRTUAL_MFA_DEVICES_REQUEST_MEMBERS, output: S_LIST_VIRTUAL_MFA_DEVICES_RESPONSE_MEMBERS, errors: &[] },
     Operation { service: "iam", name: "PutAccountProperties", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidInput", "ConcurrentModification", "ServiceFailure"] },
-    Operation { service: "iam", name: "PutGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"] },
+    Operation { service: "iam", name: "PutGroupPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_GROUP_POLICY_REQUEST_MEMBERS, output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "PutRolePermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"] },
     Operation { service: "iam", name: "PutRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "PutUserPermissionsBoundary", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_PUT_USER_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"] },
@@ -200,7 +200,7 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "RejectDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
     Operation { service: "iam", name: "RemoveClientIDFromOpenIDConnectProvider", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "RemoveRoleFromInstanceProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"] },
-    Operation { service: "iam", name: "RemoveUserFromGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "RemoveUserFromGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_REMOVE_USER_FROM_GROUP_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "ResetServiceSpecificCredential", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity"] },
     Operation { service: "iam", name: "ResyncMFADevice", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["InvalidAuthenticationCode", "NoSuchEntity", "LimitExceeded", "ServiceFailure", "ConcurrentModification"] },
     Operation { service: "iam", name: "SendDelegationToken", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
@@ -228,7 +228,7 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "UpdateAccountPasswordPolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "MalformedPolicyDocument", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateAssumeRolePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_ASSUME_ROLE_POLICY_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "MalformedPolicyDocument", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateDelegationRequest", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "ServiceFailure", "ConcurrentModification", "InvalidInput"] },
-    Operation { service: "iam", name: "UpdateGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"] },
+    Operation { service: "iam", name: "UpdateGroup", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_GROUP_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateLoginProfile", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["EntityTemporarilyUnmodifiable", "NoSuchEntity", "PasswordPolicyViolation", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateOpenIDConnectProviderThumbprint", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateRole", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_ROLE_REQUEST_MEMBERS, output: S_UPDATE_ROLE_RESPONSE_MEMBERS, errors: &["UnmodifiableEntity", "NoSuchEntity", "ServiceFailure"] },
@@ -238,7 +238,7 @@ static OPERATIONS: [Operation; 180] = [
     Operation { service: "iam", name: "UpdateServerCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"] },
     Operation { service: "iam", name: "UpdateServiceSpecificCredential", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity"] },
     Operation { service: "iam", name: "UpdateSigningCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure", "InvalidInput"] },
-    Operation { service: "iam", name: "UpdateUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["NoSuchEntity", "LimitExceeded", "EntityAlreadyExists", "EntityTemporarilyUnmodifiable", "ConcurrentModification", "ServiceFailure"] },
+    Operation { service: "iam", name: "UpdateUser", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_UPDATE_USER_REQUEST_MEMBERS, output: &[], errors: &["NoSuchEntity", "LimitExceeded", "EntityAlreadyExists", "EntityTemporarilyUnmodifiable", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UploadSSHPublicKey", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "NoSuchEntity", "InvalidPublicKey", "DuplicateSSHPublicKey", "UnrecognizedPublicKeyEncoding"] },
     Operation { service: "iam", name: "UploadServerCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "InvalidInput", "EntityAlreadyExists", "MalformedCertificate", "KeyPairMismatch", "ConcurrentModification", "ServiceFailure"] },
     Operation { service: "iam", name: "UploadSigningCertificate", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["LimitExceeded", "EntityAlreadyExists", "MalformedCertificate", "InvalidCertificate", "DuplicateCertificate", "NoSuchEntity", "ConcurrentModification", "ServiceFailure"] },
@@ -259,6 +259,16 @@ static S_ACCESS_KEY_METADATA_MEMBERS: &[Member] = &[
     Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
 ];
 static S_ACCESS_KEY_METADATA: Shape = Shape::Structure(S_ACCESS_KEY_METADATA_MEMBERS);
+static S_ADD_USER_TO_GROUP_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+];
+static S_ADD_USER_TO_GROUP_REQUEST: Shape = Shape::Structure(S_ADD_USER_TO_GROUP_REQUEST_MEMBERS);
+static S_ATTACH_GROUP_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+];
+static S_ATTACH_GROUP_POLICY_REQUEST: Shape = Shape::Structure(S_ATTACH_GROUP_POLICY_REQUEST_MEMBERS);
 static S_ATTACH_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
@@ -279,6 +289,7 @@ static S_ATTACHED_POLICY_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: false, shape: &S_ARN_TYPE },
 ];
 static S_ATTACHED_POLICY: Shape = Shape::Structure(S_ATTACHED_POLICY_MEMBERS);
+static S_BOOTSTRAP_DATUM: Shape = Shape::Blob(bounds(NONE, NONE));
 static S_CREATE_ACCESS_KEY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
 ];
@@ -287,6 +298,19 @@ static S_CREATE_ACCESS_KEY_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "AccessKey", key: "AccessKey", place: Place::Body, required: true, shape: &S_ACCESS_KEY },
 ];
 static S_CREATE_ACCESS_KEY_RESPONSE: Shape = Shape::Structure(S_CREATE_ACCESS_KEY_RESPONSE_MEMBERS);
+static S_CREATE_ACCOUNT_ALIAS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "AccountAlias", key: "AccountAlias", place: Place::Body, required: true, shape: &S_ACCOUNT_ALIAS_TYPE },
+];
+static S_CREATE_ACCOUNT_ALIAS_REQUEST: Shape = Shape::Structure(S_CREATE_ACCOUNT_ALIAS_REQUEST_MEMBERS);
+static S_CREATE_GROUP_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "Path", key: "Path", place: Place::Body, required: false, shape: &S_PATH_TYPE },
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+];
+static S_CREATE_GROUP_REQUEST: Shape = Shape::Structure(S_CREATE_GROUP_REQUEST_MEMBERS);
+static S_CREATE_GROUP_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Group", key: "Group", place: Place::Body, required: true, shape: &S_GROUP },
+];
+static S_CREATE_GROUP_RESPONSE: Shape = Shape::Structure(S_CREATE_GROUP_RESPONSE_MEMBERS);
 static S_CREATE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
     Member { wire: "Path", key: "Path", place: Place::Body, required: false, shape: &S_POLICY_PATH_TYPE },
@@ -339,6 +363,23 @@ static S_DELETE_ACCESS_KEY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "AccessKeyId", key: "AccessKeyId", place: Place::Body, required: true, shape: &S_ACCESS_KEY_ID_TYPE },
 ];
 static S_DELETE_ACCESS_KEY_REQUEST: Shape = Shape::Structure(S_DELETE_ACCESS_KEY_REQUEST_MEMBERS);
+static S_DELETE_ACCOUNT_ALIAS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "AccountAlias", key: "AccountAlias", place: Place::Body, required: true, shape: &S_ACCOUNT_ALIAS_TYPE },
+];
+static S_DELETE_ACCOUNT_ALIAS_REQUEST: Shape = Shape::Structure(S_DELETE_ACCOUNT_ALIAS_REQUEST_MEMBERS);
+static S_DELETE_GROUP_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+];
+static S_DELETE_GROUP_POLICY_REQUEST: Shape = Shape::Structure(S_DELETE_GROUP_POLICY_REQUEST_MEMBERS);
+static S_DELETE_GROUP_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+];
+static S_DELETE_GROUP_REQUEST: Shape = Shape::Structure(S_DELETE_GROUP_REQUEST_MEMBERS);
+static S_DELETE_LOGIN_PROFILE_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_USER_NAME_TYPE },
+];
+static S_DELETE_LOGIN_PROFILE_REQUEST: Shape = Shape::Structure(S_DELETE_LOGIN_PROFILE_REQUEST_MEMBERS);
 static S_DELETE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
 ];
@@ -374,6 +415,11 @@ static S_DELETE_USER_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
 ];
 static S_DELETE_USER_REQUEST: Shape = Shape::Structure(S_DELETE_USER_REQUEST_MEMBERS);
+static S_DETACH_GROUP_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+];
+static S_DETACH_GROUP_POLICY_REQUEST: Shape = Shape::Structure(S_DETACH_GROUP_POLICY_REQUEST_MEMBERS);
 static S_DETACH_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
@@ -385,6 +431,38 @@ static S_DETACH_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
 ];
 static S_DETACH_USER_POLICY_REQUEST: Shape = Shape::Structure(S_DETACH_USER_POLICY_REQUEST_MEMBERS);
 static S_ENTITY_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"], sensitive: false });
+static S_GET_GROUP_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+];
+static S_GET_GROUP_POLICY_REQUEST: Shape = Shape::Structure(S_GET_GROUP_POLICY_REQUEST_MEMBERS);
+static S_GET_GROUP_POLICY_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+    Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
+];
+static S_GET_GROUP_POLICY_RESPONSE: Shape = Shape::Structure(S_GET_GROUP_POLICY_RESPONSE_MEMBERS);
+static S_GET_GROUP_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_GET_GROUP_REQUEST: Shape = Shape::Structure(S_GET_GROUP_REQUEST_MEMBERS);
+static S_GET_GROUP_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Group", key: "Group", place: Place::Body, required: true, shape: &S_GROUP },
+    Member { wire: "Users", key: "Users", place: Place::Body, required: true, shape: &S_USER_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_GET_GROUP_RESPONSE: Shape = Shape::Structure(S_GET_GROUP_RESPONSE_MEMBERS);
+static S_GET_LOGIN_PROFILE_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_USER_NAME_TYPE },
+];
+static S_GET_LOGIN_PROFILE_REQUEST: Shape = Shape::Structure(S_GET_LOGIN_PROFILE_REQUEST_MEMBERS);
+static S_GET_LOGIN_PROFILE_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "LoginProfile", key: "LoginProfile", place: Place::Body, required: true, shape: &S_LOGIN_PROFILE },
+];
+static S_GET_LOGIN_PROFILE_RESPONSE: Shape = Shape::Structure(S_GET_LOGIN_PROFILE_RESPONSE_MEMBERS);
 static S_GET_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
 ];
@@ -440,6 +518,14 @@ static S_GET_USER_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "User", key: "User", place: Place::Body, required: true, shape: &S_USER },
 ];
 static S_GET_USER_RESPONSE: Shape = Shape::Structure(S_GET_USER_RESPONSE_MEMBERS);
+static S_GROUP_MEMBERS: &[Member] = &[
+    Member { wire: "Path", key: "Path", place: Place::Body, required: true, shape: &S_PATH_TYPE },
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "GroupId", key: "GroupId", place: Place::Body, required: true, shape: &S_ID_TYPE },
+    Member { wire: "Arn", key: "Arn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
+    Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: true, shape: &S_DATE_TYPE },
+];
+static S_GROUP: Shape = Shape::Structure(S_GROUP_MEMBERS);
 static S_INSTANCE_PROFILE_MEMBERS: &[Member] = &[
     Member { wire: "Path", key: "Path", place: Place::Body, required: true, shape: &S_PATH_TYPE },
     Member { wire: "InstanceProfileName", key: "InstanceProfileName", place: Place::Body, required: true, shape: &S_INSTANCE_PROFILE_NAME_TYPE },
@@ -462,6 +548,30 @@ static S_LIST_ACCESS_KEYS_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_ACCESS_KEYS_RESPONSE: Shape = Shape::Structure(S_LIST_ACCESS_KEYS_RESPONSE_MEMBERS);
+static S_LIST_ACCOUNT_ALIASES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_ACCOUNT_ALIASES_REQUEST: Shape = Shape::Structure(S_LIST_ACCOUNT_ALIASES_REQUEST_MEMBERS);
+static S_LIST_ACCOUNT_ALIASES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "AccountAliases", key: "AccountAliases", place: Place::Body, required: true, shape: &S_ACCOUNT_ALIAS_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_ACCOUNT_ALIASES_RESPONSE: Shape = Shape::Structure(S_LIST_ACCOUNT_ALIASES_RESPONSE_MEMBERS);
+static S_LIST_ATTACHED_GROUP_POLICIES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PathPrefix", key: "PathPrefix", place: Place::Body, required: false, shape: &S_POLICY_PATH_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_ATTACHED_GROUP_POLICIES_REQUEST: Shape = Shape::Structure(S_LIST_ATTACHED_GROUP_POLICIES_REQUEST_MEMBERS);
+static S_LIST_ATTACHED_GROUP_POLICIES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "AttachedPolicies", key: "AttachedPolicies", place: Place::Body, required: false, shape: &S_ATTACHED_POLICIES_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_ATTACHED_GROUP_POLICIES_RESPONSE: Shape = Shape::Structure(S_LIST_ATTACHED_GROUP_POLICIES_RESPONSE_MEMBERS);
 static S_LIST_ATTACHED_ROLE_POLICIES_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PathPrefix", key: "PathPrefix", place: Place::Body, required: false, shape: &S_POLICY_PATH_TYPE },
@@ -505,6 +615,42 @@ static S_LIST_ENTITIES_FOR_POLICY_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_ENTITIES_FOR_POLICY_RESPONSE: Shape = Shape::Structure(S_LIST_ENTITIES_FOR_POLICY_RESPONSE_MEMBERS);
+static S_LIST_GROUP_POLICIES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_GROUP_POLICIES_REQUEST: Shape = Shape::Structure(S_LIST_GROUP_POLICIES_REQUEST_MEMBERS);
+static S_LIST_GROUP_POLICIES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "PolicyNames", key: "PolicyNames", place: Place::Body, required: true, shape: &S_POLICY_NAME_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_GROUP_POLICIES_RESPONSE: Shape = Shape::Structure(S_LIST_GROUP_POLICIES_RESPONSE_MEMBERS);
+static S_LIST_GROUPS_FOR_USER_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_GROUPS_FOR_USER_REQUEST: Shape = Shape::Structure(S_LIST_GROUPS_FOR_USER_REQUEST_MEMBERS);
+static S_LIST_GROUPS_FOR_USER_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Groups", key: "Groups", place: Place::Body, required: true, shape: &S_GROUP_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_GROUPS_FOR_USER_RESPONSE: Shape = Shape::Structure(S_LIST_GROUPS_FOR_USER_RESPONSE_MEMBERS);
+static S_LIST_GROUPS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "PathPrefix", key: "PathPrefix", place: Place::Body, required: false, shape: &S_PATH_PREFIX_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_GROUPS_REQUEST: Shape = Shape::Structure(S_LIST_GROUPS_REQUEST_MEMBERS);
+static S_LIST_GROUPS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Groups", key: "Groups", place: Place::Body, required: true, shape: &S_GROUP_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_GROUPS_RESPONSE: Shape = Shape::Structure(S_LIST_GROUPS_RESPONSE_MEMBERS);
 static S_LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
@@ -517,6 +663,18 @@ static S_LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE: Shape = Shape::Structure(S_LIST_INSTANCE_PROFILES_FOR_ROLE_RESPONSE_MEMBERS);
+static S_LIST_MFA_DEVICES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_MFA_DEVICES_REQUEST: Shape = Shape::Structure(S_LIST_MFA_DEVICES_REQUEST_MEMBERS);
+static S_LIST_MFA_DEVICES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "MFADevices", key: "MFADevices", place: Place::Body, required: true, shape: &S_MFA_DEVICE_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_MFA_DEVICES_RESPONSE: Shape = Shape::Structure(S_LIST_MFA_DEVICES_RESPONSE_MEMBERS);
 static S_LIST_POLICIES_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "Scope", key: "Scope", place: Place::Body, required: false, shape: &S_POLICY_SCOPE_TYPE },
     Member { wire: "OnlyAttached", key: "OnlyAttached", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
@@ -592,6 +750,44 @@ static S_LIST_ROLES_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_ROLES_RESPONSE: Shape = Shape::Structure(S_LIST_ROLES_RESPONSE_MEMBERS);
+static S_LIST_SSH_PUBLIC_KEYS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_SSH_PUBLIC_KEYS_REQUEST: Shape = Shape::Structure(S_LIST_SSH_PUBLIC_KEYS_REQUEST_MEMBERS);
+static S_LIST_SSH_PUBLIC_KEYS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "SSHPublicKeys", key: "SSHPublicKeys", place: Place::Body, required: false, shape: &S_SSH_PUBLIC_KEY_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_SSH_PUBLIC_KEYS_RESPONSE: Shape = Shape::Structure(S_LIST_SSH_PUBLIC_KEYS_RESPONSE_MEMBERS);
+static S_LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_USER_NAME_TYPE },
+    Member { wire: "ServiceName", key: "ServiceName", place: Place::Body, required: false, shape: &S_SERVICE_NAME },
+    Member { wire: "AllUsers", key: "AllUsers", place: Place::Body, required: false, shape: &S_ALL_USERS },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST: Shape = Shape::Structure(S_LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST_MEMBERS);
+static S_LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "ServiceSpecificCredentials", key: "ServiceSpecificCredentials", place: Place::Body, required: false, shape: &S_SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+];
+static S_LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE: Shape = Shape::Structure(S_LIST_SERVICE_SPECIFIC_CREDENTIALS_RESPONSE_MEMBERS);
+static S_LIST_SIGNING_CERTIFICATES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: false, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_SIGNING_CERTIFICATES_REQUEST: Shape = Shape::Structure(S_LIST_SIGNING_CERTIFICATES_REQUEST_MEMBERS);
+static S_LIST_SIGNING_CERTIFICATES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "Certificates", key: "Certificates", place: Place::Body, required: true, shape: &S_CERTIFICATE_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_SIGNING_CERTIFICATES_RESPONSE: Shape = Shape::Structure(S_LIST_SIGNING_CERTIFICATES_RESPONSE_MEMBERS);
 static S_LIST_USER_POLICIES_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
@@ -628,6 +824,30 @@ static S_LIST_USERS_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
 ];
 static S_LIST_USERS_RESPONSE: Shape = Shape::Structure(S_LIST_USERS_RESPONSE_MEMBERS);
+static S_LIST_VIRTUAL_MFA_DEVICES_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "AssignmentStatus", key: "AssignmentStatus", place: Place::Body, required: false, shape: &S_ASSIGNMENT_STATUS_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_MARKER_TYPE },
+    Member { wire: "MaxItems", key: "MaxItems", place: Place::Body, required: false, shape: &S_MAX_ITEMS_TYPE },
+];
+static S_LIST_VIRTUAL_MFA_DEVICES_REQUEST: Shape = Shape::Structure(S_LIST_VIRTUAL_MFA_DEVICES_REQUEST_MEMBERS);
+static S_LIST_VIRTUAL_MFA_DEVICES_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "VirtualMFADevices", key: "VirtualMFADevices", place: Place::Body, required: true, shape: &S_VIRTUAL_MFA_DEVICE_LIST_TYPE },
+    Member { wire: "IsTruncated", key: "IsTruncated", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+    Member { wire: "Marker", key: "Marker", place: Place::Body, required: false, shape: &S_RESPONSE_MARKER_TYPE },
+];
+static S_LIST_VIRTUAL_MFA_DEVICES_RESPONSE: Shape = Shape::Structure(S_LIST_VIRTUAL_MFA_DEVICES_RESPONSE_MEMBERS);
+static S_LOGIN_PROFILE_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: true, shape: &S_DATE_TYPE },
+    Member { wire: "PasswordResetRequired", key: "PasswordResetRequired", place: Place::Body, required: false, shape: &S_BOOLEAN_TYPE },
+];
+static S_LOGIN_PROFILE: Shape = Shape::Structure(S_LOGIN_PROFILE_MEMBERS);
+static S_MFA_DEVICE_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "SerialNumber", key: "SerialNumber", place: Place::Body, required: true, shape: &S_SERIAL_NUMBER_TYPE },
+    Member { wire: "EnableDate", key: "EnableDate", place: Place::Body, required: true, shape: &S_DATE_TYPE },
+];
+static S_MFA_DEVICE: Shape = Shape::Structure(S_MFA_DEVICE_MEMBERS);
 static S_PERMISSIONS_BOUNDARY_ATTACHMENT_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["PermissionsBoundaryPolicy"], sensitive: false });
 static S_POLICY_MEMBERS: &[Member] = &[
     Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: false, shape: &S_POLICY_NAME_TYPE },
@@ -670,6 +890,12 @@ static S_POLICY_VERSION_MEMBERS: &[Member] = &[
     Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
 ];
 static S_POLICY_VERSION: Shape = Shape::Structure(S_POLICY_VERSION_MEMBERS);
+static S_PUT_GROUP_POLICY_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "PolicyName", key: "PolicyName", place: Place::Body, required: true, shape: &S_POLICY_NAME_TYPE },
+    Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
+];
+static S_PUT_GROUP_POLICY_REQUEST: Shape = Shape::Structure(S_PUT_GROUP_POLICY_REQUEST_MEMBERS);
 static S_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "PermissionsBoundary", key: "PermissionsBoundary", place: Place::Body, required: true, shape: &S_ARN_TYPE },
@@ -692,6 +918,11 @@ static S_PUT_USER_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
 ];
 static S_PUT_USER_POLICY_REQUEST: Shape = Shape::Structure(S_PUT_USER_POLICY_REQUEST_MEMBERS);
+static S_REMOVE_USER_FROM_GROUP_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+];
+static S_REMOVE_USER_FROM_GROUP_REQUEST: Shape = Shape::Structure(S_REMOVE_USER_FROM_GROUP_REQUEST_MEMBERS);
 static S_ROLE_MEMBERS: &[Member] = &[
     Member { wire: "Path", key: "Path", place: Place::Body, required: true, shape: &S_PATH_TYPE },
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
@@ -712,11 +943,39 @@ static S_ROLE_LAST_USED_MEMBERS: &[Member] = &[
     Member { wire: "Region", key: "Region", place: Place::Body, required: false, shape: &S_STRING_TYPE },
 ];
 static S_ROLE_LAST_USED: Shape = Shape::Structure(S_ROLE_LAST_USED_MEMBERS);
+static S_SSH_PUBLIC_KEY_LIST_TYPE: Shape = Shape::List(&S_SSH_PUBLIC_KEY_METADATA, bounds(NONE, NONE));
+static S_SSH_PUBLIC_KEY_METADATA_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "SSHPublicKeyId", key: "SSHPublicKeyId", place: Place::Body, required: true, shape: &S_PUBLIC_KEY_ID_TYPE },
+    Member { wire: "Status", key: "Status", place: Place::Body, required: true, shape: &S_STATUS_TYPE },
+    Member { wire: "UploadDate", key: "UploadDate", place: Place::Body, required: true, shape: &S_DATE_TYPE },
+];
+static S_SSH_PUBLIC_KEY_METADATA: Shape = Shape::Structure(S_SSH_PUBLIC_KEY_METADATA_MEMBERS);
+static S_SERVICE_SPECIFIC_CREDENTIAL_METADATA_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "Status", key: "Status", place: Place::Body, required: true, shape: &S_STATUS_TYPE },
+    Member { wire: "ServiceUserName", key: "ServiceUserName", place: Place::Body, required: false, shape: &S_SERVICE_USER_NAME },
+    Member { wire: "ServiceCredentialAlias", key: "ServiceCredentialAlias", place: Place::Body, required: false, shape: &S_SERVICE_CREDENTIAL_ALIAS },
+    Member { wire: "CreateDate", key: "CreateDate", place: Place::Body, required: true, shape: &S_DATE_TYPE },
+    Member { wire: "ExpirationDate", key: "ExpirationDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
+    Member { wire: "ServiceSpecificCredentialId", key: "ServiceSpecificCredentialId", place: Place::Body, required: true, shape: &S_SERVICE_SPECIFIC_CREDENTIAL_ID },
+    Member { wire: "ServiceName", key: "ServiceName", place: Place::Body, required: true, shape: &S_SERVICE_NAME },
+];
+static S_SERVICE_SPECIFIC_CREDENTIAL_METADATA: Shape = Shape::Structure(S_SERVICE_SPECIFIC_CREDENTIAL_METADATA_MEMBERS);
+static S_SERVICE_SPECIFIC_CREDENTIALS_LIST_TYPE: Shape = Shape::List(&S_SERVICE_SPECIFIC_CREDENTIAL_METADATA, bounds(NONE, NONE));
 static S_SET_DEFAULT_POLICY_VERSION_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyArn", key: "PolicyArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
     Member { wire: "VersionId", key: "VersionId", place: Place::Body, required: true, shape: &S_POLICY_VERSION_ID_TYPE },
 ];
 static S_SET_DEFAULT_POLICY_VERSION_REQUEST: Shape = Shape::Structure(S_SET_DEFAULT_POLICY_VERSION_REQUEST_MEMBERS);
+static S_SIGNING_CERTIFICATE_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
+    Member { wire: "CertificateId", key: "CertificateId", place: Place::Body, required: true, shape: &S_CERTIFICATE_ID_TYPE },
+    Member { wire: "CertificateBody", key: "CertificateBody", place: Place::Body, required: true, shape: &S_CERTIFICATE_BODY_TYPE },
+    Member { wire: "Status", key: "Status", place: Place::Body, required: true, shape: &S_STATUS_TYPE },
+    Member { wire: "UploadDate", key: "UploadDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
+];
+static S_SIGNING_CERTIFICATE: Shape = Shape::Structure(S_SIGNING_CERTIFICATE_MEMBERS);
 static S_SOURCE_ROLE_TEMPLATE_MEMBERS: &[Member] = &[
     Member { wire: "TemplateArn", key: "TemplateArn", place: Place::Body, required: true, shape: &S_ARN_TYPE },
     Member { wire: "TemplateMinorVersion", key: "TemplateMinorVersion", place: Place::Body, required: true, shape: &S_INTEGER_TYPE },
@@ -768,6 +1027,12 @@ static S_UPDATE_ASSUME_ROLE_POLICY_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "PolicyDocument", key: "PolicyDocument", place: Place::Body, required: true, shape: &S_POLICY_DOCUMENT_TYPE },
 ];
 static S_UPDATE_ASSUME_ROLE_POLICY_REQUEST: Shape = Shape::Structure(S_UPDATE_ASSUME_ROLE_POLICY_REQUEST_MEMBERS);
+static S_UPDATE_GROUP_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "GroupName", key: "GroupName", place: Place::Body, required: true, shape: &S_GROUP_NAME_TYPE },
+    Member { wire: "NewPath", key: "NewPath", place: Place::Body, required: false, shape: &S_PATH_TYPE },
+    Member { wire: "NewGroupName", key: "NewGroupName", place: Place::Body, required: false, shape: &S_GROUP_NAME_TYPE },
+];
+static S_UPDATE_GROUP_REQUEST: Shape = Shape::Structure(S_UPDATE_GROUP_REQUEST_MEMBERS);
 static S_UPDATE_ROLE_DESCRIPTION_REQUEST_MEMBERS: &[Member] = &[
     Member { wire: "RoleName", key: "RoleName", place: Place::Body, required: true, shape: &S_ROLE_NAME_TYPE },
     Member { wire: "Description", key: "Description", place: Place::Body, required: true, shape: &S_ROLE_DESCRIPTION_TYPE },
@@ -786,6 +1051,12 @@ static S_UPDATE_ROLE_REQUEST: Shape = Shape::Structure(S_UPDATE_ROLE_REQUEST_MEM
 static S_UPDATE_ROLE_RESPONSE_MEMBERS: &[Member] = &[
 ];
 static S_UPDATE_ROLE_RESPONSE: Shape = Shape::Structure(S_UPDATE_ROLE_RESPONSE_MEMBERS);
+static S_UPDATE_USER_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_EXISTING_USER_NAME_TYPE },
+    Member { wire: "NewPath", key: "NewPath", place: Place::Body, required: false, shape: &S_PATH_TYPE },
+    Member { wire: "NewUserName", key: "NewUserName", place: Place::Body, required: false, shape: &S_USER_NAME_TYPE },
+];
+static S_UPDATE_USER_REQUEST: Shape = Shape::Structure(S_UPDATE_USER_REQUEST_MEMBERS);
 static S_USER_MEMBERS: &[Member] = &[
     Member { wire: "Path", key: "Path", place: Place::Body, required: true, shape: &S_PATH_TYPE },
     Member { wire: "UserName", key: "UserName", place: Place::Body, required: true, shape: &S_USER_NAME_TYPE },
@@ -797,15 +1068,32 @@ static S_USER_MEMBERS: &[Member] = &[
     Member { wire: "Tags", key: "Tags", place: Place::Body, required: false, shape: &S_TAG_LIST_TYPE },
 ];
 static S_USER: Shape = Shape::Structure(S_USER_MEMBERS);
+static S_VIRTUAL_MFA_DEVICE_MEMBERS: &[Member] = &[
+    Member { wire: "SerialNumber", key: "SerialNumber", place: Place::Body, required: true, shape: &S_SERIAL_NUMBER_TYPE },
+    Member { wire: "Base32StringSeed", key: "Base32StringSeed", place: Place::Body, required: false, shape: &S_BOOTSTRAP_DATUM },
+    Member { wire: "QRCodePNG", key: "QRCodePNG", place: Place::Body, required: false, shape: &S_BOOTSTRAP_DATUM },
+    Member { wire: "User", key: "User", place: Place::Body, required: false, shape: &S_USER },
+    Member { wire: "EnableDate", key: "EnableDate", place: Place::Body, required: false, shape: &S_DATE_TYPE },
+    Member { wire: "Tags", key: "Tags", place: Place::Body, required: false, shape: &S_TAG_LIST_TYPE },
+];
+static S_VIRTUAL_MFA_DEVICE: Shape = Shape::Structure(S_VIRTUAL_MFA_DEVICE_MEMBERS);
 static S_ACCESS_KEY_ID_TYPE: Shape = Shape::Text(Text { length: bounds(16, 128), pattern: Some(Pattern { written: "[\\w]+", regex: "^(?:[0-9A-Za-z_]+)$" }), values: &[], sensitive: false });
 static S_ACCESS_KEY_METADATA_LIST_TYPE: Shape = Shape::List(&S_ACCESS_KEY_METADATA, bounds(NONE, NONE));
 static S_ACCESS_KEY_SECRET_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: true });
+static S_ACCOUNT_ALIAS_LIST_TYPE: Shape = Shape::List(&S_ACCOUNT_ALIAS_TYPE, bounds(NONE, NONE));
+static S_ACCOUNT_ALIAS_TYPE: Shape = Shape::Text(Text { length: bounds(3, 63), pattern: Some(Pattern { written: "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$", regex: "^(?:^[a-z0-9]([a-z0-9]|-){1,61}[a-z0-9]$)$" }), values: &[], sensitive: false });
+static S_ALL_USERS: Shape = Shape::Boolean;
 static S_ARN_TYPE: Shape = Shape::Text(Text { length: bounds(20, 2048), pattern: None, values: &[], sensitive: false });
+static S_ASSIGNMENT_STATUS_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["Assigned", "Unassigned", "Any"], sensitive: false });
 static S_ATTACHED_POLICIES_LIST_TYPE: Shape = Shape::List(&S_ATTACHED_POLICY, bounds(NONE, NONE));
 static S_ATTACHMENT_COUNT_TYPE: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_BOOLEAN_TYPE: Shape = Shape::Boolean;
+static S_CERTIFICATE_BODY_TYPE: Shape = Shape::Text(Text { length: bounds(1, 16384), pattern: Some(Pattern { written: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", regex: "^(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)$" }), values: &[], sensitive: false });
+static S_CERTIFICATE_ID_TYPE: Shape = Shape::Text(Text { length: bounds(24, 128), pattern: Some(Pattern { written: "[\\w]+", regex: "^(?:[0-9A-Za-z_]+)$" }), values: &[], sensitive: false });
+static S_CERTIFICATE_LIST_TYPE: Shape = Shape::List(&S_SIGNING_CERTIFICATE, bounds(NONE, NONE));
 static S_DATE_TYPE: Shape = Shape::Timestamp;
 static S_EXISTING_USER_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
+static S_GROUP_LIST_TYPE: Shape = Shape::List(&S_GROUP, bounds(NONE, NONE));
 static S_GROUP_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 128), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
 static S_ID_TYPE: Shape = Shape::Text(Text { length: bounds(16, 128), pattern: Some(Pattern { written: "[\\w]+", regex: "^(?:[0-9A-Za-z_]+)$" }), values: &[], sensitive: false });
 static S_INSTANCE_PROFILE_LIST_TYPE: Shape = Shape::List(&S_INSTANCE_PROFILE, bounds(NONE, NONE));
@@ -813,6 +1101,7 @@ static S_INSTANCE_PROFILE_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1
 static S_INTEGER_TYPE: Shape = Shape::Integer(bounds(NONE, NONE));
 static S_MARKER_TYPE: Shape = Shape::Text(Text { length: bounds(1, 320), pattern: Some(Pattern { written: "[\\u0020-\\u00FF]+", regex: "^(?:[\\u0020-\\u00FF]+)$" }), values: &[], sensitive: false });
 static S_MAX_ITEMS_TYPE: Shape = Shape::Integer(bounds(1, 1000));
+static S_MFA_DEVICE_LIST_TYPE: Shape = Shape::List(&S_MFA_DEVICE, bounds(NONE, NONE));
 static S_PATH_PREFIX_TYPE: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: Some(Pattern { written: "\\u002F[\\u0021-\\u007F]*", regex: "^(?:\\u002F[\\u0021-\\u007F]*)$" }), values: &[], sensitive: false });
 static S_PATH_TYPE: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: Some(Pattern { written: "(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)", regex: "^(?:(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F))$" }), values: &[], sensitive: false });
 static S_POLICY_DESCRIPTION_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, 1000), pattern: None, values: &[], sensitive: false });
@@ -824,11 +1113,17 @@ static S_POLICY_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 128), pa
 static S_POLICY_PATH_TYPE: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: Some(Pattern { written: "((/[A-Za-z0-9\\.,\\+@=_-]+)*)/", regex: "^(?:((/[A-Za-z0-9\\.,\\+@=_-]+)*)/)$" }), values: &[], sensitive: false });
 static S_POLICY_SCOPE_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["All", "AWS", "Local"], sensitive: false });
 static S_POLICY_VERSION_ID_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: Some(Pattern { written: "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?", regex: "^(?:v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?)$" }), values: &[], sensitive: false });
+static S_PUBLIC_KEY_ID_TYPE: Shape = Shape::Text(Text { length: bounds(20, 128), pattern: Some(Pattern { written: "[\\w]+", regex: "^(?:[0-9A-Za-z_]+)$" }), values: &[], sensitive: false });
 static S_RESPONSE_MARKER_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_ROLE_DESCRIPTION_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, 1000), pattern: Some(Pattern { written: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*", regex: "^(?:[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*)$" }), values: &[], sensitive: false });
 static S_ROLE_LIST_TYPE: Shape = Shape::List(&S_ROLE, bounds(NONE, NONE));
 static S_ROLE_MAX_SESSION_DURATION_TYPE: Shape = Shape::Integer(bounds(3600, 43200));
 static S_ROLE_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 64), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
+static S_SERIAL_NUMBER_TYPE: Shape = Shape::Text(Text { length: bounds(9, 256), pattern: Some(Pattern { written: "[\\w+=/:,.@-]+", regex: "^(?:[0-9A-Za-z_+=/:,.@-]+)$" }), values: &[], sensitive: false });
+static S_SERVICE_CREDENTIAL_ALIAS: Shape = Shape::Text(Text { length: bounds(0, 200), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
+static S_SERVICE_NAME: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
+static S_SERVICE_SPECIFIC_CREDENTIAL_ID: Shape = Shape::Text(Text { length: bounds(20, 128), pattern: Some(Pattern { written: "[\\w]+", regex: "^(?:[0-9A-Za-z_]+)$" }), values: &[], sensitive: false });
+static S_SERVICE_USER_NAME: Shape = Shape::Text(Text { length: bounds(0, 200), pattern: Some(Pattern { written: "[\\w+=,.@-]*", regex: "^(?:[0-9A-Za-z_+=,.@-]*)$" }), values: &[], sensitive: false });
 static S_STATUS_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &["Active", "Inactive", "Expired"], sensitive: false });
 static S_STRING_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_TAG_KEY_LIST_TYPE: Shape = Shape::List(&S_TAG_KEY_TYPE, bounds(NONE, 50));
@@ -837,8 +1132,17 @@ static S_TAG_LIST_TYPE: Shape = Shape::List(&S_TAG, bounds(NONE, 50));
 static S_TAG_VALUE_TYPE: Shape = Shape::Text(Text { length: bounds(0, 256), pattern: Some(Pattern { written: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*", regex: "^(?:[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)$" }), values: &[], sensitive: false });
 static S_USER_LIST_TYPE: Shape = Shape::List(&S_USER, bounds(NONE, NONE));
 static S_USER_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 64), pattern: Some(Pattern { written: "[\\w+=,.@-]+", regex: "^(?:[0-9A-Za-z_+=,.@-]+)$" }), values: &[], sensitive: false });
+static S_VIRTUAL_MFA_DEVICE_LIST_TYPE: Shape = Shape::List(&S_VIRTUAL_MFA_DEVICE, bounds(NONE, NONE));
 
 documents! {
+input AddUserToGroupRequest = 4 -> () {
+text ! group_name "GroupName" ,
+text ! user_name "UserName" ,
+}
+input AttachGroupPolicyRequest = 6 -> () {
+text ! group_name "GroupName" ,
+text ! policy_arn "PolicyArn" ,
+}
 input AttachRolePolicyRequest = 7 -> () {
 text ! role_name "RoleName" ,
 text ! policy_arn "PolicyArn" ,
@@ -852,6 +1156,16 @@ text ? user_name "UserName" ,
 }
 output CreateAccessKeyResponse {
 structure ? with_access_key "AccessKey" AccessKey,
+}
+input CreateAccountAliasRequest = 11 -> () {
+text ! account_alias "AccountAlias" ,
+}
+input CreateGroupRequest = 13 -> CreateGroupResponse {
+text ? path "Path" ,
+text ! group_name "GroupName" ,
+}
+output CreateGroupResponse {
+structure ? with_group "Group" Group,
 }
 input CreatePolicyRequest = 17 -> CreatePolicyResponse {
 text ! policy_name "PolicyName" ,
@@ -896,6 +1210,19 @@ input DeleteAccessKeyRequest = 26 -> () {
 text ? user_name "UserName" ,
 text ! access_key_id "AccessKeyId" ,
 }
+input DeleteAccountAliasRequest = 27 -> () {
+text ! account_alias "AccountAlias" ,
+}
+input DeleteGroupRequest = 29 -> () {
+text ! group_name "GroupName" ,
+}
+input DeleteGroupPolicyRequest = 30 -> () {
+text ! group_name "GroupName" ,
+text ! policy_name "PolicyName" ,
+}
+input DeleteLoginProfileRequest = 32 -> () {
+text ? user_name "UserName" ,
+}
 input DeletePolicyRequest = 34 -> () {
 text ! policy_arn "PolicyArn" ,
 }
@@ -923,6 +1250,10 @@ input DeleteUserPolicyRequest = 47 -> () {
 text ! user_name "UserName" ,
 text ! policy_name "PolicyName" ,
 }
+input DetachGroupPolicyRequest = 49 -> () {
+text ! group_name "GroupName" ,
+text ! policy_arn "PolicyArn" ,
+}
 input DetachRolePolicyRequest = 50 -> () {
 text ! role_name "RoleName" ,
 text ! policy_arn "PolicyArn" ,
@@ -930,6 +1261,32 @@ text ! policy_arn "PolicyArn" ,
 input DetachUserPolicyRequest = 51 -> () {
 text ! user_name "UserName" ,
 text ! policy_arn "PolicyArn" ,
+}
+input GetGroupRequest = 71 -> GetGroupResponse {
+text ! group_name "GroupName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output GetGroupResponse {
+structure ? with_group "Group" Group,
+structures ? with_users "Users" User,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input GetGroupPolicyRequest = 72 -> GetGroupPolicyResponse {
+text ! group_name "GroupName" ,
+text ! policy_name "PolicyName" ,
+}
+output GetGroupPolicyResponse {
+text ? with_group_name "GroupName" ,
+text ? with_policy_name "PolicyName" ,
+text ? with_policy_document "PolicyDocument" ,
+}
+input GetLoginProfileRequest = 75 -> GetLoginProfileResponse {
+text ? user_name "UserName" ,
+}
+output GetLoginProfileResponse {
+structure ? with_login_profile "LoginProfile" LoginProfile,
 }
 input GetPolicyRequest = 80 -> GetPolicyResponse {
 text ! policy_arn "PolicyArn" ,
@@ -984,6 +1341,26 @@ structures ? with_access_key_metadata "AccessKeyMetadata" AccessKeyMetadata,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
 }
+input ListAccountAliasesRequest = 94 -> ListAccountAliasesResponse {
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListAccountAliasesResponse {
+texts ? with_account_aliases "AccountAliases" ,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListAttachedGroupPoliciesRequest = 95 -> ListAttachedGroupPoliciesResponse {
+text ! group_name "GroupName" ,
+text ? path_prefix "PathPrefix" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListAttachedGroupPoliciesResponse {
+structures ? with_attached_policies "AttachedPolicies" AttachedPolicy,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
 input ListAttachedRolePoliciesRequest = 96 -> ListAttachedRolePoliciesResponse {
 text ! role_name "RoleName" ,
 text ? path_prefix "PathPrefix" ,
@@ -1021,6 +1398,36 @@ structures ? with_policy_roles "PolicyRoles" PolicyRole,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
 }
+input ListGroupPoliciesRequest = 100 -> ListGroupPoliciesResponse {
+text ! group_name "GroupName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListGroupPoliciesResponse {
+texts ? with_policy_names "PolicyNames" ,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListGroupsRequest = 101 -> ListGroupsResponse {
+text ? path_prefix "PathPrefix" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListGroupsResponse {
+structures ? with_groups "Groups" Group,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListGroupsForUserRequest = 102 -> ListGroupsForUserResponse {
+text ! user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListGroupsForUserResponse {
+structures ? with_groups "Groups" Group,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
 input ListInstanceProfilesForRoleRequest = 105 -> ListInstanceProfilesForRoleResponse {
 text ! role_name "RoleName" ,
 text ? marker "Marker" ,
@@ -1028,6 +1435,16 @@ integer ? max_items "MaxItems" ,
 }
 output ListInstanceProfilesForRoleResponse {
 structures ? with_instance_profiles "InstanceProfiles" InstanceProfile,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListMFADevicesRequest = 107 -> ListMFADevicesResponse {
+text ? user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListMFADevicesResponse {
+structures ? with_mfa_devices "MFADevices" MFADevice,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
 }
@@ -1094,6 +1511,38 @@ structures ? with_roles "Roles" Role,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
 }
+input ListSSHPublicKeysRequest = 120 -> ListSSHPublicKeysResponse {
+text ? user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListSSHPublicKeysResponse {
+structures ? with_ssh_public_keys "SSHPublicKeys" SSHPublicKeyMetadata,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input ListServiceSpecificCredentialsRequest = 123 -> ListServiceSpecificCredentialsResponse {
+text ? user_name "UserName" ,
+text ? service_name "ServiceName" ,
+boolean ? all_users "AllUsers" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListServiceSpecificCredentialsResponse {
+structures ? with_service_specific_credentials "ServiceSpecificCredentials" ServiceSpecificCredentialMetadata,
+text ? with_marker "Marker" ,
+boolean ? with_is_truncated "IsTruncated" ,
+}
+input ListSigningCertificatesRequest = 124 -> ListSigningCertificatesResponse {
+text ? user_name "UserName" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListSigningCertificatesResponse {
+structures ? with_certificates "Certificates" SigningCertificate,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
 input ListUserPoliciesRequest = 125 -> ListUserPoliciesResponse {
 text ! user_name "UserName" ,
 text ? marker "Marker" ,
@@ -1124,6 +1573,21 @@ structures ? with_users "Users" User,
 boolean ? with_is_truncated "IsTruncated" ,
 text ? with_marker "Marker" ,
 }
+input ListVirtualMFADevicesRequest = 128 -> ListVirtualMFADevicesResponse {
+text ? assignment_status "AssignmentStatus" ,
+text ? marker "Marker" ,
+integer ? max_items "MaxItems" ,
+}
+output ListVirtualMFADevicesResponse {
+structures ? with_virtual_mfa_devices "VirtualMFADevices" VirtualMFADevice,
+boolean ? with_is_truncated "IsTruncated" ,
+text ? with_marker "Marker" ,
+}
+input PutGroupPolicyRequest = 130 -> () {
+text ! group_name "GroupName" ,
+text ! policy_name "PolicyName" ,
+text ! policy_document "PolicyDocument" ,
+}
 input PutRolePermissionsBoundaryRequest = 131 -> () {
 text ! role_name "RoleName" ,
 text ! permissions_boundary "PermissionsBoundary" ,
@@ -1141,6 +1605,10 @@ input PutUserPolicyRequest = 134 -> () {
 text ! user_name "UserName" ,
 text ! policy_name "PolicyName" ,
 text ! policy_document "PolicyDocument" ,
+}
+input RemoveUserFromGroupRequest = 138 -> () {
+text ! group_name "GroupName" ,
+text ! user_name "UserName" ,
 }
 input SetDefaultPolicyVersionRequest = 142 -> () {
 text ! policy_arn "PolicyArn" ,
@@ -1179,6 +1647,11 @@ input UpdateAssumeRolePolicyRequest = 164 -> () {
 text ! role_name "RoleName" ,
 text ! policy_document "PolicyDocument" ,
 }
+input UpdateGroupRequest = 166 -> () {
+text ! group_name "GroupName" ,
+text ? new_path "NewPath" ,
+text ? new_group_name "NewGroupName" ,
+}
 input UpdateRoleRequest = 169 -> UpdateRoleResponse {
 text ! role_name "RoleName" ,
 text ? description "Description" ,
@@ -1193,11 +1666,19 @@ text ! description "Description" ,
 output UpdateRoleDescriptionResponse {
 structure ? with_role "Role" Role,
 }
+input UpdateUserRequest = 176 -> () {
+text ! user_name "UserName" ,
+text ? new_path "NewPath" ,
+text ? new_user_name "NewUserName" ,
+}
 part AccessKey { get { text ! user_name "UserName" , text ! access_key_id "AccessKeyId" , text ! status "Status" , text ! secret_access_key "SecretAccessKey" , timestamp ? create_date "CreateDate" , } set { text ? with_user_name "UserName" , text ? with_access_key_id "AccessKeyId" , text ? with_status "Status" , text ? with_secret_access_key "SecretAccessKey" , timestamp ? with_create_date "CreateDate" , } }
 part AccessKeyMetadata { get { text ? user_name "UserName" , text ? access_key_id "AccessKeyId" , text ? status "Status" , timestamp ? create_date "CreateDate" , } set { text ? with_user_name "UserName" , text ? with_access_key_id "AccessKeyId" , text ? with_status "Status" , timestamp ? with_create_date "CreateDate" , } }
 part AttachedPermissionsBoundary { get { text ? permissions_boundary_type "PermissionsBoundaryType" , text ? permissions_boundary_arn "PermissionsBoundaryArn" , } set { text ? with_permissions_boundary_type "PermissionsBoundaryType" , text ? with_permissions_boundary_arn "PermissionsBoundaryArn" , } }
 part AttachedPolicy { get { text ? policy_name "PolicyName" , text ? policy_arn "PolicyArn" , } set { text ? with_policy_name "PolicyName" , text ? with_policy_arn "PolicyArn" , } }
+part Group { get { text ! path "Path" , text ! group_name "GroupName" , text ! group_id "GroupId" , text ! arn "Arn" , timestamp ! create_date "CreateDate" , } set { text ? with_path "Path" , text ? with_group_name "GroupName" , text ? with_group_id "GroupId" , text ? with_arn "Arn" , timestamp ? with_create_date "CreateDate" , } }
 part InstanceProfile { get { text ! path "Path" , text ! instance_profile_name "InstanceProfileName" , text ! instance_profile_id "InstanceProfileId" , text ! arn "Arn" , timestamp ! create_date "CreateDate" , structures ! roles "Roles" Role, structures ? tags "Tags" Tag, } set { text ? with_path "Path" , text ? with_instance_profile_name "InstanceProfileName" , text ? with_instance_profile_id "InstanceProfileId" , text ? with_arn "Arn" , timestamp ? with_create_date "CreateDate" , structures ? with_roles "Roles" Role, structures ? with_tags "Tags" Tag, } }
+part LoginProfile { get { text ! user_name "UserName" , timestamp ! create_date "CreateDate" , boolean ? password_reset_required "PasswordResetRequired" , } set { text ? with_user_name "UserName" , timestamp ? with_create_date "CreateDate" , boolean ? with_password_reset_required "PasswordResetRequired" , } }
+part MFADevice { get { text ! user_name "UserName" , text ! serial_number "SerialNumber" , timestamp ! enable_date "EnableDate" , } set { text ? with_user_name "UserName" , text ? with_serial_number "SerialNumber" , timestamp ? with_enable_date "EnableDate" , } }
 part Policy { get { text ? policy_name "PolicyName" , text ? policy_id "PolicyId" , text ? arn "Arn" , text ? path "Path" , text ? default_version_id "DefaultVersionId" , integer ? attachment_count "AttachmentCount" , integer ? permissions_boundary_usage_count "PermissionsBoundaryUsageCount" , boolean ? is_attachable "IsAttachable" , text ? description "Description" , timestamp ? create_date "CreateDate" , timestamp ? update_date "UpdateDate" , structures ? tags "Tags" Tag, } set { text ? with_policy_name "PolicyName" , text ? with_policy_id "PolicyId" , text ? with_arn "Arn" , text ? with_path "Path" , text ? with_default_version_id "DefaultVersionId" , integer ? with_attachment_count "AttachmentCount" , integer ? with_permissions_boundary_usage_count "PermissionsBoundaryUsageCount" , boolean ? with_is_attachable "IsAttachable" , text ? with_description "Description" , timestamp ? with_create_date "CreateDate" , timestamp ? with_update_date "UpdateDate" , structures ? with_tags "Tags" Tag, } }
 part PolicyGroup { get { text ? group_name "GroupName" , text ? group_id "GroupId" , } set { text ? with_group_name "GroupName" , text ? with_group_id "GroupId" , } }
 part PolicyRole { get { text ? role_name "RoleName" , text ? role_id "RoleId" , } set { text ? with_role_name "RoleName" , text ? with_role_id "RoleId" , } }
@@ -1205,7 +1686,11 @@ part PolicyUser { get { text ? user_name "UserName" , text ? user_id "UserId" , 
 part PolicyVersion { get { text ? document "Document" , text ? version_id "VersionId" , boolean ? is_default_version "IsDefaultVersion" , timestamp ? create_date "CreateDate" , } set { text ? with_document "Document" , text ? with_version_id "VersionId" , boolean ? with_is_default_version "IsDefaultVersion" , timestamp ? with_create_date "CreateDate" , } }
 part Role { get { text ! path "Path" , text ! role_name "RoleName" , text ! role_id "RoleId" , text ! arn "Arn" , timestamp ! create_date "CreateDate" , text ? assume_role_policy_document "AssumeRolePolicyDocument" , text ? description "Description" , integer ? max_session_duration "MaxSessionDuration" , structure ? permissions_boundary "PermissionsBoundary" AttachedPermissionsBoundary, structures ? tags "Tags" Tag, structure ? role_last_used "RoleLastUsed" RoleLastUsed, structure ? source_role_template "SourceRoleTemplate" SourceRoleTemplate, } set { text ? with_path "Path" , text ? with_role_name "RoleName" , text ? with_role_id "RoleId" , text ? with_arn "Arn" , timestamp ? with_create_date "CreateDate" , text ? with_assume_role_policy_document "AssumeRolePolicyDocument" , text ? with_description "Description" , integer ? with_max_session_duration "MaxSessionDuration" , structure ? with_permissions_boundary "PermissionsBoundary" AttachedPermissionsBoundary, structures ? with_tags "Tags" Tag, structure ? with_role_last_used "RoleLastUsed" RoleLastUsed, structure ? with_source_role_template "SourceRoleTemplate" SourceRoleTemplate, } }
 part RoleLastUsed { get { timestamp ? last_used_date "LastUsedDate" , text ? region "Region" , } set { timestamp ? with_last_used_date "LastUsedDate" , text ? with_region "Region" , } }
+part SSHPublicKeyMetadata { get { text ! user_name "UserName" , text ! ssh_public_key_id "SSHPublicKeyId" , text ! status "Status" , timestamp ! upload_date "UploadDate" , } set { text ? with_user_name "UserName" , text ? with_ssh_public_key_id "SSHPublicKeyId" , text ? with_status "Status" , timestamp ? with_upload_date "UploadDate" , } }
+part ServiceSpecificCredentialMetadata { get { text ! user_name "UserName" , text ! status "Status" , text ? service_user_name "ServiceUserName" , text ? service_credential_alias "ServiceCredentialAlias" , timestamp ! create_date "CreateDate" , timestamp ? expiration_date "ExpirationDate" , text ! service_specific_credential_id "ServiceSpecificCredentialId" , text ! service_name "ServiceName" , } set { text ? with_user_name "UserName" , text ? with_status "Status" , text ? with_service_user_name "ServiceUserName" , text ? with_service_credential_alias "ServiceCredentialAlias" , timestamp ? with_create_date "CreateDate" , timestamp ? with_expiration_date "ExpirationDate" , text ? with_service_specific_credential_id "ServiceSpecificCredentialId" , text ? with_service_name "ServiceName" , } }
+part SigningCertificate { get { text ! user_name "UserName" , text ! certificate_id "CertificateId" , text ! certificate_body "CertificateBody" , text ! status "Status" , timestamp ? upload_date "UploadDate" , } set { text ? with_user_name "UserName" , text ? with_certificate_id "CertificateId" , text ? with_certificate_body "CertificateBody" , text ? with_status "Status" , timestamp ? with_upload_date "UploadDate" , } }
 part SourceRoleTemplate { get { text ! template_arn "TemplateArn" , integer ! template_minor_version "TemplateMinorVersion" , } set { text ? with_template_arn "TemplateArn" , integer ? with_template_minor_version "TemplateMinorVersion" , } }
 part Tag { get { text ! key "Key" , text ! value "Value" , } set { text ? with_key "Key" , text ? with_value "Value" , } }
 part User { get { text ! path "Path" , text ! user_name "UserName" , text ! user_id "UserId" , text ! arn "Arn" , timestamp ! create_date "CreateDate" , timestamp ? password_last_used "PasswordLastUsed" , structure ? permissions_boundary "PermissionsBoundary" AttachedPermissionsBoundary, structures ? tags "Tags" Tag, } set { text ? with_path "Path" , text ? with_user_name "UserName" , text ? with_user_id "UserId" , text ? with_arn "Arn" , timestamp ? with_create_date "CreateDate" , timestamp ? with_password_last_used "PasswordLastUsed" , structure ? with_permissions_boundary "PermissionsBoundary" AttachedPermissionsBoundary, structures ? with_tags "Tags" Tag, } }
+part VirtualMFADevice { get { text ! serial_number "SerialNumber" , value ? base32_string_seed "Base32StringSeed" , value ? qr_code_png "QRCodePNG" , structure ? user "User" User, timestamp ? enable_date "EnableDate" , structures ? tags "Tags" Tag, } set { text ? with_serial_number "SerialNumber" , value ? with_base32_string_seed "Base32StringSeed" , value ? with_qr_code_png "QRCodePNG" , structure ? with_user "User" User, timestamp ? with_enable_date "EnableDate" , structures ? with_tags "Tags" Tag, } }
 }

@@ -37,7 +37,7 @@ static ERRORS: &[(&str, u16)] = &[
 
 static OPERATIONS: [Operation; 26] = [
     Operation { service: "secretsmanager", name: "AssociateCrossAccountReplica", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InvalidRequestException", "InvalidParameterException", "LimitExceededException", "InternalServiceError"] },
-    Operation { service: "secretsmanager", name: "BatchGetSecretValue", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InvalidParameterException", "InvalidRequestException", "DecryptionFailure", "InternalServiceError", "InvalidNextTokenException"] },
+    Operation { service: "secretsmanager", name: "BatchGetSecretValue", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_BATCH_GET_SECRET_VALUE_REQUEST_MEMBERS, output: S_BATCH_GET_SECRET_VALUE_RESPONSE_MEMBERS, errors: &["ResourceNotFoundException", "InvalidParameterException", "InvalidRequestException", "DecryptionFailure", "InternalServiceError", "InvalidNextTokenException"] },
     Operation { service: "secretsmanager", name: "CancelRotateSecret", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InvalidParameterException", "InternalServiceError", "InvalidRequestException"] },
     Operation { service: "secretsmanager", name: "CreateSecret", method: "POST", path: &[Segment::Literal("")], status: 200, input: S_CREATE_SECRET_REQUEST_MEMBERS, output: S_CREATE_SECRET_RESPONSE_MEMBERS, errors: &["InvalidParameterException", "InvalidRequestException", "LimitExceededException", "EncryptionFailure", "ResourceExistsException", "ResourceNotFoundException", "MalformedPolicyDocumentException", "InternalServiceError", "PreconditionNotMetException", "DecryptionFailure"] },
     Operation { service: "secretsmanager", name: "DeleteResourcePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["ResourceNotFoundException", "InternalServiceError", "InvalidRequestException", "InvalidParameterException"] },
@@ -64,8 +64,28 @@ static OPERATIONS: [Operation; 26] = [
     Operation { service: "secretsmanager", name: "ValidateResourcePolicy", method: "POST", path: &[Segment::Literal("")], status: 200, input: &[], output: &[], errors: &["MalformedPolicyDocumentException", "ResourceNotFoundException", "InvalidParameterException", "InternalServiceError", "InvalidRequestException"] },
 ];
 
+static S_API_ERROR_LIST_TYPE: Shape = Shape::List(&S_API_ERROR_TYPE, bounds(NONE, NONE));
+static S_API_ERROR_TYPE_MEMBERS: &[Member] = &[
+    Member { wire: "SecretId", key: "SecretId", place: Place::Body, required: false, shape: &S_SECRET_ID_TYPE },
+    Member { wire: "ErrorCode", key: "ErrorCode", place: Place::Body, required: false, shape: &S_ERROR_CODE },
+    Member { wire: "Message", key: "Message", place: Place::Body, required: false, shape: &S_ERROR_MESSAGE },
+];
+static S_API_ERROR_TYPE: Shape = Shape::Structure(S_API_ERROR_TYPE_MEMBERS);
 static S_ADD_REPLICA_REGION_LIST_TYPE: Shape = Shape::List(&S_REPLICA_REGION_TYPE, bounds(1, NONE));
 static S_AUTOMATICALLY_ROTATE_AFTER_DAYS_TYPE: Shape = Shape::Integer(bounds(1, 1000));
+static S_BATCH_GET_SECRET_VALUE_REQUEST_MEMBERS: &[Member] = &[
+    Member { wire: "SecretIdList", key: "SecretIdList", place: Place::Body, required: false, shape: &S_SECRET_ID_LIST_TYPE },
+    Member { wire: "Filters", key: "Filters", place: Place::Body, required: false, shape: &S_FILTERS_LIST_TYPE },
+    Member { wire: "MaxResults", key: "MaxResults", place: Place::Body, required: false, shape: &S_MAX_RESULTS_BATCH_TYPE },
+    Member { wire: "NextToken", key: "NextToken", place: Place::Body, required: false, shape: &S_NEXT_TOKEN_TYPE },
+];
+static S_BATCH_GET_SECRET_VALUE_REQUEST: Shape = Shape::Structure(S_BATCH_GET_SECRET_VALUE_REQUEST_MEMBERS);
+static S_BATCH_GET_SECRET_VALUE_RESPONSE_MEMBERS: &[Member] = &[
+    Member { wire: "SecretValues", key: "SecretValues", place: Place::Body, required: false, shape: &S_SECRET_VALUES_TYPE },
+    Member { wire: "NextToken", key: "NextToken", place: Place::Body, required: false, shape: &S_NEXT_TOKEN_TYPE },
+    Member { wire: "Errors", key: "Errors", place: Place::Body, required: false, shape: &S_API_ERROR_LIST_TYPE },
+];
+static S_BATCH_GET_SECRET_VALUE_RESPONSE: Shape = Shape::Structure(S_BATCH_GET_SECRET_VALUE_RESPONSE_MEMBERS);
 static S_BOOLEAN_TYPE: Shape = Shape::Boolean;
 static S_CLIENT_REQUEST_TOKEN_TYPE: Shape = Shape::Text(Text { length: bounds(32, 64), pattern: None, values: &[], sensitive: false });
 static S_CREATE_SECRET_REQUEST_MEMBERS: &[Member] = &[
@@ -150,6 +170,8 @@ static S_DESCRIBE_SECRET_RESPONSE_MEMBERS: &[Member] = &[
 static S_DESCRIBE_SECRET_RESPONSE: Shape = Shape::Structure(S_DESCRIBE_SECRET_RESPONSE_MEMBERS);
 static S_DESCRIPTION_TYPE: Shape = Shape::Text(Text { length: bounds(NONE, 2048), pattern: None, values: &[], sensitive: false });
 static S_DURATION_TYPE: Shape = Shape::Text(Text { length: bounds(2, 3), pattern: Some(Pattern { written: "[0-9]+h", regex: "^(?:[0-9]+h)$" }), values: &[], sensitive: false });
+static S_ERROR_CODE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
+static S_ERROR_MESSAGE: Shape = Shape::Text(Text { length: bounds(NONE, NONE), pattern: None, values: &[], sensitive: false });
 static S_EXCLUDE_CHARACTERS_TYPE: Shape = Shape::Text(Text { length: bounds(0, 4096), pattern: None, values: &[], sensitive: false });
 static S_EXCLUDE_LOWERCASE_TYPE: Shape = Shape::Boolean;
 static S_EXCLUDE_NUMBERS_TYPE: Shape = Shape::Boolean;
@@ -249,6 +271,7 @@ static S_LIST_SECRETS_RESPONSE_MEMBERS: &[Member] = &[
     Member { wire: "NextToken", key: "NextToken", place: Place::Body, required: false, shape: &S_NEXT_TOKEN_TYPE },
 ];
 static S_LIST_SECRETS_RESPONSE: Shape = Shape::Structure(S_LIST_SECRETS_RESPONSE_MEMBERS);
+static S_MAX_RESULTS_BATCH_TYPE: Shape = Shape::Integer(bounds(1, 20));
 static S_MAX_RESULTS_TYPE: Shape = Shape::Integer(bounds(1, 100));
 static S_MEDEA_TYPE_TYPE: Shape = Shape::Text(Text { length: bounds(0, 256), pattern: None, values: &[], sensitive: false });
 static S_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 512), pattern: None, values: &[], sensitive: false });
@@ -314,6 +337,7 @@ static S_ROTATION_TOKEN_TYPE: Shape = Shape::Text(Text { length: bounds(36, 256)
 static S_SCHEDULE_EXPRESSION_TYPE: Shape = Shape::Text(Text { length: bounds(1, 256), pattern: Some(Pattern { written: "[0-9A-Za-z\\(\\)#\\?\\*\\-\\/, ]+", regex: "^(?:[0-9A-Za-z\\(\\)#\\?\\*\\-\\/, ]+)$" }), values: &[], sensitive: false });
 static S_SECRET_ARN_TYPE: Shape = Shape::Text(Text { length: bounds(20, 2048), pattern: None, values: &[], sensitive: false });
 static S_SECRET_BINARY_TYPE: Shape = Shape::Blob(bounds(1, 65536));
+static S_SECRET_ID_LIST_TYPE: Shape = Shape::List(&S_SECRET_ID_TYPE, bounds(1, 20));
 static S_SECRET_ID_TYPE: Shape = Shape::Text(Text { length: bounds(1, 2048), pattern: None, values: &[], sensitive: false });
 static S_SECRET_LIST_ENTRY_MEMBERS: &[Member] = &[
     Member { wire: "ARN", key: "ARN", place: Place::Body, required: false, shape: &S_SECRET_ARN_TYPE },
@@ -341,6 +365,17 @@ static S_SECRET_LIST_ENTRY: Shape = Shape::Structure(S_SECRET_LIST_ENTRY_MEMBERS
 static S_SECRET_LIST_TYPE: Shape = Shape::List(&S_SECRET_LIST_ENTRY, bounds(NONE, NONE));
 static S_SECRET_NAME_TYPE: Shape = Shape::Text(Text { length: bounds(1, 256), pattern: None, values: &[], sensitive: false });
 static S_SECRET_STRING_TYPE: Shape = Shape::Text(Text { length: bounds(1, 65536), pattern: None, values: &[], sensitive: true });
+static S_SECRET_VALUE_ENTRY_MEMBERS: &[Member] = &[
+    Member { wire: "ARN", key: "ARN", place: Place::Body, required: false, shape: &S_SECRET_ARN_TYPE },
+    Member { wire: "Name", key: "Name", place: Place::Body, required: false, shape: &S_SECRET_NAME_TYPE },
+    Member { wire: "VersionId", key: "VersionId", place: Place::Body, required: false, shape: &S_SECRET_VERSION_ID_TYPE },
+    Member { wire: "SecretBinary", key: "SecretBinary", place: Place::Body, required: false, shape: &S_SECRET_BINARY_TYPE },
+    Member { wire: "SecretString", key: "SecretString", place: Place::Body, required: false, shape: &S_SECRET_STRING_TYPE },
+    Member { wire: "VersionStages", key: "VersionStages", place: Place::Body, required: false, shape: &S_SECRET_VERSION_STAGES_TYPE },
+    Member { wire: "CreatedDate", key: "CreatedDate", place: Place::Body, required: false, shape: &S_CREATED_DATE_TYPE },
+];
+static S_SECRET_VALUE_ENTRY: Shape = Shape::Structure(S_SECRET_VALUE_ENTRY_MEMBERS);
+static S_SECRET_VALUES_TYPE: Shape = Shape::List(&S_SECRET_VALUE_ENTRY, bounds(NONE, NONE));
 static S_SECRET_VERSION_ID_TYPE: Shape = Shape::Text(Text { length: bounds(32, 64), pattern: None, values: &[], sensitive: false });
 static S_SECRET_VERSION_STAGE_TYPE: Shape = Shape::Text(Text { length: bounds(1, 256), pattern: None, values: &[], sensitive: false });
 static S_SECRET_VERSION_STAGES_TYPE: Shape = Shape::List(&S_SECRET_VERSION_STAGE_TYPE, bounds(1, 20));
@@ -408,6 +443,17 @@ static S_UPDATE_SECRET_VERSION_STAGE_RESPONSE_MEMBERS: &[Member] = &[
 static S_UPDATE_SECRET_VERSION_STAGE_RESPONSE: Shape = Shape::Structure(S_UPDATE_SECRET_VERSION_STAGE_RESPONSE_MEMBERS);
 
 documents! {
+input BatchGetSecretValueRequest = 1 -> BatchGetSecretValueResponse {
+texts ? secret_id_list "SecretIdList" ,
+structures ? filters "Filters" Filter,
+integer ? max_results "MaxResults" ,
+text ? next_token "NextToken" ,
+}
+output BatchGetSecretValueResponse {
+structures ? with_secret_values "SecretValues" SecretValueEntry,
+text ? with_next_token "NextToken" ,
+structures ? with_errors "Errors" APIErrorType,
+}
 input CreateSecretRequest = 3 -> CreateSecretResponse {
 text ! name "Name" ,
 text ? client_request_token "ClientRequestToken" ,
@@ -579,6 +625,7 @@ output UpdateSecretVersionStageResponse {
 text ? with_arn "ARN" ,
 text ? with_name "Name" ,
 }
+part APIErrorType { get { text ? secret_id "SecretId" , text ? error_code "ErrorCode" , text ? message "Message" , } set { text ? with_secret_id "SecretId" , text ? with_error_code "ErrorCode" , text ? with_message "Message" , } }
 part CrossAccountPrimaryType { get { text ? primary_secret_arn "PrimarySecretARN" , text ? replication_status "ReplicationStatus" , text ? status_message "StatusMessage" , } set { text ? with_primary_secret_arn "PrimarySecretARN" , text ? with_replication_status "ReplicationStatus" , text ? with_status_message "StatusMessage" , } }
 part CrossAccountReplicaEntry { get { text ? replica_secret_arn "ReplicaSecretARN" , text ? replication_role_arn "ReplicationRoleARN" , text ? replication_status "ReplicationStatus" , text ? status_message "StatusMessage" , } set { text ? with_replica_secret_arn "ReplicaSecretARN" , text ? with_replication_role_arn "ReplicationRoleARN" , text ? with_replication_status "ReplicationStatus" , text ? with_status_message "StatusMessage" , } }
 part ExternalSecretRotationMetadataItem { get { text ? key "Key" , text ? value "Value" , } set { text ? with_key "Key" , text ? with_value "Value" , } }
@@ -587,6 +634,7 @@ part ReplicaRegionType { get { text ? region "Region" , text ? kms_key_id "KmsKe
 part ReplicationStatusType { get { text ? region "Region" , text ? kms_key_id "KmsKeyId" , text ? status "Status" , text ? status_message "StatusMessage" , timestamp ? last_accessed_date "LastAccessedDate" , } set { text ? with_region "Region" , text ? with_kms_key_id "KmsKeyId" , text ? with_status "Status" , text ? with_status_message "StatusMessage" , timestamp ? with_last_accessed_date "LastAccessedDate" , } }
 part RotationRulesType { get { integer ? automatically_after_days "AutomaticallyAfterDays" , text ? duration "Duration" , text ? schedule_expression "ScheduleExpression" , } set { integer ? with_automatically_after_days "AutomaticallyAfterDays" , text ? with_duration "Duration" , text ? with_schedule_expression "ScheduleExpression" , } }
 part SecretListEntry { get { text ? arn "ARN" , text ? name "Name" , text ? r#type "Type" , text ? description "Description" , text ? kms_key_id "KmsKeyId" , boolean ? rotation_enabled "RotationEnabled" , text ? rotation_lambda_arn "RotationLambdaARN" , structure ? rotation_rules "RotationRules" RotationRulesType, structures ? external_secret_rotation_metadata "ExternalSecretRotationMetadata" ExternalSecretRotationMetadataItem, text ? external_secret_rotation_role_arn "ExternalSecretRotationRoleArn" , timestamp ? last_rotated_date "LastRotatedDate" , timestamp ? last_changed_date "LastChangedDate" , timestamp ? last_accessed_date "LastAccessedDate" , timestamp ? deleted_date "DeletedDate" , timestamp ? next_rotation_date "NextRotationDate" , structures ? tags "Tags" Tag, value ? secret_versions_to_stages "SecretVersionsToStages" , text ? owning_service "OwningService" , timestamp ? created_date "CreatedDate" , text ? primary_region "PrimaryRegion" , } set { text ? with_arn "ARN" , text ? with_name "Name" , text ? with_type "Type" , text ? with_description "Description" , text ? with_kms_key_id "KmsKeyId" , boolean ? with_rotation_enabled "RotationEnabled" , text ? with_rotation_lambda_arn "RotationLambdaARN" , structure ? with_rotation_rules "RotationRules" RotationRulesType, structures ? with_external_secret_rotation_metadata "ExternalSecretRotationMetadata" ExternalSecretRotationMetadataItem, text ? with_external_secret_rotation_role_arn "ExternalSecretRotationRoleArn" , timestamp ? with_last_rotated_date "LastRotatedDate" , timestamp ? with_last_changed_date "LastChangedDate" , timestamp ? with_last_accessed_date "LastAccessedDate" , timestamp ? with_deleted_date "DeletedDate" , timestamp ? with_next_rotation_date "NextRotationDate" , structures ? with_tags "Tags" Tag, value ? with_secret_versions_to_stages "SecretVersionsToStages" , text ? with_owning_service "OwningService" , timestamp ? with_created_date "CreatedDate" , text ? with_primary_region "PrimaryRegion" , } }
+part SecretValueEntry { get { text ? arn "ARN" , text ? name "Name" , text ? version_id "VersionId" , value ? secret_binary "SecretBinary" , text ? secret_string "SecretString" , texts ? version_stages "VersionStages" , timestamp ? created_date "CreatedDate" , } set { text ? with_arn "ARN" , text ? with_name "Name" , text ? with_version_id "VersionId" , value ? with_secret_binary "SecretBinary" , text ? with_secret_string "SecretString" , texts ? with_version_stages "VersionStages" , timestamp ? with_created_date "CreatedDate" , } }
 part SecretVersionsListEntry { get { text ? version_id "VersionId" , texts ? version_stages "VersionStages" , timestamp ? last_accessed_date "LastAccessedDate" , timestamp ? created_date "CreatedDate" , texts ? kms_key_ids "KmsKeyIds" , } set { text ? with_version_id "VersionId" , texts ? with_version_stages "VersionStages" , timestamp ? with_last_accessed_date "LastAccessedDate" , timestamp ? with_created_date "CreatedDate" , texts ? with_kms_key_ids "KmsKeyIds" , } }
 part Tag { get { text ? key "Key" , text ? value "Value" , } set { text ? with_key "Key" , text ? with_value "Value" , } }
 }

@@ -1,15 +1,16 @@
-//! Which managed policy is attached to which user or role, or is the boundary of what one may be permitted: to be asked from
+//! Which managed policy is attached to which user, group or role, or is the boundary of what one may be permitted: to be asked from
 //! both ends. What any of them is, is known by its own file.
 
 use store::{Fault, Table};
 use wire::iam::{
-    AttachRolePolicyRequest, AttachUserPolicyRequest, AttachedPolicy, DetachRolePolicyRequest, DetachUserPolicyRequest,
-    ListAttachedRolePoliciesRequest, ListAttachedRolePoliciesResponse, ListAttachedUserPoliciesRequest,
-    ListAttachedUserPoliciesResponse, ListEntitiesForPolicyRequest, ListEntitiesForPolicyResponse, PolicyRole,
-    PolicyUser,
+    AttachGroupPolicyRequest, AttachRolePolicyRequest, AttachUserPolicyRequest, AttachedPolicy,
+    DetachGroupPolicyRequest, DetachRolePolicyRequest, DetachUserPolicyRequest, ListAttachedGroupPoliciesRequest,
+    ListAttachedGroupPoliciesResponse, ListAttachedRolePoliciesRequest, ListAttachedRolePoliciesResponse,
+    ListAttachedUserPoliciesRequest, ListAttachedUserPoliciesResponse, ListEntitiesForPolicyRequest,
+    ListEntitiesForPolicyResponse, PolicyGroup, PolicyRole, PolicyUser,
 };
 
-use super::{folded, limit_exceeded, no_such_entity, policies, roles, users, with_marker};
+use super::{folded, groups, limit_exceeded, no_such_entity, policies, roles, users, with_marker};
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Everywhere, Read, Write};
@@ -21,6 +22,9 @@ pub(crate) const OPS: &[Op] = ops! {
     write attach_user_policy on any;
     write detach_user_policy on any;
     read  list_attached_user_policies on any;
+    write attach_group_policy on any;
+    write detach_group_policy on any;
+    read  list_attached_group_policies on any;
     read  list_entities_for_policy on any;
 };
 
@@ -41,6 +45,7 @@ const fn bond(of_holders: &'static str, of_policies: &'static str, most: (usize,
 
 pub(super) const OF_ROLES: Bond = bond("iam_role_policies", "iam_policy_roles", (10, "PoliciesPerRole"));
 pub(super) const OF_USERS: Bond = bond("iam_user_policies", "iam_policy_users", (10, "PoliciesPerUser"));
+pub(super) const OF_GROUPS: Bond = bond("iam_group_policies", "iam_policy_groups", (10, "PoliciesPerGroup"));
 /// What no policy can lift a holder above.
 pub(super) const BOUNDS_OF_ROLES: Bond = bond("iam_role_bounds", "iam_bound_roles", (1, "BoundariesPerRole"));
 pub(super) const BOUNDS_OF_USERS: Bond = bond("iam_user_bounds", "iam_bound_users", (1, "BoundariesPerUser"));
@@ -94,6 +99,18 @@ impl Bond {
         arn.map_or(Ok(()), |arn| self.tie(db, holder, arn))
     }
 
+    /// Gives all that a holder has to its new name.
+    pub(super) fn rename(&self, db: &mut Write, from: &str, to: &str) -> Result<(), Fault> {
+        let (from, to) = (folded(from), folded(to));
+        for arn in self.of_holder(db.view(), &from)? {
+            db.delete(&self.of_holders, [&*from, &*arn])?;
+            db.delete(&self.of_policies, [&*arn, &*from])?;
+            db.put(&self.of_holders, [&*to, &*arn], &())?;
+            db.put(&self.of_policies, [&*arn, &*to], &())?;
+        }
+        Ok(())
+    }
+
     fn page(&self, db: Read, holder: &str, prefix: Option<&str>, asked: (Option<&str>, Option<i64>)) -> Answer<Listed> {
         let prefix = prefix.unwrap_or("/");
         let in_path = |arn: &str| super::parts(arn, "policy").is_some_and(|(_, path, _)| path.starts_with(prefix));
@@ -112,9 +129,9 @@ impl Bond {
 /// Policies of a page, and where the next one starts.
 type Listed = (Vec<AttachedPolicy>, Option<String>);
 
-/// How many users and roles have a policy.
+/// How many users, groups and roles have a policy.
 pub(super) fn count(db: Read, policy_arn: &str) -> Result<usize, Fault> {
-    Ok(OF_ROLES.of_policy(db, policy_arn)?.len() + OF_USERS.of_policy(db, policy_arn)?.len())
+    [OF_ROLES, OF_USERS, OF_GROUPS].iter().map(|bond| Ok(bond.of_policy(db, policy_arn)?.len())).sum()
 }
 
 /// How many users and roles have it as their boundary.
@@ -134,6 +151,9 @@ pub(super) fn tell(db: &mut Write, policy_arn: &str) -> Result<(), Fault> {
         for user in name? {
             reached.extend(users::filed(db.view(), &user)?.map(|user| user.arn(db.view())));
         }
+    }
+    for group in OF_GROUPS.of_policy(db.view(), policy_arn)? {
+        reached.extend(groups::members(db.view(), &group)?.iter().map(|user| user.arn(db.view())));
     }
     for arn in reached {
         db.tell(News::Permissions(arn));
@@ -183,23 +203,43 @@ fn list_attached_user_policies(
     Ok(with_marker!(ListAttachedUserPoliciesResponse::new().with_attached_policies(listed), next))
 }
 
+fn attach_group_policy(db: &mut Write, input: &AttachGroupPolicyRequest) -> Answer<()> {
+    let group = groups::named(db.view(), input.group_name())?.name;
+    OF_GROUPS.tie(db, &group, input.policy_arn())?;
+    Ok(groups::tell(db, &group)?)
+}
+
+fn detach_group_policy(db: &mut Write, input: &DetachGroupPolicyRequest) -> Answer<()> {
+    let group = groups::named(db.view(), input.group_name())?.name;
+    OF_GROUPS.cut(db, &group, input.policy_arn())?;
+    Ok(groups::tell(db, &group)?)
+}
+
+fn list_attached_group_policies(
+    db: Read,
+    input: &ListAttachedGroupPoliciesRequest,
+) -> Answer<ListAttachedGroupPoliciesResponse> {
+    let group = groups::named(db, input.group_name())?.name;
+    let (listed, next) = OF_GROUPS.page(db, &group, input.path_prefix(), (input.marker(), input.max_items()))?;
+    Ok(with_marker!(ListAttachedGroupPoliciesResponse::new().with_attached_policies(listed), next))
+}
+
 /// Somebody who has a policy.
 enum Entity {
     Role(PolicyRole),
     User(PolicyUser),
+    Group(PolicyGroup),
 }
 
-/// Roles, then users; there are no groups.
+/// Roles, then users, then groups, which have no boundaries.
 fn list_entities_for_policy(db: Read, input: &ListEntitiesForPolicyRequest) -> Answer<ListEntitiesForPolicyResponse> {
     let arn = input.policy_arn();
     if policies::found(db, arn)?.is_none() {
         return Err(no_such_entity(format!("Policy {arn} was not found.")));
     }
     let (prefix, kind) = (input.path_prefix().unwrap_or("/"), input.entity_filter());
-    let (of_roles, of_users) = match input.policy_usage_filter() {
-        Some("PermissionsBoundary") => (&BOUNDS_OF_ROLES, &BOUNDS_OF_USERS),
-        _ => (&OF_ROLES, &OF_USERS),
-    };
+    let as_boundary = input.policy_usage_filter() == Some("PermissionsBoundary");
+    let (of_roles, of_users) = if as_boundary { (&BOUNDS_OF_ROLES, &BOUNDS_OF_USERS) } else { (&OF_ROLES, &OF_USERS) };
     let mut all = Vec::new();
     if kind.is_none_or(|kind| kind == "Role") {
         for name in of_roles.of_policy(db, arn)? {
@@ -217,14 +257,28 @@ fn list_entities_for_policy(db: Read, input: &ListEntitiesForPolicyRequest) -> A
             );
         }
     }
+    if !as_boundary && kind.is_none_or(|kind| kind == "Group") {
+        for name in OF_GROUPS.of_policy(db, arn)? {
+            let group = groups::filed(db, &name)?.filter(|group| group.path.starts_with(prefix));
+            all.extend(
+                group
+                    .map(|group| Entity::Group(PolicyGroup::new().with_group_name(group.name).with_group_id(group.id))),
+            );
+        }
+    }
     let (page, next) = super::part_of(all, input.marker(), input.max_items())?;
-    let (mut roles, mut users) = (Vec::new(), Vec::new());
+    Ok(with_marker!(entities(page), next))
+}
+
+/// Those of a page, each among its kind.
+fn entities(page: Vec<Entity>) -> ListEntitiesForPolicyResponse {
+    let (mut roles, mut users, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for entity in page {
         match entity {
             Entity::Role(role) => roles.push(role),
             Entity::User(user) => users.push(user),
+            Entity::Group(group) => groups.push(group),
         }
     }
-    let answer = ListEntitiesForPolicyResponse::new().with_policy_groups([]).with_policy_users(users);
-    Ok(with_marker!(answer.with_policy_roles(roles), next))
+    ListEntitiesForPolicyResponse::new().with_policy_groups(groups).with_policy_users(users).with_policy_roles(roles)
 }

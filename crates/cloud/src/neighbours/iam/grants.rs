@@ -1,4 +1,4 @@
-//! What a user or the holder of a role may do: the policies that reach it, within its boundary and within what its session
+//! What a user or the holder of a role may do: the policies that reach it, by its groups too, within its boundary and within what its session
 //! was narrowed to, and the values of their variables. What is asked of them, and what a refusal looks like, is unknown here.
 
 use policy::{Attached, Context, PolicySet};
@@ -7,7 +7,7 @@ use store::Fault;
 use super::attached::{self, Bond};
 use super::inline::{self, Inside};
 use super::tags::Tags;
-use super::{policies, roles, users};
+use super::{groups, policies, roles, users};
 use crate::caller::Identity;
 use crate::scope::Read;
 
@@ -56,13 +56,19 @@ pub(crate) fn set(db: Read, identity: &Identity, values: Context) -> Result<Poli
         Identity::User(user) => {
             let found = users::filed(db, &super::folded(&user.name))?.filter(|found| found.id == user.id);
             let Some(found) = found else { return Ok(nothing(values)) };
-            within_bounds(db, &found.name, [&attached::OF_USERS, &attached::BOUNDS_OF_USERS], &inline::OF_USERS, values)
+            let mut policies = given(db, (&found.name, &found.name), &attached::OF_USERS, &inline::OF_USERS)?;
+            for group in groups::of_user(db, &found.name)? {
+                let Some(group) = groups::filed(db, &group)?.map(|group| group.name) else { continue };
+                let told = format!("the group {group}");
+                policies.extend(given(db, (&group, &told), &attached::OF_GROUPS, &inline::OF_GROUPS)?);
+            }
+            within_bounds(db, &found.name, policies, &attached::BOUNDS_OF_USERS, values)
         }
         Identity::Role(session) => {
             let found = roles::role(db, &session.role_arn)?.filter(|role| session.is_of(&role.id));
             let Some(found) = found else { return Ok(nothing(values)) };
-            let bonds = [&attached::OF_ROLES, &attached::BOUNDS_OF_ROLES];
-            let set = within_bounds(db, &found.name, bonds, &inline::OF_ROLES, values.clone())?;
+            let policies = given(db, (&found.name, &found.name), &attached::OF_ROLES, &inline::OF_ROLES)?;
+            let set = within_bounds(db, &found.name, policies, &attached::BOUNDS_OF_ROLES, values.clone())?;
             if session.policy.is_none() && session.policy_arns.is_empty() {
                 return Ok(set);
             }
@@ -80,17 +86,22 @@ fn nothing(values: Context) -> PolicySet {
     PolicySet::compile(Vec::<Attached>::new(), values)
 }
 
+/// What is attached to a holder and what stands inside it. `told` is how the holder is called where a policy decides.
+fn given(db: Read, (holder, told): (&str, &str), attached: &Bond, inside: &Inside) -> Result<Vec<Attached>, Fault> {
+    let mut policies = managed(db, &attached.of_holder(db, holder)?, &format!("{told}, to whom it is attached"))?;
+    for (name, text) in inside.all(db, holder)? {
+        policies.push(read(db, &name, &format!("{told}, in whom it stands"), &text)?);
+    }
+    Ok(policies)
+}
+
 fn within_bounds(
     db: Read,
     holder: &str,
-    [attached, bounds]: [&Bond; 2],
-    inside: &Inside,
+    policies: Vec<Attached>,
+    bounds: &Bond,
     values: Context,
 ) -> Result<PolicySet, Fault> {
-    let mut policies = managed(db, &attached.of_holder(db, holder)?, &format!("{holder}, to whom it is attached"))?;
-    for (name, text) in inside.all(db, holder)? {
-        policies.push(read(db, &name, &format!("{holder}, in whom it stands"), &text)?);
-    }
     let bounds = bounds.of_holder(db, holder)?;
     if bounds.is_empty() {
         return Ok(PolicySet::compile(policies, values));

@@ -1,15 +1,17 @@
-//! Policies that stand inside a user or a role and go with it. What either of them is, is known by its own file; what a
+//! Policies that stand inside a user, a group or a role and go with it. What any of them is, is known by its own file; what a
 //! document says, by `policy`.
 
 use policy::iam::Kind;
 use store::{Fault, Table};
 use wire::iam::{
-    DeleteRolePolicyRequest, DeleteUserPolicyRequest, GetRolePolicyRequest, GetRolePolicyResponse,
-    GetUserPolicyRequest, GetUserPolicyResponse, ListRolePoliciesRequest, ListRolePoliciesResponse,
-    ListUserPoliciesRequest, ListUserPoliciesResponse, PutRolePolicyRequest, PutUserPolicyRequest,
+    DeleteGroupPolicyRequest, DeleteRolePolicyRequest, DeleteUserPolicyRequest, GetGroupPolicyRequest,
+    GetGroupPolicyResponse, GetRolePolicyRequest, GetRolePolicyResponse, GetUserPolicyRequest, GetUserPolicyResponse,
+    ListGroupPoliciesRequest, ListGroupPoliciesResponse, ListRolePoliciesRequest, ListRolePoliciesResponse,
+    ListUserPoliciesRequest, ListUserPoliciesResponse, PutGroupPolicyRequest, PutRolePolicyRequest,
+    PutUserPolicyRequest,
 };
 
-use super::{document, encoded, folded, limit_exceeded, no_such_entity, roles, size, users, with_marker};
+use super::{document, encoded, folded, groups, limit_exceeded, no_such_entity, roles, size, users, with_marker};
 use crate::news::News;
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Everywhere, Page, Read, Write};
@@ -23,6 +25,10 @@ pub(crate) const OPS: &[Op] = ops! {
     read  get_user_policy on any;
     read  list_user_policies on any;
     write delete_user_policy on any;
+    write put_group_policy on any;
+    read  get_group_policy on any;
+    read  list_group_policies on any;
+    write delete_group_policy on any;
 };
 
 /// Whose policies they are.
@@ -39,6 +45,8 @@ pub(super) const OF_ROLES: Inside =
     Inside { table: Everywhere(Table::new("iam_inline_policies")), noun: "role", most: 10_240 };
 pub(super) const OF_USERS: Inside =
     Inside { table: Everywhere(Table::new("iam_user_inline_policies")), noun: "user", most: 2048 };
+pub(super) const OF_GROUPS: Inside =
+    Inside { table: Everywhere(Table::new("iam_group_inline_policies")), noun: "group", most: 5120 };
 
 impl Inside {
     /// Whether a holder has any.
@@ -50,6 +58,16 @@ impl Inside {
     pub(super) fn all(&self, db: Read, holder: &str) -> Result<Vec<(String, String)>, Fault> {
         let found = db.all(&self.table, [folded(holder)])?;
         found.into_iter().map(|(key, text)| Ok((key.text_at(3)?, read(text)?))).collect()
+    }
+
+    /// Gives all that stands inside a holder to its new name.
+    pub(super) fn rename(&self, db: &mut Write, from: &str, to: &str) -> Result<(), Fault> {
+        let (from, to) = (folded(from), folded(to));
+        for (name, text) in self.all(db.view(), &from)? {
+            db.delete(&self.table, [&*from, &*name])?;
+            db.put(&self.table, [&*to, &*name], &text.into_bytes())?;
+        }
+        Ok(())
     }
 
     fn put(&self, db: &mut Write, holder: &str, name: &str, text: &str) -> Answer<()> {
@@ -145,4 +163,32 @@ fn delete_user_policy(db: &mut Write, input: &DeleteUserPolicyRequest) -> Answer
     OF_USERS.delete(db, &user.name, input.policy_name())?;
     db.tell(News::Permissions(user.arn(db.view())));
     Ok(())
+}
+
+fn put_group_policy(db: &mut Write, input: &PutGroupPolicyRequest) -> Answer<()> {
+    let group = groups::named(db.view(), input.group_name())?.name;
+    OF_GROUPS.put(db, &group, input.policy_name(), input.policy_document())?;
+    Ok(groups::tell(db, &group)?)
+}
+
+fn get_group_policy(db: Read, input: &GetGroupPolicyRequest) -> Answer<GetGroupPolicyResponse> {
+    let group = groups::named(db, input.group_name())?.name;
+    let text = OF_GROUPS.text(db, &group, input.policy_name())?;
+    Ok(GetGroupPolicyResponse::new()
+        .with_group_name(group)
+        .with_policy_name(input.policy_name())
+        .with_policy_document(encoded(&text)))
+}
+
+fn list_group_policies(db: Read, input: &ListGroupPoliciesRequest) -> Answer<ListGroupPoliciesResponse> {
+    let group = groups::named(db, input.group_name())?.name;
+    let page = OF_GROUPS.names(db, &group, (input.marker(), input.max_items()))?;
+    let names = page.items.into_iter().map(|(_, name)| name);
+    Ok(with_marker!(ListGroupPoliciesResponse::new().with_policy_names(names), page.next))
+}
+
+fn delete_group_policy(db: &mut Write, input: &DeleteGroupPolicyRequest) -> Answer<()> {
+    let group = groups::named(db.view(), input.group_name())?.name;
+    OF_GROUPS.delete(db, &group, input.policy_name())?;
+    Ok(groups::tell(db, &group)?)
 }

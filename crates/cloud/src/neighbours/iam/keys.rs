@@ -72,6 +72,20 @@ pub(super) fn has_any(db: Read, user: &str) -> Result<bool, Fault> {
     Ok(db.first(&OF_USERS, [folded(user)])?.is_some())
 }
 
+/// Gives a user's keys to its new name.
+pub(super) fn rename(db: &mut Write, from: &str, to: &str) -> Result<(), Fault> {
+    for (place, ()) in db.view().all(&OF_USERS, [folded(from)])? {
+        let id = place.text_at(3)?;
+        if let Some(mut key) = db.view().get_global(&KEYS, &Key::of([id.as_str()]))? {
+            key.user = Some(to.to_owned());
+            db.put_global(&KEYS, &Key::of([id.as_str()]), &key)?;
+        }
+        db.delete(&OF_USERS, [&*folded(from), &*id])?;
+        db.put(&OF_USERS, [&*folded(to), &*id], &())?;
+    }
+    Ok(())
+}
+
 /// Whose keys are meant: those of who is named, else the caller's own.
 fn owner(db: Read, named: Option<&str>) -> Answer<Option<String>> {
     match (named, &db.cx.origin.caller) {

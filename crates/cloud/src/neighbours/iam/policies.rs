@@ -235,7 +235,10 @@ fn create_policy(db: &mut Write, input: &CreatePolicyRequest) -> Answer<CreatePo
     };
     put(db, &policy)?;
     put_version(db, &policy, 1, input.policy_document())?;
-    Ok(CreatePolicyResponse::new().with_policy(Found::Own(policy).in_full(db.view())?))
+    // What a policy is for is told by GetPolicy alone.
+    let tags = tags::listed(&policy.tags);
+    let shown = Found::Own(policy).shown(db.view())?;
+    Ok(CreatePolicyResponse::new().with_policy(if tags.is_empty() { shown } else { shown.with_tags(tags) }))
 }
 
 fn get_policy(db: Read, input: &GetPolicyRequest) -> Answer<GetPolicyResponse> {

@@ -81,16 +81,16 @@ impl Role {
             .with_create_date(self.created)
             .with_assume_role_policy_document(encoded(&self.trust))
             .with_max_session_duration(self.longest_session);
-        let role = match &self.description {
+        match &self.description {
             Some(description) => role.with_description(description),
             None => role,
-        };
-        if self.tags.is_empty() { role } else { role.with_tags(tags::listed(&self.tags)) }
+        }
     }
 
     /// The same with what a listing leaves out.
     fn in_full(&self, db: Read) -> Result<wire::iam::Role, Fault> {
         let shown = self.shown(db);
+        let shown = if self.tags.is_empty() { shown } else { shown.with_tags(tags::listed(&self.tags)) };
         Ok(match attached::BOUNDS_OF_ROLES.of_holder(db, &self.name)?.first() {
             Some(arn) => shown.with_permissions_boundary(users::boundary(arn)),
             None => shown,
@@ -192,7 +192,7 @@ fn update_role_description(
     let mut role = named(db.view(), input.role_name())?;
     role.description = Some(input.description().to_owned());
     put(db, &role)?;
-    Ok(UpdateRoleDescriptionResponse::new().with_role(role.shown(db.view())))
+    Ok(UpdateRoleDescriptionResponse::new().with_role(role.in_full(db.view())?))
 }
 
 fn update_assume_role_policy(db: &mut Write, input: &UpdateAssumeRolePolicyRequest) -> Answer<()> {

@@ -17,19 +17,23 @@ const PAGE: i64 = 100;
 
 fn list_secrets(db: Read, input: &ListSecretsRequest) -> Answer<ListSecretsResponse> {
     let filters = input.filters().unwrap_or_default();
-    filters.iter().try_for_each(check)?;
-    let with_deleted = input.include_planned_deletion() == Some(true);
-    let all = db.all(&SECRETS, NO_PARTS)?.into_iter().map(|(_, secret)| secret);
-    let is_meant = |secret: &Secret| {
-        let is_there = if with_deleted { !secret.is_over(db.now()) } else { secret.ends.is_none() };
-        is_there && filters.iter().all(|filter| matches(secret, filter, &db.cx.scope.region))
-    };
-    let mut secrets: Vec<Secret> = all.filter(is_meant).collect();
+    let mut secrets = meant(db, &filters, input.include_planned_deletion() == Some(true))?;
     sort(&mut secrets, input.sort_by(), input.sort_order());
     let entries = secrets.iter().map(|secret| entry(db, secret)).collect();
     let (entries, next) = part_of(entries, input.next_token(), input.max_results())?;
     let answer = ListSecretsResponse::new().with_secret_list(entries);
     Ok(paged(answer, next, ListSecretsResponse::with_next_token))
+}
+
+/// The secrets that all of the filters mean, by name.
+pub(super) fn meant(db: Read, filters: &[Filter], with_deleted: bool) -> Answer<Vec<Secret>> {
+    filters.iter().try_for_each(check)?;
+    let all = db.all(&SECRETS, NO_PARTS)?.into_iter().map(|(_, secret)| secret);
+    let is_meant = |secret: &Secret| {
+        let is_there = if with_deleted { !secret.is_over(db.now()) } else { secret.ends.is_none() };
+        is_there && filters.iter().all(|filter| matches(secret, filter, &db.cx.scope.region))
+    };
+    Ok(all.filter(is_meant).collect())
 }
 
 /// unconfirmed: the order without being asked; oldest first.
@@ -50,8 +54,10 @@ fn entry(db: Read, secret: &Secret) -> SecretListEntry {
         .with_arn(secret.arn(db))
         .with_name(&secret.name)
         .with_created_date(secret.created)
-        .with_last_changed_date(secret.changed)
-        .with_tags(secret.listed_tags());
+        .with_last_changed_date(secret.changed);
+    if !secret.tags.is_empty() {
+        entry = entry.with_tags(secret.listed_tags());
+    }
     if let Some(description) = &secret.description {
         entry = entry.with_description(description);
     }
