@@ -184,21 +184,32 @@ class Kafka:
 
     def behind_tls_and_scram(self, certificate: Path, key: Path, user: str, password: str) -> str:
         """Put a door before the broker that speaks TLS and lets one user in; what clients are told to connect to."""
-        self.front = _Door(self.bootstrap, certificate, key, user, password)
+        return self._behind(_Door(self.bootstrap, certificate, key, user=(user, password)))
+
+    def behind_mutual_tls(self, certificate: Path, key: Path, authority: Path) -> str:
+        """Put a door before the broker that lets in whoever shows a certificate of this authority."""
+        return self._behind(_Door(self.bootstrap, certificate, key, authority=authority))
+
+    def _behind(self, front) -> str:
+        self.front = front
         host, port = self.front.address
         self.library.rd_kafka_mock_broker_set_host_port(self.cluster, 1, host.encode(), port)
         return f"localhost:{port}"
 
 
 class _Door:
-    """TLS and SCRAM-SHA-512 on one side, the broker on the other."""
+    """TLS and SCRAM-SHA-512, or TLS that asks for a certificate, on one side, the broker on the other."""
 
-    def __init__(self, broker: str, certificate: Path, key: Path, user: str, password: str):
+    def __init__(self, broker: str, certificate: Path, key: Path, user=None, authority: Path | None = None):
         self.broker = broker.rsplit(":", 1)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate, key)
+        if authority:
+            self.context.load_verify_locations(authority)
+            self.context.verify_mode = ssl.CERT_REQUIRED
         self.mechanism = ScramMechanism("SCRAM-SHA-512")
-        self.known = {user: self.mechanism.make_auth_info(password, iteration_count=4096)}
+        self.known = {user[0]: self.mechanism.make_auth_info(user[1], iteration_count=4096)} if user else {}
+        self.names = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.answers = 0
         self.address = "localhost", self.listener.getsockname()[1]
@@ -218,7 +229,10 @@ class _Door:
     def _serve(self, raw):
         try:
             with self.context.wrap_socket(raw, server_side=True) as client:
-                self._let_in(client)
+                if self.known:
+                    self._let_in(client)
+                if shown := client.getpeercert():
+                    self.names.append(dict(part for name in shown["subject"] for part in name)["commonName"])
                 with socket.create_connection(self.broker, timeout=PATIENCE) as broker:
                     threading.Thread(target=_copy, args=(broker, client, self._count), daemon=True).start()
                     _copy(client, broker)

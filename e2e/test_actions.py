@@ -4,13 +4,18 @@ an InfluxDB, and what does not arrive runs the error action.
 
 import base64
 import json
+import random
 import time
 import urllib.request
 
 import confluent_kafka
 import paho.mqtt.client as mqtt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 
+from authorities import CertificateAuthority
 from devices import Workshop, arn
 from house import ACCOUNT, REGION, Ombra, wait_for
 from sinks import Aws, HttpSink, Kafka
@@ -379,15 +384,16 @@ def kafka_action(topic: str, properties: dict, **more) -> dict:
 def test_kafka_gets_records_with_key_headers_and_compression(rules):
     with Kafka() as kafka:
         kafka.topic("t", 4)
-        for compression in ("none", "gzip", "snappy"):
+        compressions = ["none", "gzip", "snappy", "lz4", "zstd"]
+        for compression in compressions:
             properties = {
                 "bootstrap.servers": kafka.bootstrap, "security.protocol": "PLAINTEXT", "compression.type": compression,
             }
             headers = [{"key": "h", "value": "${topic()}"}]
             topic = rules.make(kafka_action("t", properties, key="21", headers=headers))
             rules.publish(topic, {"how": compression, "pad": "x" * 500})
-        messages = kafka.read("t", 3)
-        assert [json.loads(it.value())["how"] for it in messages] == ["none", "gzip", "snappy"]
+        messages = kafka.read("t", len(compressions))
+        assert sorted(json.loads(it.value())["how"] for it in messages) == sorted(compressions)
         assert {it.key() for it in messages} == {b"21"} and messages[0].headers()[0][0] == "h"
         # Where librdkafka's own consistent murmur2 partitioner, which is the Java client's, puts this key.
         producer = confluent_producer(kafka)
@@ -395,6 +401,24 @@ def test_kafka_gets_records_with_key_headers_and_compression(rules):
         producer.produce("t", b"x", key=b"21", on_delivery=lambda _, message: places.append(message.partition()))
         producer.flush(10)
         assert {it.partition() for it in messages} == set(places)
+
+
+def test_what_is_compressed_is_read_back_whatever_its_size(rules):
+    """Blocks of lz4 and zstd end within it, and some of it does not compress."""
+    noise = base64.b64encode(random.Random(7).randbytes(20_000)).decode()
+    value = json.dumps({"text": "temperature humidity " * 4000, "noise": noise})
+    with Kafka() as kafka:
+        for compression in ("lz4", "zstd"):
+            kafka.topic(compression, 1)
+            properties = {
+                "bootstrap.servers": kafka.bootstrap, "security.protocol": "PLAINTEXT", "compression.type": compression,
+                "acks": "all",
+            }
+            topic = rules.make(kafka_action(compression, properties))
+            for payload in (b"{}", b'{"a":1}', value.encode()):
+                rules.publish(topic, payload)
+            got = [json.loads(it.value()) for it in kafka.read(compression, 3)]
+            assert got == [{}, {"a": 1}, json.loads(value)], compression
 
 
 def confluent_producer(kafka: Kafka):
@@ -417,6 +441,48 @@ def test_kafka_is_tried_again_where_kafka_says_so(rules):
         rules.publish(topic, {"n": 2})
         failure = json.loads(rules.device.next("message").payload)["failures"][0]
         assert failure["failedAction"] == "KafkaAction" and "TopicAuthorizationFailed" in failure["errorMessage"]
+
+
+def test_kafka_is_spoken_with_by_the_stores_of_a_rule(ombra, rules, tmp_path):
+    """Its trust store vouches for the brokers, its key store is who it is; both are secrets, and binary ones."""
+    plant = CertificateAuthority(tmp_path / "plant")
+    server, client = plant.issue("broker", hosts=("localhost",)), plant.issue("rules-engine")
+    name, role, secrets = f"kafka-{tmp_path.name}", ROLE, ombra.client("secretsmanager")
+    key = serialization.load_pem_private_key(client.key.read_bytes(), None)
+    certificate = x509.load_pem_x509_certificate(client.certificate.read_bytes())
+    lock = serialization.BestAvailableEncryption(b"key-pass")
+    stores = {
+        "trust": pkcs12.serialize_java_truststore([pkcs12.PKCS12Certificate(plant.certificate, b"ca")], lock),
+        "key": pkcs12.serialize_key_and_certificates(b"me", key, certificate, [plant.certificate], lock),
+    }
+    for kind, store in stores.items():
+        secrets.create_secret(Name=f"{name}-{kind}", SecretBinary=store)
+    secrets.create_secret(Name=f"{name}-pass", SecretString=json.dumps({"pass": "key-pass", "wrong": "no"}))
+    binary = lambda kind: f"${{get_secret('{name}-{kind}', 'SecretBinary', '{role}')}}"
+    text = lambda key: f"${{get_secret('{name}-pass', 'SecretString', '{key}', '{role}')}}"
+    rules.device.client.subscribe("errors/stores", 1)
+    rules.device.next("subscribe")
+    error = {"errorAction": {"republish": {"topic": "errors/stores", "qos": 1, "roleArn": ROLE}}}
+    with Kafka() as kafka:
+        kafka.topic("t", 1)
+        trust = {
+            "bootstrap.servers": kafka.behind_mutual_tls(server.certificate, server.key, plant.file()),
+            "security.protocol": "SSL", "ssl.truststore": binary("trust"), "ssl.truststore.password": text("pass"),
+        }
+        identity = {"ssl.keystore": binary("key"), "ssl.keystore.password": text("pass"), "ssl.key.password": text("pass")}
+        rules.publish(rules.make(kafka_action("t", {**trust, **identity}), **error), {"n": 1})
+        wait_for(lambda: kafka.front.answers >= 2, "what the topic is, and that it has the record")
+        assert set(kafka.front.names) == {"rules-engine"}
+        for properties, expected in [
+            (trust, "broke off"),
+            ({**identity, **{name: trust[name] for name in ("bootstrap.servers", "security.protocol")}}, "UnknownIssuer"),
+            ({**trust, **identity, "ssl.keystore.password": "no", "ssl.key.password": "no"}, "ssl.keystore cannot be opened"),
+            ({**trust, "ssl.truststore.password": text("wrong")}, "ssl.truststore cannot be opened"),
+        ]:
+            rules.publish(rules.make(kafka_action("t", properties), **error), {"n": 2})
+            failure = json.loads(rules.device.next("message").payload)["failures"][0]
+            assert expected in failure["errorMessage"] and "key-pass" not in failure["errorMessage"]
+        assert [json.loads(it.value()) for it in kafka.read("t", 1)] == [{"n": 1}]
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ use fields::Fields;
 
 pub use effect::{
     AwsRequest, Batch, Cause, ERROR_ACTION, Effect, FailedBatch, Failure, HttpRequest, InfluxDestination, InfluxWrite,
-    KafkaCluster, KafkaCompression, KafkaLogin, KafkaRecord, Lane, Outcome, Service, SigningScope, Targets, Work,
+    KafkaCluster, KafkaCompression, KafkaLogin, KafkaRecord, KafkaStore, KafkaTls, Lane, Outcome, Service,
+    SigningScope, Targets, Work,
 };
 
 /// One action of a rule: checked, its templates parsed.

@@ -191,6 +191,8 @@ pub struct KafkaRecord {
     pub value: Bytes,
     /// How it is compressed.
     pub compression: KafkaCompression,
+    /// Whether every replica in step must have it, or only the leader.
+    pub all_replicas: bool,
 }
 
 /// How to reach a cluster of Kafka brokers.
@@ -198,10 +200,28 @@ pub struct KafkaRecord {
 pub struct KafkaCluster {
     /// `host:port` of brokers that know the others.
     pub bootstrap: Vec<String>,
-    /// Whether TLS is spoken.
-    pub tls: bool,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<KafkaTls>,
     /// User name, password and how they are shown.
     pub login: Option<KafkaLogin>,
+}
+
+/// What the rule says about TLS with a cluster.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct KafkaTls {
+    /// The authorities of the brokers, if not those of this machine.
+    pub trust: Option<KafkaStore>,
+    /// The certificate to show, with its key.
+    pub identity: Option<KafkaStore>,
+}
+
+/// A PKCS#12 store of certificates and keys.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct KafkaStore {
+    /// The store as it is in a file.
+    pub bytes: Vec<u8>,
+    /// What opens it; empty if nothing must.
+    pub password: String,
 }
 
 /// A user of a Kafka cluster.
@@ -224,14 +244,18 @@ pub enum KafkaCompression {
     Gzip,
     /// `snappy`.
     Snappy,
+    /// `lz4`.
+    Lz4,
+    /// `zstd`.
+    Zstd,
 }
 
-/// Shows no password.
+/// Shows neither password nor key.
 impl fmt::Debug for KafkaCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaCluster")
             .field("bootstrap", &self.bootstrap)
-            .field("tls", &self.tls)
+            .field("tls", &self.tls.is_some())
             .field("mechanism", &self.login.as_ref().map(|login| login.mechanism))
             .finish_non_exhaustive()
     }

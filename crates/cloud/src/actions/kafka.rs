@@ -1,34 +1,33 @@
 //! The kafka action: the payload as a record of a topic (rules.md §5). How a cluster is spoken with is unknown here; what the
 //! client cannot do is refused when a rule is made.
 
+mod stores;
+
 use wire::Refusal;
 
 use super::effect::{Effect, Failure, KafkaCluster, KafkaCompression, KafkaLogin, KafkaRecord, Work};
 use super::fields::Fields;
 use super::text::{Text, render};
 use super::{Prepare, Prepared, Unprepared};
+use stores::Stores;
 
 const MOST_HEADERS: usize = 100;
 
-/// Client properties that say nothing new: the record is what the payload and the key are, and whoever asks for few
-/// acknowledgements gets all.
-const SERIALIZERS: [(&str, &[&str]); 3] = [
-    ("key.serializer", &["org.apache.kafka.common.serialization.StringSerializer"]),
-    ("value.serializer", &["org.apache.kafka.common.serialization.ByteBufferSerializer"]),
-    ("acks", &["0", "1"]),
+/// Client properties that say nothing new: the record is what the payload and the key are.
+/// unconfirmed: that both spellings of the serializers are taken; AWS's pages show the one, its examples the other.
+const SERIALIZERS: [(&str, &[&str]); 2] = [
+    ("key.serializer", &["StringSerializer", "org.apache.kafka.common.serialization.StringSerializer"]),
+    ("value.serializer", &["ByteBufferSerializer", "org.apache.kafka.common.serialization.ByteBufferSerializer"]),
 ];
 
 const PROTOCOLS: [&str; 4] = ["SSL", "SASL_SSL", "PLAINTEXT", "SASL_PLAINTEXT"];
 const MECHANISMS: [&str; 2] = ["PLAIN", "SCRAM-SHA-512"];
-const COMPRESSIONS: [&str; 3] = ["none", "gzip", "snappy"];
+const COMPRESSIONS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+/// Who must have a record before it counts as written; the leader at least, also where nobody need.
+const ACKS: [&str; 4] = ["-1", "0", "1", "all"];
 
 /// What AWS's own client can and ours cannot.
-const NOT_BUILT: [(&str, &str); 4] = [
-    ("ssl.truststore", "trust stores; let the file that SSL_CERT_FILE names hold the authority of the brokers"),
-    ("ssl.keystore", "client certificates"),
-    ("ssl.key.password", "client certificates"),
-    ("sasl.kerberos.", "Kerberos"),
-];
+const KERBEROS: &str = "sasl.kerberos.";
 
 struct Kafka {
     topic: Text,
@@ -40,7 +39,9 @@ struct Kafka {
     mechanism: Option<Text>,
     plain: (Option<Text>, Option<Text>),
     scram: (Option<Text>, Option<Text>),
+    stores: Stores,
     compression: Option<Text>,
+    acks: Option<Text>,
 }
 
 pub(super) fn parse(fields: &Fields<'_>) -> Result<Box<dyn Prepare>, Refusal> {
@@ -66,13 +67,15 @@ pub(super) fn parse(fields: &Fields<'_>) -> Result<Box<dyn Prepare>, Refusal> {
         mechanism: properties.choice("sasl.mechanism", &MECHANISMS)?,
         plain: (properties.optional_text("sasl.plain.username")?, properties.optional_text("sasl.plain.password")?),
         scram: (properties.optional_text("sasl.scram.username")?, properties.optional_text("sasl.scram.password")?),
+        stores: Stores::parse(&properties)?,
         compression: properties.choice("compression.type", &COMPRESSIONS)?,
+        acks: properties.choice("acks", &ACKS)?,
     }))
 }
 
 /// Refuses what is unknown, and by name what is known and not built.
 fn check(properties: &Fields<'_>) -> Result<(), Refusal> {
-    const READ: [&str; 8] = [
+    const READ: [&str; 9] = [
         "bootstrap.servers",
         "security.protocol",
         "sasl.mechanism",
@@ -81,26 +84,24 @@ fn check(properties: &Fields<'_>) -> Result<(), Refusal> {
         "sasl.scram.username",
         "sasl.scram.password",
         "compression.type",
+        "acks",
     ];
     for name in properties.names() {
-        if let Some((_, what)) = NOT_BUILT.iter().find(|(prefix, _)| name.starts_with(prefix)) {
-            return Err(properties.not_built(name, what));
+        if name.starts_with(KERBEROS) {
+            return Err(properties.not_built(name, "Kerberos"));
         }
-        if !READ.contains(&name) && SERIALIZERS.iter().all(|(known, _)| *known != name) {
+        if !READ.contains(&name)
+            && !stores::PROPERTIES.contains(&name)
+            && SERIALIZERS.iter().all(|(known, _)| *known != name)
+        {
             return Err(properties.invalid("clientProperties", &format!("{name} is not known")));
         }
     }
     for (name, choices) in SERIALIZERS {
         properties.choice(name, choices)?;
     }
-    let asks = |name, value| Ok::<_, Refusal>(properties.written(name)? == Some(value));
-    if asks("sasl.mechanism", "GSSAPI")? {
+    if properties.written("sasl.mechanism")? == Some("GSSAPI") {
         return Err(properties.not_built("sasl.mechanism", "Kerberos"));
-    }
-    for value in ["lz4", "zstd"] {
-        if asks("compression.type", value)? {
-            return Err(properties.not_built("compression.type", value));
-        }
     }
     Ok(())
 }
@@ -120,6 +121,7 @@ impl Prepare for Kafka {
         let compression = self.compression.as_ref();
         let compression =
             compression.map_or(Ok("none"), |it| it.render_choice("compression.type", &COMPRESSIONS, cx))?;
+        let acks = self.acks.as_ref().map_or(Ok("1"), |it| it.render_choice("acks", &ACKS, cx))?;
         let record = KafkaRecord {
             cluster: self.cluster(cx)?,
             topic: topic.clone(),
@@ -130,8 +132,11 @@ impl Prepare for Kafka {
             compression: match compression {
                 "gzip" => KafkaCompression::Gzip,
                 "snappy" => KafkaCompression::Snappy,
+                "lz4" => KafkaCompression::Lz4,
+                "zstd" => KafkaCompression::Zstd,
                 _ => KafkaCompression::None,
             },
+            all_replicas: ["all", "-1"].contains(&acks),
         };
         Ok(Effect::new(topic, Work::Kafka(Box::new(record))))
     }
@@ -144,7 +149,8 @@ impl Kafka {
         let protocol = self.protocol.as_ref();
         let protocol = protocol.map_or(Ok("SSL"), |it| it.render_choice("security.protocol", &PROTOCOLS, cx))?;
         let login = if protocol.starts_with("SASL") { Some(self.login(cx)?) } else { None };
-        Ok(KafkaCluster { bootstrap, tls: protocol.ends_with("SSL"), login })
+        let tls = if protocol.ends_with("SSL") { Some(self.stores.render(cx)?) } else { None };
+        Ok(KafkaCluster { bootstrap, tls, login })
     }
 
     fn login(&self, cx: &mut Prepared<'_>) -> Result<KafkaLogin, Unprepared> {

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use cloud::Scope;
 use cloud::actions::{
-    Action, AwsRequest, Effect, InfluxDestination, KafkaCompression, Prepared, Service, SigningScope, Targets,
-    Unprepared, Work,
+    Action, AwsRequest, Effect, InfluxDestination, KafkaCompression, KafkaTls, Prepared, Service, SigningScope,
+    Targets, Unprepared, Work,
 };
 use serde_json::{Value, json};
 use sql::{Message, Nowhere, Outcome, Properties, Statement, Version};
@@ -486,22 +486,89 @@ fn a_record_goes_to_kafka_with_what_the_client_properties_say() {
     assert_eq!((effect.resource.as_str(), record.topic.as_str(), record.partition), ("t", "t", Some(3)));
     assert_eq!((record.key.as_deref(), record.compression), (Some("dev1"), KafkaCompression::Gzip));
     assert_eq!(record.headers, [("h".to_owned(), "plant/lamp".to_owned())]);
-    assert_eq!((record.cluster.bootstrap.join(" ").as_str(), record.cluster.tls), ("a:9092 b:9093", true));
+    assert_eq!((record.cluster.bootstrap.join(" ").as_str(), record.cluster.tls.is_some()), ("a:9092 b:9093", true));
     let shown = format!("{record:?}");
     let login = record.cluster.login.unwrap();
     assert_eq!((login.mechanism, login.user.as_str(), login.password.as_str()), ("SCRAM-SHA-512", "u", "p"));
     assert!(!shown.contains("password"), "{shown}");
     let Work::Kafka(record) = prepared(&action(json!({"bootstrap.servers": "a:1"})), b"{}").work else { panic!() };
-    assert!(record.cluster.tls && record.cluster.login.is_none() && record.partition.is_none());
+    assert!(
+        record.cluster.tls == Some(KafkaTls::default()) && record.cluster.login.is_none() && record.partition.is_none()
+    );
     for (properties, error, expected) in [
         (json!({}), "InvalidRequestException", "bootstrap.servers"),
         (json!({"bootstrap.servers": "a:1", "x": "y"}), "InvalidRequestException", "x is not known"),
-        (json!({"bootstrap.servers": "a:1", "acks": "all"}), "InvalidRequestException", "acks"),
-        (json!({"bootstrap.servers": "a:1", "ssl.truststore": "x"}), "NotImplementedException", "SSL_CERT_FILE"),
+        (json!({"bootstrap.servers": "a:1", "acks": "2"}), "InvalidRequestException", "acks"),
         (json!({"bootstrap.servers": "a:1", "sasl.mechanism": "GSSAPI"}), "NotImplementedException", "Kerberos"),
-        (json!({"bootstrap.servers": "a:1", "compression.type": "zstd"}), "NotImplementedException", "zstd"),
+        (json!({"bootstrap.servers": "a:1", "sasl.kerberos.keytab": "x"}), "NotImplementedException", "Kerberos"),
+        (json!({"bootstrap.servers": "a:1", "compression.type": "lzma"}), "InvalidRequestException", "zstd"),
     ] {
         refused(&action(properties), error, expected);
+    }
+}
+
+fn kafka(properties: &Value) -> Value {
+    let mut all = json!({"bootstrap.servers": "a:1"});
+    all.as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+    json!({"kafka": {"destinationArn": "arn:aws:iot:eu-west-1:123456789012:ruledestination/vpc/1", "topic": "t", "clientProperties": all}})
+}
+
+#[test]
+fn kafka_records_are_compressed_and_acknowledged_as_the_client_properties_say() {
+    for (written, compression, acks, all) in [
+        ("lz4", KafkaCompression::Lz4, "all", true),
+        ("zstd", KafkaCompression::Zstd, "-1", true),
+        ("snappy", KafkaCompression::Snappy, "0", false),
+        ("none", KafkaCompression::None, "1", false),
+    ] {
+        let properties = json!({"compression.type": written, "acks": acks, "value.serializer": "ByteBufferSerializer"});
+        let Work::Kafka(record) = prepared(&kafka(&properties), b"{}").work else { panic!("not Kafka") };
+        assert_eq!((record.compression, record.all_replicas), (compression, all), "{written}");
+    }
+}
+
+#[test]
+fn kafka_is_shown_what_the_stores_of_a_rule_hold() {
+    let properties = json!({
+        "ssl.truststore": "${store}", "ssl.truststore.password": "${password}", "ssl.keystore": "MIIB",
+        "ssl.keystore.password": "k", "ssl.key.password": "${password}",
+    });
+    let action = kafka(&properties);
+    let Work::Kafka(record) = prepared(&action, br#"{"store":"MIIA\nMIIA","password":"k"}"#).work else { panic!() };
+    let shown = format!("{record:?}");
+    let tls = record.cluster.tls.unwrap();
+    let [trust, identity] = [tls.trust.unwrap(), tls.identity.unwrap()].map(|store| (store.bytes, store.password));
+    assert_eq!(trust, (b"\x30\x82\x00\x30\x82\x00".to_vec(), "k".to_owned()));
+    assert_eq!(identity, (b"\x30\x82\x01".to_vec(), "k".to_owned()));
+    assert!(!shown.contains("130"), "{shown}");
+    for (payload, expected) in [
+        (r#"{"store":"MIIA","password":"other"}"#, "ssl.key.password"),
+        (r#"{"store":"?","password":"k"}"#, "PKCS#12 store in base64"),
+        (r#"{"store":"QUJD","password":"k"}"#, "PKCS#12 store in base64"),
+        (r#"{"store":"/u3+7QAAAAI=","password":"k"}"#, "Java's own formats"),
+        (r#"{"password":"k"}"#, "ssl.truststore"),
+    ] {
+        assert!(failure(&action, payload.as_bytes()).contains(expected), "{payload}");
+    }
+    let sized = |count| format!(r#"{{"store":"{}","password":"k"}}"#, "MIIA".repeat(count));
+    assert!(matches!(prepared(&action, sized(22_186).as_bytes()).work, Work::Kafka(_)));
+    for count in [22_187, 25_100] {
+        assert!(failure(&action, sized(count).as_bytes()).contains("65 KB"), "{count}");
+    }
+}
+
+#[test]
+fn a_store_that_stands_in_a_rule_is_looked_at_when_the_rule_is_made() {
+    for (properties, error, expected) in [
+        (json!({"ssl.truststore": "no"}), "InvalidRequestException", "ssl.truststore"),
+        (json!({"ssl.keystore": "MIIB"}), "InvalidRequestException", "ssl.keystore.password"),
+        (json!({"ssl.truststore": "-----BEGIN CERTIFICATE-----"}), "NotImplementedException", "openssl"),
+        (json!({"ssl.truststore": "zs7OzgAAAAI="}), "NotImplementedException", "keytool"),
+        (json!({"ssl.truststore": "MIIA".repeat(23_000)}), "InvalidRequestException", "65 KB"),
+        (json!({"ssl.truststore": "MIIA".repeat(40_000)}), "InvalidRequestException", "65 KB"),
+        (json!({"ssl.keystore": "${broken", "ssl.keystore.password": "x"}), "SqlParseException", "ssl.keystore"),
+    ] {
+        refused(&kafka(&properties), error, expected);
     }
 }
 

@@ -13,7 +13,7 @@ use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -31,8 +31,12 @@ const MOST_HEAD: usize = 64 * 1024;
 
 /// What all lines share: whom to trust.
 pub(super) struct Client {
+    roots: Arc<RootCertStore>,
     tls: Arc<ClientConfig>,
 }
+
+/// A certificate with those that vouch for it, and its key.
+pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A connection that is kept for the next request to the same place.
 pub(super) struct Line {
@@ -119,19 +123,18 @@ impl Client {
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
-        Self::trusting(roots)
-    }
-
-    fn trusting(roots: RootCertStore) -> Result<Self, String> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-        let tls = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
-        Ok(Self { tls })
+        let roots = Arc::new(roots);
+        Ok(Self { tls: speaking(Arc::clone(&roots), None)?, roots })
     }
 
     /// How TLS is spoken with others.
     pub(super) fn tls(&self) -> &Arc<ClientConfig> {
         &self.tls
+    }
+
+    /// The authorities that are trusted where nobody says otherwise.
+    pub(super) fn roots(&self) -> &Arc<RootCertStore> {
+        &self.roots
     }
 
     /// Sends one request and reads the answer. Whoever does not wait for the end loses the connection, not the line.
@@ -170,6 +173,18 @@ impl Client {
             Err(Failure::new(Cause::TimedOut, message))
         })
     }
+}
+
+/// How TLS is spoken by whoever trusts these authorities, and shows this certificate when asked for one.
+pub(super) fn speaking(roots: Arc<RootCertStore>, identity: Option<Identity>) -> Result<Arc<ClientConfig>, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let builder = builder.with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?,
+    };
+    Ok(Arc::new(config))
 }
 
 /// Opens a connection to the first of a host's addresses that takes it.

@@ -2,24 +2,26 @@
 //! that has changed. Which topic a record is for was decided before; nothing is ever read from a topic here.
 
 mod answer;
+mod batch;
 mod connection;
 mod scram;
+mod tls;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cloud::actions::{Cause, Failure, KafkaCluster, KafkaCompression, KafkaRecord, Outcome};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ApiKey, MetadataRequest, ProduceRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
+use rustls::ClientConfig;
 use tokio::time::{sleep, timeout};
 
 use super::client::Client;
-use crate::server::now_ms;
 use answer::{Metadata, Partition};
 use connection::Connection;
 
@@ -31,6 +33,8 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 /// Versions of the protocol's messages that every broker since 0.11 speaks, 4.x among them.
 const METADATA: (ApiKey, i16) = (ApiKey::Metadata, 4);
 const PRODUCE: (ApiKey, i16) = (ApiKey::Produce, 3);
+/// The version, of brokers since 2.1, below which they refuse zstd.
+const PRODUCE_ZSTD: (ApiKey, i16) = (ApiKey::Produce, 7);
 
 /// How long a broker may take to write a record down, in milliseconds.
 const WRITE_MS: i32 = 4000;
@@ -39,6 +43,8 @@ const WRITE_MS: i32 = 4000;
 #[derive(Default)]
 pub(super) struct Kept {
     cluster: Option<KafkaCluster>,
+    /// How TLS is spoken with it, once its stores have been opened.
+    tls: Option<Arc<ClientConfig>>,
     /// Connections to brokers, by their addresses.
     connections: HashMap<String, Connection>,
     metadata: Option<Metadata>,
@@ -71,12 +77,13 @@ pub(super) async fn carry(client: &Client, kept: &mut Kept, record: &KafkaRecord
 
 impl Kept {
     async fn write(&mut self, client: &Client, record: &KafkaRecord) -> Outcome {
-        let batch = encode(record)?;
+        let batch = batch::encode(record)?;
         let partition = self.partition(client, record).await?;
-        let request = produce(&record.topic, partition.index, batch);
-        let body = self.to(client, &partition.leader).await?.ask(PRODUCE, &request).await?;
+        let request = produce(record, partition.index, batch);
+        let version = if record.compression == KafkaCompression::Zstd { PRODUCE_ZSTD } else { PRODUCE };
+        let body = self.to(client, &partition.leader).await?.ask(version, &request).await?;
         self.connections.retain(|address, _| *address == partition.leader);
-        let code = answer::produced(body).ok_or_else(|| garbled("Produce"))?;
+        let code = answer::produced(body, version.1).ok_or_else(|| garbled("Produce"))?;
         check(code, &record.topic)
     }
 
@@ -127,7 +134,10 @@ impl Kept {
     async fn to(&mut self, client: &Client, address: &str) -> Result<&mut Connection, Failure> {
         let Some(cluster) = &self.cluster else { return Err(garbled("Nothing")) };
         if !self.connections.contains_key(address) {
-            let connection = Connection::open(client, cluster, address).await?;
+            if let (None, Some(tls)) = (&self.tls, &cluster.tls) {
+                self.tls = Some(tls::config(client, tls).await?);
+            }
+            let connection = Connection::open(self.tls.as_ref(), cluster.login.as_ref(), address).await?;
             self.connections.insert(address.to_owned(), connection);
         }
         self.connections.get_mut(address).ok_or_else(|| garbled("Nothing"))
@@ -138,43 +148,12 @@ fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
-/// The request that writes a batch; the partition's leader answers once it has it, which is Kafka's `acks=1`.
-fn produce(topic: &str, partition: i32, batch: Bytes) -> ProduceRequest {
+/// The request that writes a batch; the partition's leader answers once it has it, or once all replicas in step do.
+fn produce(record: &KafkaRecord, partition: i32, batch: Bytes) -> ProduceRequest {
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
-    let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
-    ProduceRequest::default().with_acks(1).with_timeout_ms(WRITE_MS).with_topic_data(vec![topic])
-}
-
-/// A batch of one record.
-fn encode(record: &KafkaRecord) -> Result<Bytes, Failure> {
-    let headers = record
-        .headers
-        .iter()
-        .map(|(key, value)| (StrBytes::from_string(key.clone()), Some(Bytes::copy_from_slice(value.as_bytes()))));
-    let encoded = Record {
-        transactional: false,
-        control: false,
-        delete_horizon: false,
-        partition_leader_epoch: -1,
-        producer_id: -1,
-        producer_epoch: -1,
-        timestamp_type: TimestampType::Creation,
-        offset: 0,
-        sequence: -1,
-        timestamp: now_ms(),
-        key: record.key.as_ref().map(|key| Bytes::copy_from_slice(key.as_bytes())),
-        value: Some(record.value.clone()),
-        headers: headers.collect(),
-    };
-    let compression = match record.compression {
-        KafkaCompression::None => Compression::None,
-        KafkaCompression::Gzip => Compression::Gzip,
-        KafkaCompression::Snappy => Compression::Snappy,
-    };
-    let mut batch = BytesMut::new();
-    RecordBatchEncoder::encode(&mut batch, [&encoded], &RecordEncodeOptions { version: 2, compression })
-        .map_err(|error| Failure::new(Cause::Unusable, format!("The record cannot be written: {error}.")))?;
-    Ok(batch.freeze())
+    let topic = TopicProduceData::default().with_name(name(&record.topic)).with_partition_data(vec![data]);
+    let acks = if record.all_replicas { -1 } else { 1 };
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(WRITE_MS).with_topic_data(vec![topic])
 }
 
 /// Whether a broker said that all is well.

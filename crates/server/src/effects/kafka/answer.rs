@@ -63,8 +63,8 @@ impl Metadata {
     }
 }
 
-/// Reads the answer to a `Produce` request, version 3, of one partition: the code of its error, 0 for none.
-pub(super) fn produced(body: Bytes) -> Option<i16> {
+/// Reads the answer to a `Produce` request, version 3 to 7, of one partition: the code of its error, 0 for none.
+pub(super) fn produced(body: Bytes, version: i16) -> Option<i16> {
     let mut body = Reader(body);
     let mut code = None;
     for _ in 0..body.count()? {
@@ -74,6 +74,9 @@ pub(super) fn produced(body: Bytes) -> Option<i16> {
             code = Some(body.i16()?);
             body.i64()?; // offset
             body.i64()?; // time
+            if version >= 5 {
+                body.i64()?; // the first offset that is still there
+            }
         }
     }
     code
@@ -179,9 +182,11 @@ mod tests {
     fn the_outcome_of_a_record_is_read() {
         let partition = PartitionProduceResponse::default().with_index(3).with_error_code(29);
         let topic = TopicProduceResponse::default().with_partition_responses(vec![partition]);
-        let answer = encoded(&ProduceResponse::default().with_responses(vec![topic]), 3);
-        assert_eq!(produced(answer), Some(29));
-        assert_eq!(produced(Bytes::from_static(&[0, 0, 0, 0])), None);
+        let answer = ProduceResponse::default().with_responses(vec![topic.clone(), topic]);
+        for version in [3, 7] {
+            assert_eq!(produced(encoded(&answer, version), version), Some(29), "{version}");
+        }
+        assert_eq!(produced(Bytes::from_static(&[0, 0, 0, 0]), 3), None);
     }
 
     #[test]

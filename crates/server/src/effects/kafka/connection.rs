@@ -1,15 +1,18 @@
 //! A connection to one broker: opened, encrypted and logged in as the cluster wants it, then one request after the other, each
 //! with its answer. Topics and records are unknown here.
 
+use std::sync::Arc;
+
 use bytes::{Buf as _, Bytes, BytesMut};
-use cloud::actions::{Cause, Failure, KafkaCluster, KafkaLogin};
+use cloud::actions::{Cause, Failure, KafkaLogin};
 use kafka_protocol::messages::{ApiKey, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::{Encodable, StrBytes, encode_request_header_into_buffer};
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::answer;
 use super::scram::Scram;
-use crate::effects::client::{Client, dial, encrypt};
+use crate::effects::client::{dial, encrypt};
 
 /// Bytes of an answer. The longest is that about a topic with very many partitions.
 const MOST_ANSWER: usize = 1 << 20;
@@ -30,17 +33,23 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens one to `host:port`.
-    pub(super) async fn open(client: &Client, cluster: &KafkaCluster, address: &str) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        tls: Option<&Arc<ClientConfig>>,
+        login: Option<&KafkaLogin>,
+        address: &str,
+    ) -> Result<Self, Failure> {
         let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let (host, port) = parts.ok_or_else(|| {
             Failure::new(Cause::InvalidUrl, format!("{address} is not the address of a broker: host:port is."))
         })?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let tcp = dial(host, port).await?;
-        let stream: Box<dyn Stream> =
-            if cluster.tls { Box::new(encrypt(client.tls(), host, tcp).await?) } else { Box::new(tcp) };
+        let stream: Box<dyn Stream> = match tls {
+            Some(tls) => Box::new(encrypt(tls, host, tcp).await?),
+            None => Box::new(tcp),
+        };
         let mut connection = Self { stream, address: address.to_owned(), last: 0 };
-        if let Some(login) = &cluster.login {
+        if let Some(login) = login {
             connection.log_in(login).await?;
         }
         Ok(connection)
