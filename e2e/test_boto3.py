@@ -554,10 +554,8 @@ def in_the_uri(shape) -> dict:
 SERVICES = [
     "iot", "iot-data", "iot-jobs-data", "lambda", "dynamodb", "logs", "cloudwatch", "iam", "sts", "secretsmanager",
 ]
-#: Asked at the path of another operation, from which they differ in the query alone, or without a signature.
-NOT_TOLD_APART = {
-    "GetLayerVersionByArn", "ListProvisionedConcurrencyConfigs", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity",
-}
+#: Asked without a signature.
+NOT_TOLD_APART = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import botocore.model
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -182,15 +183,95 @@ def test_older_clients_speak_in_forms(ombra):
     assert "<Values><member>4.5</member></Values>" in told and "Z</member></Timestamps>" in told, told
 
 
-def test_a_protocol_that_is_not_spoken_is_refused_by_name(ombra):
+@pytest.fixture
+def cbor(ombra, monkeypatch):
+    """The metrics for a boto3 that puts CBOR before JSON, as the SDKs for Go, Rust and JavaScript do. Of an answer without members
+    it tells nothing at all in CBOR, so those are not held against the model."""
+    monkeypatch.setattr(botocore.model, "PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", ("smithy-rpc-v2-cbor",))
+    client = ombra.client("cloudwatch")
+    assert client.meta.service_model.resolved_protocol == "smithy-rpc-v2-cbor"
+    answers = []
+    client.meta.events.register("after-call", lambda http_response, **_: answers.append(http_response.headers))
+    yield Checked(client)
+    assert answers and all(it["smithy-protocol"] == "rpc-v2-cbor" for it in answers), answers
+
+
+def test_metrics_are_put_and_read_in_cbor(cbor, cloudwatch):
+    room = [{"Name": "Räum", "Value": "hall"}]
+    seen = datetime.datetime.now(UTC).replace(microsecond=0) - datetime.timedelta(minutes=3)
+    data = [
+        {"MetricName": "T", "Dimensions": room, "Value": 20.5, "Unit": "None", "Timestamp": seen},
+        {"MetricName": "T", "Dimensions": room, "Values": [21.5, 22.5], "Counts": [1, 2], "Timestamp": seen},
+        {"MetricName": "T", "Dimensions": room, "Timestamp": seen,
+         "StatisticValues": {"SampleCount": 2, "Sum": -7, "Minimum": -4, "Maximum": -3}},
+    ]
+    cbor.client.put_metric_data(Namespace="Cbor", MetricData=data)
+    asked = {"Namespace": "Cbor", "MetricName": "T", "Dimensions": room, "Period": 60, **minutes(10)}
+    told = cbor.get_metric_statistics(Statistics=["SampleCount", "Sum", "Minimum"], **asked)
+    [point] = told["Datapoints"]
+    assert point.pop("Timestamp") == seen.replace(second=0)
+    assert point == {"SampleCount": 6.0, "Sum": 80.0, "Minimum": -4.0, "Unit": "None"}
+    [same] = cloudwatch.get_metric_statistics(Statistics=["SampleCount", "Sum", "Minimum"], **asked)["Datapoints"]
+    assert same == {**point, "Timestamp": seen.replace(second=0)}
+    query = {"Id": "q", "MetricStat": {"Metric": {"Namespace": "Cbor", "MetricName": "T", "Dimensions": room},
+                                       "Period": 60, "Stat": "Sum"}}
+    [result] = cbor.get_metric_data(MetricDataQueries=[query], **minutes(10))["MetricDataResults"]
+    assert (result["Values"], result["Timestamps"], result["StatusCode"]) == ([80.0], [seen.replace(second=0)], "Complete")
+    assert cbor.list_metrics(Namespace="Cbor")["Metrics"] == cloudwatch.list_metrics(Namespace="Cbor")["Metrics"]
+    assert cbor.list_metrics(Namespace="Nothing")["Metrics"] == []
+    many = [{"MetricName": f"m{index}", "Value": float(index)} for index in range(900)]
+    cbor.client.put_metric_data(Namespace="CborMany", MetricData=many)  # compressed
+
+
+def test_alarms_are_put_and_described_in_cbor(cbor, cloudwatch):
+    alarm = {
+        "AlarmName": "cbor", "Namespace": "Cbor", "MetricName": "T", "Statistic": "Maximum", "Period": 60,
+        "EvaluationPeriods": 2, "Threshold": 30.25, "ComparisonOperator": "GreaterThanThreshold", "ActionsEnabled": False,
+    }
+    cbor.client.put_metric_alarm(**alarm)
+    [told] = cbor.describe_alarms(AlarmNames=["cbor"])["MetricAlarms"]
+    assert {name: told[name] for name in alarm} == alarm
+    [same] = cloudwatch.describe_alarms(AlarmNames=["cbor"])["MetricAlarms"]
+    assert {**told, "StateUpdatedTimestamp": 0} == {**same, "StateUpdatedTimestamp": 0}
+    cbor.client.delete_alarms(AlarmNames=["cbor"])
+
+
+def test_refusals_in_cbor_have_the_names_that_forms_gave_them(cbor):
+    metric = [{"MetricName": "m", "Value": 1.0}]
+    told = refused(cbor.put_metric_data, 400, "InvalidParameterValue", Namespace="AWS/IoT", MetricData=metric)
+    assert told["Error"]["QueryErrorCode"] == "InvalidParameterValueException" and told["Error"]["Type"] == "Sender"
+    with pytest.raises(cbor.exceptions.ResourceNotFound):
+        cbor.set_alarm_state(AlarmName="none", StateValue="OK", StateReason="r")
+    refused(cbor.put_dashboard, 501, "NotImplementedException", DashboardName="d", DashboardBody="{}")
+
+
+def test_a_request_in_cbor_must_be_signed_and_sound(ombra):
     path = "/service/GraniteServiceVersion20100801/operation/ListMetrics"
-    headers = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
-    request = AWSRequest("POST", ombra.url + path, headers=headers, data=b"\xa0")
-    SigV4Auth(Credentials("test", "test"), "monitoring", REGION).add_auth(request)
-    sent = urllib.request.Request(ombra.url + path, data=b"\xa0", headers=dict(request.headers))
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(sent, timeout=PATIENCE)
-    assert caught.value.code == 501 and b"rpc-v2-cbor is not implemented" in caught.value.read()
+
+    def asked(body: bytes, service: str = "monitoring", path: str = path, **more):
+        headers = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor", **more}
+        request = AWSRequest("POST", ombra.url + path, headers=headers, data=body)
+        SigV4Auth(Credentials("test", "test"), service, REGION).add_auth(request)
+        sent = urllib.request.Request(ombra.url + path, data=body, headers=dict(request.headers))
+        try:
+            with urllib.request.urlopen(sent, timeout=PATIENCE) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read()
+
+    status, told = asked(b"\xa1iNamespaceeOther")
+    assert status == 200 and told[1:].startswith(b"gMetrics\x80"), told
+    for body, code, name in [
+        (b"\xa1", 400, b"SerializationException"), (b"\x9f" * 2000, 400, b"SerializationException"),
+        (b"\xa1iNamespace\x7b" + b"\xff" * 8, 400, b"SerializationException"), (b"{}", 400, b"SerializationException"),
+    ]:
+        status, told = asked(body)
+        assert status == code and b"f__type" in told and name in told, told
+    assert asked(b"\xa0", path=path + "s")[0] == 404
+    assert asked(b"\xa0", **{"Content-Type": "application/json"})[0] == 415
+    # A service that does not speak it says so.
+    status, told = asked(b"\xa0", service="iam")
+    assert status == 501 and b"rpc-v2-cbor" in told
 
 
 def test_the_platforms_figures_are_in_both_places(own_ombra):

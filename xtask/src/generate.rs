@@ -135,12 +135,8 @@ impl<'m> Printer<'m> {
             model[key].as_object().ok_or_else(|| Failed::new(format!("the model of {} has no {key}", chosen.service)))
         };
         let shapes = object("shapes")?;
-        // Of two operations at one path that differ in their query alone, the one without knows the other's name no more.
-        let has_path =
-            |operation: &Value| !operation["http"]["requestUri"].as_str().is_some_and(|uri| uri.contains('?'));
         let named = object("operations")?.iter().map(|(name, operation)| (name.as_str(), operation));
-        let operations: BTreeMap<&str, &Value> =
-            named.filter(|(name, operation)| chosen.is_whole(name) || has_path(operation)).collect();
+        let operations: BTreeMap<&str, &Value> = named.collect();
         if let Some(unknown) = chosen.whole.into_iter().flatten().find(|name| !operations.contains_key(**name)) {
             return Err(Failed::new(format!("the model of {} has no operation {unknown}", chosen.service)));
         }
@@ -203,7 +199,7 @@ impl<'m> Printer<'m> {
         line(out, "use crate::document::{self, Input, Output, documents};");
         line(
             out,
-            "use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};",
+            "use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Cbor, Range, Segment, Service, Shape, Text, bounds};",
         );
         line(out, "");
         line(out, "/// The service.");
@@ -211,6 +207,7 @@ impl<'m> Printer<'m> {
         line(out, &format!("    name: {service:?},"));
         line(out, &format!("    signing_name: {signing:?},"));
         line(out, &format!("    protocol: {},", self.protocol()?));
+        line(out, &format!("    cbor: {},", self.cbor()));
         line(out, "    operations: &OPERATIONS,");
         line(out, "    errors: ERRORS,");
         line(out, &format!("    invalid: {:?},", self.chosen.invalid));
@@ -236,6 +233,22 @@ impl<'m> Printer<'m> {
             (false, true) => Ok(format!("Protocol::Query({query})")),
             (false, false) => Err(Failed::new(format!("{} speaks {spoken:?}", self.chosen.service))),
         }
+    }
+
+    /// Whether CBOR is taken too, and the errors that have another name there than in forms.
+    fn cbor(&self) -> String {
+        let metadata = &self.model["metadata"];
+        if !list(&metadata["protocols"]).any(|it| it == "smithy-rpc-v2-cbor") {
+            return "None".to_owned();
+        }
+        let errors = self.shapes.iter().filter(|(_, shape)| shape["exception"] == true);
+        let renamed = errors.filter_map(|(name, shape)| {
+            let code = shape["error"]["code"].as_str()?;
+            (!self.shapes.contains_key(code)).then(|| format!("({code:?}, {name:?})"))
+        });
+        let renamed = renamed.collect::<Vec<_>>().join(", ");
+        let service = metadata["targetPrefix"].as_str().unwrap_or_default();
+        format!("Some(Cbor {{ service: {service:?}, renamed: &[{renamed}] }})")
     }
 
     fn tables(&self, out: &mut String) -> Result<(), Failed> {
@@ -267,10 +280,10 @@ impl<'m> Printer<'m> {
         let (Some(method), Some(uri)) = (http["method"].as_str(), http["requestUri"].as_str()) else {
             return Err(Failed::new(format!("{name} has no route")));
         };
-        if uri.contains('?') {
-            return Err(Failed::new(format!("{name} has a route of a kind that the tables do not have yet")));
-        }
-        let path: Vec<String> = uri.split('/').skip(1).map(segment).collect();
+        // Of two operations at one path the query of one has what tells them apart.
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        let asked = query.split_once('=').map(|(name, value)| format!("Segment::Query({name:?}, {value:?})"));
+        let path: Vec<String> = path.split('/').skip(1).map(segment).chain(asked).collect();
         let code = |error| {
             let name = shape_of(error);
             format!("{:?}", self.shapes[name]["error"]["code"].as_str().unwrap_or(name))

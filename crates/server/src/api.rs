@@ -92,6 +92,13 @@ pub(crate) async fn answer(server: &Server, caller: &Caller, request: &Request) 
     if !IOT.contains(&&*request.service) && wire::service(&request.service).is_none() {
         return of_no_service(request, &request_id);
     }
+    // Taken for another protocol, it would be refused in words that mislead.
+    if !matches!(request.form(), Form::Cbor(..))
+        && let Some(protocol) = request.values("smithy-protocol").next()
+    {
+        let message = format!("{} does not speak the protocol {protocol}.", request.service);
+        return wire::cbor::refuse(&Refusal::new("NotImplementedException", message), &request_id);
+    }
     let (operation, answer) = perform(server, caller, request).await;
     request.form().reply(operation, answer, &request_id)
 }
@@ -101,6 +108,9 @@ fn of_no_service(request: &Request, request_id: &str) -> Reply {
     const ERROR: &str = "NotImplementedException";
     let message = format!("The service {} is not implemented yet; docs/operations.md lists what is.", request.service);
     let refusal = Refusal::new(ERROR, message);
+    if wire::cbor::is_spoken(&request.headers) {
+        return wire::cbor::refuse(&refusal, request_id);
+    }
     if request.is_form() {
         return wire::query::refuse(&refusal, request_id);
     }
@@ -111,19 +121,16 @@ fn of_no_service(request: &Request, request_id: &str) -> Reply {
 type Performed = (Option<&'static Operation>, Result<Output, Refusal>);
 
 async fn perform(server: &Server, caller: &Caller, request: &Request) -> Performed {
-    // Younger SDKs of other languages speak it to CloudWatch; taken for a form, it would be refused in words that mislead.
-    if request.headers.iter().any(|(name, value)| name == "smithy-protocol" && value == "rpc-v2-cbor") {
-        let message = "The protocol rpc-v2-cbor is not implemented yet; JSON and forms are.";
-        return (None, Err(Refusal::new("NotImplementedException", message)));
-    }
     let form = request.form();
     let body = match form {
         // On the data plane a payload is what it is, whatever it is called.
         Form::Rest(_) => request.body.clone(),
-        Form::Json(..) | Form::Query(..) => match gzip::opened(&request.body, &request.headers, form.max_body()) {
-            Ok(body) => body,
-            Err(refusal) => return (None, Err(refusal)),
-        },
+        Form::Json(..) | Form::Query(..) | Form::Cbor(..) => {
+            match gzip::opened(&request.body, &request.headers, form.max_body()) {
+                Ok(body) => body,
+                Err(refusal) => return (None, Err(refusal)),
+            }
+        }
     };
     let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &body };
     let found = match form.find(&request.method, &request.path, &arrived) {

@@ -184,7 +184,7 @@ fn refused(server: &Server, entry: &Entry, request: &Request, key: &str, rejecte
     match request.form() {
         Form::Query(..) => Refusal::new(rejected.error_in_forms(), &*rejected.message).with_status(Rejected::STATUS),
         // unconfirmed for each of them: DynamoDB is known to answer so.
-        Form::Json(..) => Refusal::new(rejected.error, &*rejected.message).with_status(400),
+        Form::Json(..) | Form::Cbor(..) => Refusal::new(rejected.error, &*rejected.message).with_status(400),
         Form::Rest(_) => refusal(rejected),
     }
 }

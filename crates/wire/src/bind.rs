@@ -87,11 +87,11 @@ pub(crate) fn too_large(max_body: usize) -> Refusal {
 
 /// A request that is not of the kind its operation takes.
 /// unconfirmed: AWS's front end is known to say `SerializationException`; its words are not, so these are ours.
-fn unreadable(message: impl Into<String>) -> Refusal {
+pub(crate) fn unreadable(message: impl Into<String>) -> Refusal {
     Refusal::new("SerializationException", message)
 }
 
-fn not_a(kind: &str, member: &str) -> Refusal {
+pub(crate) fn not_a(kind: &str, member: &str) -> Refusal {
     unreadable(format!("The value of '{member}' is not {kind}."))
 }
 
@@ -269,7 +269,7 @@ fn whole(number: &Number) -> Option<Value> {
     Some(Value::from(whole))
 }
 
-fn kind(shape: &Shape) -> &'static str {
+pub(crate) fn kind(shape: &Shape) -> &'static str {
     match shape {
         Shape::Structure(_) | Shape::Map(..) => "an object",
         Shape::List(..) => "a list",
@@ -294,7 +294,7 @@ mod tests {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let body = Bytes::copy_from_slice(body);
-        let found = route(services_for(Some(scope)), method, path)?;
+        let found = route(services_for(Some(scope)), method, path, query)?;
         bind(found, &Arrived { query, headers: &headers, body: &body })
     }
 
@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn a_raw_body_is_not_copied() {
         let body = Bytes::from_static(b"\xFF\x00 not JSON");
-        let found = route(services_for(Some("iotdata")), "POST", "/topics/a").unwrap();
+        let found = route(services_for(Some("iotdata")), "POST", "/topics/a", "").unwrap();
         let input = bind(found, &Arrived { query: "qos=1", headers: &[], body: &body }).unwrap();
         assert_eq!(input.payload.as_ptr(), body.as_ptr());
         assert_eq!(Value::Object(input.fields), json!({"topic": "a", "qos": 1}));

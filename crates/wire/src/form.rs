@@ -1,9 +1,10 @@
-//! How one request is written, and so its answer: by method and path, with the operation in a header over JSON, or as a
-//! form that XML answers. A service may take either of the last two. What operations do is unknown here.
+//! How one request is written, and so its answer: by method and path, with the operation in a header over JSON, as a form that
+//! XML answers, or in CBOR. A service may take several of the last three. What operations do is unknown here.
 
 use crate::bind::{self, Arrived};
+use crate::cbor;
 use crate::document::{Input, Output};
-use crate::model::{Json, Operation, Protocol, Query, Service};
+use crate::model::{Cbor, Json, Operation, Protocol, Query, Service};
 use crate::query;
 use crate::refusal::Refusal;
 use crate::reply::{self, Reply};
@@ -18,6 +19,8 @@ pub enum Form {
     Json(&'static Service, Json),
     /// A parameter of the form names it.
     Query(&'static Service, Query),
+    /// The path names it, over CBOR.
+    Cbor(&'static Service, Cbor),
 }
 
 /// The header that names an operation of a JSON service.
@@ -27,6 +30,9 @@ impl Form {
     /// The form of a request that goes to one service.
     pub fn of(service: &'static &'static Service, headers: &[(String, String)]) -> Self {
         let is_json = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(TARGET));
+        if let (true, Some(cbor)) = (cbor::is_spoken(headers), service.cbor) {
+            return Self::Cbor(service, cbor);
+        }
         match service.protocol {
             Protocol::RestJson => Self::Rest(std::slice::from_ref(service)),
             Protocol::Json(json) => Self::Json(service, json),
@@ -39,14 +45,14 @@ impl Form {
     pub fn max_body(self) -> usize {
         match self {
             Self::Rest(services) => services.iter().map(|service| service.max_body).max().unwrap_or(0),
-            Self::Json(service, _) | Self::Query(service, _) => service.max_body,
+            Self::Json(service, _) | Self::Query(service, _) | Self::Cbor(service, _) => service.max_body,
         }
     }
 
     /// Finds the operation that a request asks for.
     pub fn find(self, method: &str, path: &str, arrived: &Arrived<'_>) -> Result<Found, Refusal> {
         match self {
-            Self::Rest(services) => route(services, method, path),
+            Self::Rest(services) => route(services, method, path, arrived.query),
             Self::Json(service, json) => {
                 let target = arrived.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(TARGET));
                 let name = target.and_then(|(_, target)| target.strip_prefix(json.target)?.strip_prefix('.'));
@@ -56,6 +62,10 @@ impl Form {
                 let action = query::parameter(arrived.body, "Action").unwrap_or_default();
                 named(service, &action, "InvalidAction")
             }
+            Self::Cbor(service, cbor) => {
+                let name = cbor::operation(cbor, method, path).unwrap_or_default();
+                named(service, name, "UnknownOperationException").map_err(|refusal| refusal.with_status(404))
+            }
         }
     }
 
@@ -64,6 +74,7 @@ impl Form {
         match self {
             Self::Rest(_) | Self::Json(..) => bind::bind(found, arrived),
             Self::Query(..) => query::bind(found.operation, arrived.body),
+            Self::Cbor(..) => cbor::bind(found.operation, arrived),
         }
     }
 
@@ -78,6 +89,7 @@ impl Form {
             Self::Rest(_) => reply::reply(operation, answer, request_id),
             Self::Json(service, json) => reply::json(service, json, operation, answer, request_id),
             Self::Query(service, form) => query::reply(service, form, operation, answer, request_id),
+            Self::Cbor(service, cbor) => cbor::reply(service, cbor, operation, answer, request_id),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`Output`] or a [`Refusal`] is put into the same form and comes out as status, headers and body.
 
 mod bind;
+pub mod cbor;
 mod document;
 mod form;
 mod generated;
@@ -22,7 +23,7 @@ pub use bind::{Arrived, bind};
 pub use document::{Input, Output, Request};
 pub use form::Form;
 pub use generated::{cloudwatch, dynamodb, iam, iot, iot_data, iot_jobs_data, lambda, logs, secretsmanager, sts};
-pub use model::{Json, Member, Operation, Place, Protocol, Query, Segment, Service, Shape};
+pub use model::{Cbor, Json, Member, Operation, Place, Protocol, Query, Segment, Service, Shape};
 pub use refusal::Refusal;
 pub use reply::{Reply, reply};
 pub use route::{Found, route, services_for};

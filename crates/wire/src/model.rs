@@ -10,6 +10,8 @@ pub struct Service {
     pub signing_name: &'static str,
     /// How requests and answers are written.
     pub protocol: Protocol,
+    /// How they are written in CBOR, which a client may choose instead, if the service takes it.
+    pub cbor: Option<Cbor>,
     /// In alphabetical order.
     pub operations: &'static [Operation],
     /// Exceptions and their HTTP status, which differs between services.
@@ -51,6 +53,15 @@ pub struct Query {
     pub namespace: &'static str,
 }
 
+/// What is particular to one service's CBOR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cbor {
+    /// The service in the path of a request.
+    pub service: &'static str,
+    /// Errors that forms know by another name than the model has for them: that of the forms, and the model's.
+    pub renamed: &'static [(&'static str, &'static str)],
+}
+
 /// One operation of a service.
 #[derive(Debug)]
 pub struct Operation {
@@ -81,6 +92,8 @@ pub enum Segment {
     Label(&'static str),
     /// The rest of the path, slashes and all.
     Greedy(&'static str),
+    /// Behind the path: a parameter of the query that must have this value, where another operation has the same path.
+    Query(&'static str, &'static str),
 }
 
 /// A member of a structure.

@@ -34,16 +34,16 @@ pub fn services_for(scope_service: Option<&str>) -> &'static [&'static Service] 
     }
 }
 
-/// Finds the operation of the first of `services` that has this method at this path, which is as it came:
-/// percent-encoded and without the query.
-pub fn route(services: &[&'static Service], method: &str, path: &str) -> Result<Found, Refusal> {
+/// Finds the operation of the first of `services` that has this method at this path, which is as it came,
+/// percent-encoded, as is the query.
+pub fn route(services: &[&'static Service], method: &str, path: &str, query: &str) -> Result<Found, Refusal> {
     let nowhere = || Refusal::new("UnknownOperationException", "No operation has this path.");
     let path = path.strip_prefix('/').ok_or_else(nowhere)?;
     let first = decoded(path.split('/').next().unwrap_or_default())?;
     let methods = index().get(first.as_ref()).ok_or_else(nowhere)?;
     // A final slash counts where an operation has it and is forgiven elsewhere.
     let spellings = [Some(path), path.strip_suffix('/')];
-    let find = |routes| spellings.into_iter().flatten().find_map(|path| find(services, routes, path));
+    let find = |routes| spellings.into_iter().flatten().find_map(|path| find(services, routes, path, query));
     if let Some((route, labels)) = methods.get(method).and_then(|routes| find(routes)) {
         return Ok(Found { operation: route.operation, labels: decode_labels(labels)? });
     }
@@ -72,6 +72,8 @@ const ENDING_IN_A_TOPIC: [(&str, &str); 2] = [("iot-data", "Publish"), ("iot-dat
 struct Route {
     operation: &'static Operation,
     path: &'static [Segment],
+    /// What must stand in the query.
+    asked: Option<(&'static str, &'static str)>,
     topic: bool,
 }
 
@@ -82,11 +84,22 @@ impl Route {
     /// How general it is, a digit for each segment: what sorts first is tried first.
     fn generality(&self) -> Vec<u8> {
         let of = |segment: &Segment| match segment {
-            Segment::Literal(_) => 0,
+            Segment::Literal(_) | Segment::Query(..) => 0,
             Segment::Label(_) => 1,
             Segment::Greedy(_) => 2,
         };
-        self.path.iter().map(of).collect()
+        self.path.iter().map(of).chain([u8::from(self.asked.is_none())]).collect()
+    }
+
+    /// Whether the query has what must stand in it.
+    fn is_asked(&self, query: &str) -> bool {
+        let has = |name, value| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.any(|(key, text)| {
+                decoded(key).is_ok_and(|key| key == name) && decoded(text).is_ok_and(|text| text == value)
+            })
+        };
+        self.asked.is_none_or(|(name, value)| has(name, value))
     }
 
     /// What stands at the labels if `path` is one of this route.
@@ -106,6 +119,7 @@ impl Route {
                 Segment::Label(name) | Segment::Greedy(name) => {
                     labels.push((*name, if takes_all { here } else { one }));
                 }
+                Segment::Query(..) => {}
             }
         }
         rest.is_none().then_some(labels)
@@ -124,9 +138,13 @@ fn index() -> &'static Index {
             let Some(Segment::Literal(first)) = operation.path.first() else { continue };
             let routes = index.entry(first).or_default().entry(operation.method).or_default();
             let topic = ENDING_IN_A_TOPIC.contains(&(operation.service, operation.name));
-            routes.push(Route { operation, path: operation.path, topic });
-            if let [path @ .., Segment::Literal("")] = operation.path {
-                routes.push(Route { operation, path, topic });
+            let (path, asked) = match operation.path {
+                [path @ .., Segment::Query(name, value)] => (path, Some((*name, *value))),
+                path => (path, None),
+            };
+            routes.push(Route { operation, path, asked, topic });
+            if let [path @ .., Segment::Literal("")] = path {
+                routes.push(Route { operation, path, asked, topic });
             }
         }
         let lists = index.values_mut().flat_map(HashMap::values_mut);
@@ -135,10 +153,15 @@ fn index() -> &'static Index {
     })
 }
 
-/// The route of the first service that has one for this path, and the most literal of them.
-fn find<'p>(services: &[&Service], routes: &'static [Route], path: &'p str) -> Option<(&'static Route, RawLabels<'p>)> {
+/// The route of the first service that has one for this path and query, and the most literal of them.
+fn find<'p>(
+    services: &[&Service],
+    routes: &'static [Route],
+    path: &'p str,
+    query: &str,
+) -> Option<(&'static Route, RawLabels<'p>)> {
     let of = |service: &&Service| {
-        let mut own = routes.iter().filter(|route| route.operation.service == service.name);
+        let mut own = routes.iter().filter(|route| route.operation.service == service.name && route.is_asked(query));
         own.find_map(|route| Some((route, route.labels(path)?)))
     };
     services.iter().find_map(of)
@@ -162,10 +185,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::service;
 
     /// `Operation label=value …`, or the error.
     fn outcome(scope: &str, method: &str, path: &str) -> String {
-        match route(services_for(Some(scope)), method, path) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let services = service(scope).map_or_else(|| services_for(Some(scope)), std::slice::from_ref);
+        match route(services, method, path, query) {
             Ok(found) => {
                 let labels = found.labels.iter().map(|(name, value)| format!(" {name}={value}"));
                 labels.fold(found.operation.name.to_owned(), |line, label| line + &label)
@@ -216,6 +242,27 @@ mod tests {
     }
 
     #[test]
+    fn operations_at_one_path_are_told_apart_by_the_query() {
+        for (path, expected) in [
+            ("/2018-10-31/layers", "ListLayers"),
+            ("/2018-10-31/layers?MaxItems=1", "ListLayers"),
+            ("/2018-10-31/layers?find=LayerVersion&Arn=a", "GetLayerVersionByArn"),
+            ("/2018-10-31/layers/?Arn=a&fin%64=Layer%56ersion", "GetLayerVersionByArn"),
+            ("/2018-10-31/layers?find=", "ListLayers"),
+            (
+                "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=1",
+                "GetProvisionedConcurrencyConfig FunctionName=f",
+            ),
+            (
+                "/2019-09-30/functions/f/provisioned-concurrency?List=ALL",
+                "ListProvisionedConcurrencyConfigs FunctionName=f",
+            ),
+        ] {
+            assert_eq!(outcome("lambda", "GET", path), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn a_topic_may_hold_slashes_raw_or_encoded() {
         for (method, path, expected) in [
             ("POST", "/topics/a%2Fb", "Publish topic=a/b"),
@@ -241,13 +288,14 @@ mod tests {
                 Segment::Literal(literal) => format!("/{literal}"),
                 Segment::Label(_) => "/x".to_owned(),
                 Segment::Greedy(_) => "/x/y".to_owned(),
+                Segment::Query(..) => String::new(),
             };
             let path: String = operation.path.iter().map(piece).collect();
-            let found = route(services_for(Some(service.signing_name)), operation.method, &path).unwrap();
+            let found = route(services_for(Some(service.signing_name)), operation.method, &path, "").unwrap();
             assert!(std::ptr::eq(found.operation, operation), "{} at {path}", operation.name);
             let labels = operation.path.iter().filter(|it| !matches!(it, Segment::Literal(_)));
             assert_eq!(found.labels.len(), labels.count());
-            let unsigned = route(services_for(None), operation.method, &path).unwrap();
+            let unsigned = route(services_for(None), operation.method, &path, "").unwrap();
             if !std::ptr::eq(unsigned.operation, operation) {
                 shared.push((unsigned.operation.name, operation.name));
             }
@@ -265,7 +313,7 @@ mod tests {
         #[test]
         fn no_path_is_too_strange(method in "GET|POST|.{0,6}", path in "(/(things|topics|authorizers|%24|%|\\PC{0,4}|destinations)){0,6}/?") {
             for scope in ["iot", "iotdata", "iot-jobs-data"] {
-                if let Ok(found) = route(services_for(Some(scope)), &method, &path) {
+                if let Ok(found) = route(services_for(Some(scope)), &method, &path, "") {
                     prop_assert!(found.labels.iter().all(|(_, value)| !value.is_empty()));
                 }
             }

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Cbor, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
     name: "cloudwatch",
     signing_name: "monitoring",
     protocol: Protocol::Both(Json { version: "1.0", target: "GraniteServiceVersion20100801" }, Query { version: "2010-08-01", namespace: "http://monitoring.amazonaws.com/doc/2010-08-01/" }),
+    cbor: Some(Cbor { service: "GraniteServiceVersion20100801", renamed: &[("InvalidParameterInput", "DashboardInvalidInputError"), ("InternalServiceError", "InternalServiceFault"), ("InvalidFormat", "InvalidFormatFault"), ("InvalidParameterCombination", "InvalidParameterCombinationException"), ("InvalidParameterValue", "InvalidParameterValueException"), ("LimitExceeded", "LimitExceededFault"), ("MissingParameter", "MissingRequiredParameterException"), ("ValidationError", "ValidationException")] }),
     operations: &OPERATIONS,
     errors: ERRORS,
     invalid: "ValidationError",

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Cbor, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
     name: "dynamodb",
     signing_name: "dynamodb",
     protocol: Protocol::Json(Json { version: "1.0", target: "DynamoDB_20120810" }),
+    cbor: None,
     operations: &OPERATIONS,
     errors: ERRORS,
     invalid: "ValidationException",

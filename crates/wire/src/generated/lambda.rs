@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Cbor, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
     name: "lambda",
     signing_name: "lambda",
     protocol: Protocol::RestJson,
+    cbor: None,
     operations: &OPERATIONS,
     errors: ERRORS,
     invalid: "InvalidParameterValueException",
@@ -81,7 +82,7 @@ static ERRORS: &[(&str, u16)] = &[
     ("UnsupportedMediaTypeException", 415),
 ];
 
-static OPERATIONS: [Operation; 89] = [
+static OPERATIONS: [Operation; 91] = [
     Operation { service: "lambda", name: "AddLayerVersionPermission", method: "POST", path: &[Segment::Literal("2018-10-31"), Segment::Literal("layers"), Segment::Label("LayerName"), Segment::Literal("versions"), Segment::Label("VersionNumber"), Segment::Literal("policy")], status: 201, input: &[], output: &[], errors: &["InvalidParameterValueException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "PolicyLengthExceededException", "ResourceNotFoundException", "PreconditionFailedException"] },
     Operation { service: "lambda", name: "AddPermission", method: "POST", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("policy")], status: 201, input: S_ADD_PERMISSION_REQUEST_MEMBERS, output: S_ADD_PERMISSION_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ResourceConflictException", "PublicPolicyException", "ServiceException", "TooManyRequestsException", "PolicyLengthExceededException", "ResourceNotFoundException", "PreconditionFailedException"] },
     Operation { service: "lambda", name: "CheckpointDurableExecution", method: "POST", path: &[Segment::Literal("2025-12-01"), Segment::Literal("durable-executions"), Segment::Label("DurableExecutionArn"), Segment::Literal("checkpoint")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "KMSInvalidStateException", "ServiceException", "TooManyRequestsException", "KMSNotFoundException", "KMSAccessDeniedException", "KMSDisabledException"] },
@@ -121,6 +122,7 @@ static OPERATIONS: [Operation; 89] = [
     Operation { service: "lambda", name: "GetFunctionScalingConfig", method: "GET", path: &[Segment::Literal("2025-11-30"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("function-scaling-config")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetFunctionUrlConfig", method: "GET", path: &[Segment::Literal("2021-10-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("url")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetLayerVersion", method: "GET", path: &[Segment::Literal("2018-10-31"), Segment::Literal("layers"), Segment::Label("LayerName"), Segment::Literal("versions"), Segment::Label("VersionNumber")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
+    Operation { service: "lambda", name: "GetLayerVersionByArn", method: "GET", path: &[Segment::Literal("2018-10-31"), Segment::Literal("layers"), Segment::Query("find", "LayerVersion")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetLayerVersionPolicy", method: "GET", path: &[Segment::Literal("2018-10-31"), Segment::Literal("layers"), Segment::Label("LayerName"), Segment::Literal("versions"), Segment::Label("VersionNumber"), Segment::Literal("policy")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetPolicy", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("policy")], status: 200, input: S_GET_POLICY_REQUEST_MEMBERS, output: S_GET_POLICY_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "GetProvisionedConcurrencyConfig", method: "GET", path: &[Segment::Literal("2019-09-30"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("provisioned-concurrency")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ProvisionedConcurrencyConfigNotFoundException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
@@ -141,6 +143,7 @@ static OPERATIONS: [Operation; 89] = [
     Operation { service: "lambda", name: "ListFunctionsByCodeSigningConfig", method: "GET", path: &[Segment::Literal("2020-04-22"), Segment::Literal("code-signing-configs"), Segment::Label("CodeSigningConfigArn"), Segment::Literal("functions")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListLayerVersions", method: "GET", path: &[Segment::Literal("2018-10-31"), Segment::Literal("layers"), Segment::Label("LayerName"), Segment::Literal("versions")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListLayers", method: "GET", path: &[Segment::Literal("2018-10-31"), Segment::Literal("layers")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException"] },
+    Operation { service: "lambda", name: "ListProvisionedConcurrencyConfigs", method: "GET", path: &[Segment::Literal("2019-09-30"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("provisioned-concurrency"), Segment::Query("List", "ALL")], status: 200, input: &[], output: &[], errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListTags", method: "GET", path: &[Segment::Literal("2017-03-31"), Segment::Literal("tags"), Segment::Label("Resource")], status: 200, input: S_LIST_TAGS_REQUEST_MEMBERS, output: S_LIST_TAGS_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "ListVersionsByFunction", method: "GET", path: &[Segment::Literal("2015-03-31"), Segment::Literal("functions"), Segment::Label("FunctionName"), Segment::Literal("versions")], status: 200, input: S_LIST_VERSIONS_BY_FUNCTION_REQUEST_MEMBERS, output: S_LIST_VERSIONS_BY_FUNCTION_RESPONSE_MEMBERS, errors: &["InvalidParameterValueException", "ServiceException", "TooManyRequestsException", "ResourceNotFoundException"] },
     Operation { service: "lambda", name: "PauseDurableExecution", method: "POST", path: &[Segment::Literal("2025-12-01"), Segment::Literal("durable-executions"), Segment::Label("DurableExecutionArn"), Segment::Literal("pause")], status: 202, input: &[], output: &[], errors: &["InvalidParameterValueException", "KMSInvalidStateException", "ResourceConflictException", "ServiceException", "TooManyRequestsException", "KMSNotFoundException", "ResourceNotFoundException", "KMSAccessDeniedException", "KMSDisabledException"] },
@@ -1043,7 +1046,7 @@ integer ? with_maximum_retry_attempts "MaximumRetryAttempts" ,
 integer ? with_maximum_event_age_in_seconds "MaximumEventAgeInSeconds" ,
 structure ? with_destination_config "DestinationConfig" DestinationConfig,
 }
-input GetPolicyRequest = 40 -> GetPolicyResponse {
+input GetPolicyRequest = 41 -> GetPolicyResponse {
 text ! function_name "FunctionName" ,
 text ? qualifier "Qualifier" ,
 }
@@ -1051,7 +1054,7 @@ output GetPolicyResponse {
 text ? with_policy "Policy" ,
 text ? with_revision_id "RevisionId" ,
 }
-input InvocationRequest = 44 -> InvocationResponse {
+input InvocationRequest = 45 -> InvocationResponse {
 text ! function_name "FunctionName" ,
 text ? invocation_type "InvocationType" ,
 text ? log_type "LogType" ,
@@ -1069,7 +1072,7 @@ payload ? with_payload "Payload" ,
 text ? with_executed_version "ExecutedVersion" ,
 text ? with_durable_execution_arn "DurableExecutionArn" ,
 }
-input ListAliasesRequest = 47 -> ListAliasesResponse {
+input ListAliasesRequest = 48 -> ListAliasesResponse {
 text ! function_name "FunctionName" ,
 text ? function_version "FunctionVersion" ,
 text ? marker "Marker" ,
@@ -1079,7 +1082,7 @@ output ListAliasesResponse {
 text ? with_next_marker "NextMarker" ,
 structures ? with_aliases "Aliases" AliasConfiguration,
 }
-input ListFunctionEventInvokeConfigsRequest = 52 -> ListFunctionEventInvokeConfigsResponse {
+input ListFunctionEventInvokeConfigsRequest = 53 -> ListFunctionEventInvokeConfigsResponse {
 text ! function_name "FunctionName" ,
 text ? marker "Marker" ,
 integer ? max_items "MaxItems" ,
@@ -1088,7 +1091,7 @@ output ListFunctionEventInvokeConfigsResponse {
 structures ? with_function_event_invoke_configs "FunctionEventInvokeConfigs" FunctionEventInvokeConfig,
 text ? with_next_marker "NextMarker" ,
 }
-input ListFunctionsRequest = 55 -> ListFunctionsResponse {
+input ListFunctionsRequest = 56 -> ListFunctionsResponse {
 text ? master_region "MasterRegion" ,
 text ? function_version "FunctionVersion" ,
 text ? marker "Marker" ,
@@ -1098,13 +1101,13 @@ output ListFunctionsResponse {
 text ? with_next_marker "NextMarker" ,
 structures ? with_functions "Functions" FunctionConfiguration,
 }
-input ListTagsRequest = 59 -> ListTagsResponse {
+input ListTagsRequest = 61 -> ListTagsResponse {
 text ! resource "Resource" ,
 }
 output ListTagsResponse {
 value ? with_tags "Tags" ,
 }
-input ListVersionsByFunctionRequest = 60 -> ListVersionsByFunctionResponse {
+input ListVersionsByFunctionRequest = 62 -> ListVersionsByFunctionResponse {
 text ! function_name "FunctionName" ,
 text ? marker "Marker" ,
 integer ? max_items "MaxItems" ,
@@ -1113,42 +1116,42 @@ output ListVersionsByFunctionResponse {
 text ? with_next_marker "NextMarker" ,
 structures ? with_versions "Versions" FunctionConfiguration,
 }
-input PublishVersionRequest = 63 -> FunctionConfiguration {
+input PublishVersionRequest = 65 -> FunctionConfiguration {
 text ! function_name "FunctionName" ,
 text ? code_sha256 "CodeSha256" ,
 text ? description "Description" ,
 text ? revision_id "RevisionId" ,
 text ? publish_to "PublishTo" ,
 }
-input PutFunctionConcurrencyRequest = 65 -> Concurrency {
+input PutFunctionConcurrencyRequest = 67 -> Concurrency {
 text ! function_name "FunctionName" ,
 integer ! reserved_concurrent_executions "ReservedConcurrentExecutions" ,
 }
 output Concurrency {
 integer ? with_reserved_concurrent_executions "ReservedConcurrentExecutions" ,
 }
-input PutFunctionEventInvokeConfigRequest = 66 -> FunctionEventInvokeConfig {
+input PutFunctionEventInvokeConfigRequest = 68 -> FunctionEventInvokeConfig {
 text ! function_name "FunctionName" ,
 text ? qualifier "Qualifier" ,
 integer ? maximum_retry_attempts "MaximumRetryAttempts" ,
 integer ? maximum_event_age_in_seconds "MaximumEventAgeInSeconds" ,
 structure ? destination_config "DestinationConfig" DestinationConfig,
 }
-input RemovePermissionRequest = 73 -> () {
+input RemovePermissionRequest = 75 -> () {
 text ! function_name "FunctionName" ,
 text ! statement_id "StatementId" ,
 text ? qualifier "Qualifier" ,
 text ? revision_id "RevisionId" ,
 }
-input TagResourceRequest = 79 -> () {
+input TagResourceRequest = 81 -> () {
 text ! resource "Resource" ,
 value ! tags "Tags" ,
 }
-input UntagResourceRequest = 80 -> () {
+input UntagResourceRequest = 82 -> () {
 text ! resource "Resource" ,
 texts ! tag_keys "TagKeys" ,
 }
-input UpdateAliasRequest = 81 -> AliasConfiguration {
+input UpdateAliasRequest = 83 -> AliasConfiguration {
 text ! function_name "FunctionName" ,
 text ! name "Name" ,
 text ? function_version "FunctionVersion" ,
@@ -1156,7 +1159,7 @@ text ? description "Description" ,
 structure ? routing_config "RoutingConfig" AliasRoutingConfiguration,
 text ? revision_id "RevisionId" ,
 }
-input UpdateFunctionCodeRequest = 85 -> FunctionConfiguration {
+input UpdateFunctionCodeRequest = 87 -> FunctionConfiguration {
 text ! function_name "FunctionName" ,
 value ? zip_file "ZipFile" ,
 text ? s3_bucket "S3Bucket" ,
@@ -1171,7 +1174,7 @@ boolean ? dry_run "DryRun" ,
 text ? revision_id "RevisionId" ,
 text ? source_kms_key_arn "SourceKMSKeyArn" ,
 }
-input UpdateFunctionConfigurationRequest = 86 -> FunctionConfiguration {
+input UpdateFunctionConfigurationRequest = 88 -> FunctionConfiguration {
 text ! function_name "FunctionName" ,
 text ? role "Role" ,
 text ? handler "Handler" ,
@@ -1196,7 +1199,7 @@ structure ? durable_config "DurableConfig" DurableConfig,
 structure ? runtime_config "RuntimeConfig" FunctionRuntimeConfig,
 structure ? accelerator_config "AcceleratorConfig" AcceleratorConfig,
 }
-input UpdateFunctionEventInvokeConfigRequest = 87 -> FunctionEventInvokeConfig {
+input UpdateFunctionEventInvokeConfigRequest = 89 -> FunctionEventInvokeConfig {
 text ! function_name "FunctionName" ,
 text ? qualifier "Qualifier" ,
 integer ? maximum_retry_attempts "MaximumRetryAttempts" ,

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Input, Output, documents};
-use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Range, Segment, Service, Shape, Text, bounds};
+use crate::model::{Bounds, Member, NONE, Operation, Pattern, Place, Protocol, Query, Json, Cbor, Range, Segment, Service, Shape, Text, bounds};
 
 /// The service.
 pub static SERVICE: Service = Service {
     name: "logs",
     signing_name: "logs",
     protocol: Protocol::Json(Json { version: "1.1", target: "Logs_20140328" }),
+    cbor: None,
     operations: &OPERATIONS,
     errors: ERRORS,
     invalid: "InvalidParameterException",

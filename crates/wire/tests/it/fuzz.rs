@@ -33,6 +33,17 @@ fn no_request_is_too_odd_to_say_who_signed_it() {
 }
 
 #[test]
+fn no_cbor_is_too_odd_to_be_bound() {
+    let seeds: [&[u8]; 4] = [
+        b"\xa2iNamespacecA/BjMetricData\x81\xa3jMetricNameamiTimestamp\xc1\xfb\x41\xda\x00\x00\x00\x00\x00\x00eValue\xf9\x3c\x00",
+        b"\xbfiNamespace\x7faAaB\xffjMetricData\x9f\xff\xff",
+        b"\xa1jDimensions\x82\xa1dNameaa\xa2dNameabeValue\xf6",
+        b"\xa1ax\xd9\xd9\xf7\x9f\x1b\xff\xff\xff\xff\xff\xff\xff\xff\x40\xff",
+    ];
+    smoke::smoke(bodies::cbor, &seeds.map(<[u8]>::to_vec), 8_000);
+}
+
+#[test]
 fn no_form_is_too_odd_to_be_answered() {
     let seeds = ["Action=GetCallerIdentity&Version=2011-06-15", "Action=%3Ca%3E+%26&=x", "RoleArn=arn%3Aaws&Action="];
     smoke::smoke(bodies::forms, &seeds.map(|seed| seed.as_bytes().to_vec()), 8_000);

@@ -30,7 +30,7 @@ fn parts(input: &[u8]) -> Option<Parts<'_>> {
 pub(crate) fn requests(input: &[u8]) {
     let Some(Parts { method, path, query, headers, body }) = parts(input) else { return };
     for service in [None, Some("iotdata"), Some("iot-jobs-data")] {
-        let found = match route(services_for(service), method, path) {
+        let found = match route(services_for(service), method, path, query) {
             Ok(found) => found,
             Err(refusal) => {
                 answered(None, Err(refusal));
@@ -86,6 +86,24 @@ pub(crate) fn forms(input: &[u8]) {
         let refused = form.reply(None, Err(Refusal::new("InvalidRequestException", value)), "id");
         assert!((400..500).contains(&refused.status));
         sound_xml(&refused.body);
+    }
+}
+
+/// A body of CBOR, bound to some operations, and written again as an answer.
+pub(crate) fn cbor(input: &[u8]) {
+    let headers = [("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let form = Form::of(wire::service("monitoring").expect("it is in the tables"), &headers);
+    let body = Bytes::copy_from_slice(input);
+    let arrived = Arrived { query: "", headers: &headers, body: &body };
+    for name in ["PutMetricData", "GetMetricData", "PutMetricAlarm", "ListMetrics"] {
+        let path = format!("/service/GraniteServiceVersion20100801/operation/{name}");
+        let found = form.find("POST", &path, &arrived).expect("it is in the tables");
+        let operation = found.operation;
+        let answer = form.bind(found, &arrived).map(|_| Output::default());
+        let is_bound = answer.is_ok();
+        let reply = form.reply(Some(operation), answer, "id");
+        assert_eq!((reply.status == 200, reply.status < 500), (is_bound, true), "{}", reply.status);
     }
 }
 
