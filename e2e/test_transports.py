@@ -8,6 +8,7 @@ import http.client
 import json
 import queue
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -84,6 +85,27 @@ def test_anybody_may_on_plain_tcp_what_the_named_policy_says(plain, bench_policy
         assert listener.subscribe("other/#")[0] >= 0x80
         speaker.publish("bench/x", b"hello")
         assert listener.message().payload == b"hello"
+
+
+def test_who_left_before_it_came_again_leaves_no_will(plain, bench_policy):
+    """However late the goodbye is read: here the server sees both connections' words at one moment."""
+    with plain_wire(plain) as listener:
+        assert listener.connect("hears-wills").reason == 0
+        listener.subscribe("bench/wills")
+        for _ in range(20):
+            with plain_wire(plain) as old, plain_wire(plain) as new:
+                will = Will("bench/wills", b"gone")
+                assert old.connect("comes-and-goes", will=will).reason == 0
+                plain.process.send_signal(signal.SIGSTOP)
+                try:
+                    old.send(packets.disconnect())
+                    new.send(packets.connect("comes-and-goes"))
+                finally:
+                    plain.process.send_signal(signal.SIGCONT)
+                new.expect(packets.CONNACK)
+                old.closed()
+                new.publish("bench/wills", b"end")
+                assert listener.message().payload == b"end"
 
 
 @pytest.mark.skipif(not shutil.which("mosquitto_pub"), reason="mosquitto-clients is not installed")

@@ -3,7 +3,8 @@
 
 use mqtt::ReasonCode;
 
-/// How a connection ended. The first reason wins.
+/// How a connection ended. The first reason wins, unless the client had left before it came again and its goodbye is only read
+/// after that: then it has not been displaced, and its will is not published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// The client said DISCONNECT; whether its will is published all the same (any reason but 0x00).

@@ -257,7 +257,8 @@ impl Link {
     }
 
     fn receive_disconnect(&self, disconnect: &Disconnect) {
-        if let Some(seconds) = disconnect.properties.session_expiry_interval
+        // The session of a connection that was displaced is another's by now.
+        if let Some(seconds) = disconnect.properties.session_expiry_interval.filter(|_| !self.is_closed())
             && !self.session.shorten(seconds)
         {
             let message = "a session that was to end with its connection cannot be kept by DISCONNECT";
@@ -357,8 +358,13 @@ impl Link {
     /// Ends the connection: an MQTT 5 client is told why, and the door finds [`Link::closed`] when it wakes.
     pub fn close(&self, how: Closed) {
         let mut outbox = self.outbox();
-        if outbox.closed.is_some() {
-            return;
+        match (&outbox.closed, &how) {
+            (None, _) => {}
+            (Some(Closed::TakenOver), Closed::ByClient { .. }) => {
+                outbox.closed = Some(how);
+                return;
+            }
+            (Some(_), _) => return,
         }
         if let Some(reason) = how.reason().filter(|_| self.version == Version::V5) {
             let mut disconnect = Disconnect::new(reason);

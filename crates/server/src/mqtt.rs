@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use broker::{Closed, Wake};
+use broker::{Closed, Link, Wake};
 use bytes::{Bytes, BytesMut};
 use cloud::{Connection, MAXIMUM_PACKET_SIZE, Peer, Refused};
 use mqtt::{ConnAck, Decoder, Malformed, Packet, ReasonCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::metrics::Counted;
@@ -56,6 +57,9 @@ pub(crate) async fn serve(server: &Server, stream: impl AsyncRead + AsyncWrite +
     let bell = Arc::new(Bell(Notify::new()));
     let Some(connection) = let_in(server, &mut socket, peer, &bell).await else { return };
     exchange(server, &mut socket, &connection, &bell).await;
+    if connection.link().closed() == Some(Closed::TakenOver) {
+        socket.hear_out(connection.link(), server.now()).await;
+    }
     // The last bytes are the DISCONNECT that says why, and are worth a moment.
     let _ = timeout(LAST_WORDS, socket.finish(connection.link().take_outgoing())).await;
     server.desk.bring_all(server.house.disconnected(&connection, server.now(), server.entropy())).await;
@@ -279,6 +283,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             })
         })
         .await
+    }
+
+    /// Looks for a goodbye in what has arrived and was not read yet; nothing is waited for.
+    async fn hear_out(&mut self, link: &Link, now: i64) {
+        // The runtime asks the system anew what has arrived before it comes back to this task.
+        yield_now().await;
+        for _ in 0..UNHEARD {
+            loop {
+                match self.decoder.decode(&mut self.input) {
+                    Ok(Some(goodbye @ Packet::Disconnect(_))) => {
+                        link.receive(goodbye, now);
+                        return;
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
+            if !matches!(timeout(Duration::ZERO, self.read()).await, Ok(Ok(1..))) {
+                return;
+            }
+        }
     }
 
     async fn write(&mut self) -> std::io::Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broker::{Closed, FOR_EVER, Offer, Settings, Subscribed};
-use mqtt::{Disconnect, QoS, ReasonCode, Version};
+use mqtt::{Disconnect, Packet, QoS, ReasonCode, Version};
 
 use crate::house::{House, lasting, offer, said, will};
 
@@ -62,6 +62,20 @@ fn the_newer_connection_takes_the_client_id_over() {
     assert!(detached.ended.is_none() && detached.waits.is_none());
     assert_eq!(house.broker.session("c").map(|session| session.number()), Some(new.session().number()));
     assert_eq!(house.publish(&said("t", AtMostOnce, "x")), 0, "its subscriptions went with the old one");
+}
+
+#[test]
+fn a_goodbye_that_is_read_late_is_one_all_the_same() {
+    let house = House::new();
+    let old = house.connect(Offer { will: Some(will(None)), ..lasting("c") });
+    let new = house.lasting("c");
+    assert_eq!(old.closed(), Some(Closed::TakenOver));
+    let mut goodbye = Disconnect::new(ReasonCode::Success);
+    goodbye.properties.session_expiry_interval = Some(0);
+    old.link.receive(Packet::Disconnect(goodbye), 0);
+    assert_eq!(old.closed(), Some(Closed::ByClient { with_will: false }));
+    assert!(old.vanish().will.is_none());
+    assert!(new.vanish().waits.is_some(), "the session is not its own any more, and is not shortened");
 }
 
 #[test]

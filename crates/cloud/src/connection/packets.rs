@@ -46,8 +46,8 @@ impl House {
     /// Takes one packet of a connection; what must be written comes back for the desk. `entropy` is drawn once for each
     /// packet at most, and only if it is needed.
     pub fn receive(&self, connection: &Arc<Connection>, packet: Packet, now: i64, entropy: u128) -> Option<Job> {
-        if connection.link.is_closed() {
-            // What was on its way when the connection was closed is not heard any more.
+        if connection.link.is_closed() && !matches!(packet, Packet::Disconnect(_)) {
+            // What was on its way when the connection was closed is not heard any more, only a goodbye.
             return None;
         }
         self.hear_of_time(now);
