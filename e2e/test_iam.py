@@ -110,6 +110,18 @@ def test_refusals_have_the_classes_that_sdks_catch(iam):
     assert code(refused) == ("NotImplementedException", 501)
 
 
+def test_who_comes_without_a_key_is_told_what_is_not_built(sts):
+    """boto3 signs neither of these."""
+    asked = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/r", "PrincipalArn": f"arn:aws:iam::{ACCOUNT}:saml-provider/p"}
+    for call in (
+        lambda: sts.assume_role_with_saml(**asked, SAMLAssertion="YWJjZA=="),
+        lambda: sts.assume_role_with_web_identity(RoleArn=asked["RoleArn"], RoleSessionName="me", WebIdentityToken="abcd"),
+    ):
+        with pytest.raises(ClientError) as refused:
+            call()
+        assert code(refused) == ("NotImplementedException", 501)
+
+
 def test_the_paginators_of_boto3_see_every_page(ombra, iam):
     for number in range(7):
         iam.create_role(RoleName=f"page{number}", Path="/pages/", AssumeRolePolicyDocument=json.dumps(TRUST))

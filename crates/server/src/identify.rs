@@ -53,11 +53,23 @@ pub(crate) fn caller(server: &Server, entry: &Entry, request: &Request) -> Resul
         return Ok(Caller { scope, identity: Identity::Key(String::new()), whence: whence(entry) });
     }
     let Some(certificate_id) = entry.device.clone() else {
-        return Err(refused(server, entry, request, "", &Rejected::missing()));
+        return Err(unsigned(server, entry, request));
     };
     let scope = server.scope_of(&certificate_id, entry.server_name.as_deref(), &entry.ip)?;
     let identity = Identity::Device { certificate_id, source_ip: entry.ip.clone() };
     Ok(Caller { scope, identity, whence: whence(entry) })
+}
+
+/// What AWS takes without a signature, since it proves by itself who asks.
+const PROVING: [&str; 2] = ["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
+
+/// The refusal of whoever shows neither a signature nor a certificate; of an operation that needs neither, that it is not built.
+fn unsigned(server: &Server, entry: &Entry, request: &Request) -> Refusal {
+    let arrived = wire::Arrived { query: &request.query, headers: &request.headers, body: &request.body };
+    match request.form().find(&request.method, &request.path, &arrived) {
+        Ok(found) if PROVING.contains(&found.operation.name) => Refusal::not_implemented(found.operation),
+        _ => refused(server, entry, request, "", &Rejected::missing()),
+    }
 }
 
 /// Refuses whom nobody can be before a body is read for it: where keys are verified, a stranger is not to fill the memory.
