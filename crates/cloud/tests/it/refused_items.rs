@@ -143,6 +143,18 @@ fn an_empty_key_is_the_whole_transactions_fault_and_a_wrong_one_its_actions() {
 }
 
 #[test]
+fn an_update_that_empties_the_key_of_an_index_is_told_as_one() {
+    let lab = lab();
+    let update =
+        json!({"UpdateExpression": "SET color = :v", "ExpressionAttributeValues": {":v": {"S": ""}}, "Key": key()});
+    let told = "One or more parameter values are not valid. The update expression attempted to update a secondary index key to \
+                a value that is not supported. The AttributeValue for a key attribute cannot contain an empty string value.";
+    assert_eq!(message(&lab, "UpdateItem", update), told);
+    let older = json!({"AttributeUpdates": {"color": {"Value": {"S": ""}}}, "Key": key()});
+    assert!(message(&lab, "UpdateItem", older).ends_with("IndexName: by_color, IndexKey: color"));
+}
+
+#[test]
 fn a_query_asks_its_keys_for_what_they_can_be() {
     let lab = lab();
     let query = |condition: &str, value: Value| {

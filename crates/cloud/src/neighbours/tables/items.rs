@@ -14,7 +14,7 @@ use super::path::{Path, project};
 use super::record::{TableRecord, item_at, table, write_item};
 use super::refusal::{detected, invalid};
 use super::request::{Guard, Together, attributes, check_scalars, check_table, collection, listed, paths};
-use super::schema::{Field, Place};
+use super::schema::{Field, Place, empty_kind};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Read, Write};
 
@@ -197,12 +197,20 @@ pub(crate) fn check_keys(table: &TableRecord, update: &Update) -> Answer<()> {
 /// Refuses an update that makes of an index key what it cannot be. What the request itself gives for one is told of as a put is.
 pub(crate) fn check_index_keys(table: &TableRecord, update: &Update, after: Option<&Item>) -> Answer<()> {
     let Some(after) = after else { return Ok(()) };
+    let keys = || table.key_attributes().into_values();
+    let empty = keys().find_map(|field| empty_kind(after.get(&field.name)?));
+    if let Some(empty) = empty.filter(|_| !update.is_older) {
+        return Err(invalid(format!(
+            "One or more parameter values are not valid. The update expression attempted to update a secondary index key to a \
+             value that is not supported. The AttributeValue for a key attribute cannot contain an empty {empty} value."
+        )));
+    }
     let is_given = |name: &str| {
         let set = update.set.iter().find(|(path, _)| path.root == name);
         matches!(set, Some((_, Source::Value(_)))) || update.is_older
     };
     let fits = |field: &Field| after.get(&field.name).is_none_or(|value| value.kind() == field.kind.kind());
-    if table.key_attributes().into_values().all(|field| fits(field) || is_given(&field.name)) {
+    if keys().all(|field| fits(field) || is_given(&field.name)) {
         return Ok(());
     }
     Err(invalid("The update expression attempted to update the secondary index key to unsupported type"))

@@ -201,7 +201,7 @@ pub(crate) fn is_of_empty_key(message: &str) -> bool {
 }
 
 /// What of text and bytes is empty, if it is.
-fn empty_kind(value: &Attribute) -> Option<&'static str> {
+pub(crate) fn empty_kind(value: &Attribute) -> Option<&'static str> {
     match value {
         Attribute::S(text) if text.is_empty() => Some("string"),
         Attribute::B(Binary(bytes)) if bytes.is_empty() => Some("binary"),
