@@ -115,20 +115,6 @@ fn test_authorization(db: Read, input: &TestAuthorizationRequest) -> Answer<Test
     Ok(TestAuthorizationResponse::new().with_auth_results(results?))
 }
 
-/// What the broker answers: a shared filter must not be denied by itself either.
-fn decide(set: &PolicySet, action: &str, arn: &str, now: i64) -> Verdict {
-    let of = |arn: &str| set.decide(&Request::new(action, arn, now)).verdict;
-    let behind_share = || {
-        let (account, shared) = arn.split_once(":topicfilter/$share/").filter(|_| action == "iot:Subscribe")?;
-        let (_, filter) = shared.split_once('/')?;
-        Some(of(&format!("{account}:topicfilter/{filter}")))
-    };
-    match of(arn) {
-        Verdict::Allowed if behind_share() == Some(Verdict::ExplicitDeny) => Verdict::ExplicitDeny,
-        verdict => verdict,
-    }
-}
-
 /// What became of one thing that was asked.
 struct Tried {
     verdict: Verdict,
@@ -151,7 +137,8 @@ impl Tried {
         let compile = |attached: &[Attached]| PolicySet::compile(attached.iter().cloned(), variables.clone());
         let resources = asked.resources().unwrap_or_default();
         let worst = |set: &PolicySet| {
-            let verdicts: Vec<Verdict> = resources.iter().map(|arn| decide(set, action, arn, db.now())).collect();
+            let decide = |arn: &&str| identity::decide(set, Request::new(action, identity::resource(arn), db.now())).1;
+            let verdicts: Vec<Verdict> = resources.iter().map(|arn| decide(arn).verdict).collect();
             let order = [Verdict::ExplicitDeny, Verdict::ImplicitDeny, Verdict::Allowed];
             order.into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(Verdict::ImplicitDeny)
         };

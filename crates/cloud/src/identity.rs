@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy::{Attached, Context, Decision, Document, PolicySet, Request, iam};
+use policy::{Attached, Context, Decision, Document, PolicySet, Request, Resource, Verdict, iam};
 use store::{Direction, Fault, Key};
 
 use crate::caller::Identity;
@@ -353,6 +353,41 @@ pub(crate) fn certificate_context(certificate_id: &str, certificate: &Certificat
     context.set(policy::keys::CERTIFICATE_ID, certificate_id);
     crate::x509::add_variables(&mut context, &certificate.pem);
     context
+}
+
+/// What the policies of a principal say to what it asks of the broker, and what it was about. A group does not open what is
+/// denied to each of its members: the name of a shared subscription begins with `$share`, so a statement that denies the
+/// filter alone would not meet it. Where that filter is what is denied, the answer is about it.
+pub(crate) fn decide<'s, 'r>(set: &'s PolicySet, asked: Request<'r>) -> (Request<'r>, Decision<'s>) {
+    let decision = set.decide(&asked);
+    if decision.is_allowed()
+        && let Some(resource) = behind_its_share(&asked)
+    {
+        let plain = Request { resource, ..asked };
+        let behind = set.decide(&plain);
+        if behind.verdict == Verdict::ExplicitDeny {
+            return (plain, behind);
+        }
+    }
+    (asked, decision)
+}
+
+/// The filter of a shared subscription without its group. unconfirmed: how policies name a shared subscription; the whole
+/// filter, as in AWS's example.
+fn behind_its_share<'r>(asked: &Request<'r>) -> Option<Resource<'r>> {
+    let Resource { prefix, name } = asked.resource;
+    let is_filter = asked.action == "iot:Subscribe" && prefix.ends_with(FILTER);
+    let shared = name.strip_prefix("$share/").filter(|_| is_filter)?;
+    shared.split_once('/').map(|(_, filter)| Resource::new(prefix, filter))
+}
+
+/// What stands before a topic filter in its ARN.
+const FILTER: &str = ":topicfilter/";
+
+/// A resource of the broker by its ARN, with the filter apart if it is one.
+pub(crate) fn resource(arn: &str) -> Resource<'_> {
+    let (prefix, name) = arn.split_at(arn.find(FILTER).map_or(0, |at| at + FILTER.len()));
+    Resource::new(prefix, name)
 }
 
 /// What is known of a request, for whoever explains its refusal later.

@@ -222,11 +222,11 @@ impl House {
         resource: Resource<'_>,
     ) -> Result<(), No> {
         let granted = connection.grant.granted();
-        let request = Request::new(action, resource, cx.now);
-        let decision = granted.set.decide(&request);
+        let (request, decision) = identity::decide(&granted.set, Request::new(action, resource, cx.now));
         if decision.is_allowed() {
             return Ok(());
         }
+        let resource = request.resource;
         if connection.told.take(cx.now) {
             let refused = Refused { given: connection.peer.given(&Variables::new()), ..Refused::default() };
             let refused = identity::explained(refused, &granted.set, &request, &decision);

@@ -10,7 +10,7 @@ use mqtt::{
     AckProperties, Filter, Packet, Publish, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
     SubscriptionId, Text, UnsubAck, Unsubscribe,
 };
-use policy::{Request, Resource, Verdict};
+use policy::Resource;
 use serde_json::{Value, json};
 use store::Fault;
 
@@ -105,7 +105,6 @@ impl House {
     /// Quotas, room and policies.
     fn may_subscribe(&self, connection: &Connection, subscription: &Subscription, cx: &Context) -> Result<(), No> {
         let filter = &subscription.filter;
-        // unconfirmed: how policies name a shared subscription; the whole filter, as in AWS's example.
         let resource = Resource::new(&connection.grant.filters, filter.as_str());
         let keep = |stand| self.quota(connection, cx, ("iot:Subscribe", resource), stand);
         let quotas = self.settings.quotas;
@@ -114,7 +113,6 @@ impl House {
             return Err(No::new(ReasonCode::TopicFilterInvalid, limit.words));
         }
         self.may(connection, cx, "iot:Subscribe", resource)?;
-        self.is_not_denied_behind_its_share(connection, filter, cx)?;
         let aws = &quotas::SUBSCRIPTIONS;
         let has_room = connection.link.session().has_room_for(filter, aws.size());
         keep(aws.stand_if(quotas, !has_room)).map_err(No::of)?;
@@ -129,20 +127,6 @@ impl House {
             self.tell_refused(connection, cx, "iot:Subscribe", resource.to_string(), refused);
         }
         Err(no)
-    }
-
-    /// A group does not open what is denied to each of its members. The name of a shared subscription begins with `$share`, so a
-    /// statement that denies the filter alone would not meet it.
-    fn is_not_denied_behind_its_share(&self, connection: &Connection, filter: &Filter, cx: &Context) -> Result<(), No> {
-        if filter.share_name().is_none() {
-            return Ok(());
-        }
-        let plain = Resource::new(&connection.grant.filters, filter.pattern());
-        let verdict = connection.grant.granted().set.decide(&Request::new("iot:Subscribe", plain, cx.now)).verdict;
-        if verdict != Verdict::ExplicitDeny {
-            return Ok(());
-        }
-        self.may(connection, cx, "iot:Subscribe", plain)
     }
 
     /// Subscribes to what was granted, answers, and notes what is retained for it.

@@ -319,6 +319,32 @@ fn a_denied_filter_is_refused_and_the_others_are_granted() {
 }
 
 #[test]
+fn a_share_opens_no_filter_that_is_denied_and_the_filter_is_what_is_told() {
+    let lab = Lab::new();
+    let id = lab.identity(json!([
+        statement("Allow", "iot:Connect", &["client/*"]),
+        statement("Allow", "iot:Subscribe", &["topicfilter/*"]),
+        statement("Deny", "iot:Subscribe", &["topicfilter/secret/*", "topicfilter/$share/closed/*"]),
+    ]));
+    let device = lab.device(&id, Version::V5, "c");
+    let told = |filter: &str| {
+        let answer = device.subscribe(filter);
+        let named = |refused: Refused| refused.resource.split_once(":topicfilter/").unwrap().1.to_owned();
+        (answer, lab.refusals().into_iter().map(named).collect::<Vec<_>>())
+    };
+    for (filter, named) in [
+        ("secret/a", Some("secret/a")),
+        ("$share/g/secret/a", Some("secret/a")),
+        ("$share/closed/a", Some("$share/closed/a")),
+        ("$share/g/a", None),
+    ] {
+        let answer = if named.is_some() { "SUBACK 1 87" } else { "SUBACK 1 01" };
+        let named: Vec<String> = named.into_iter().map(str::to_owned).collect();
+        assert_eq!(told(filter), (vec![answer.to_owned()], named), "{filter}");
+    }
+}
+
+#[test]
 fn what_may_not_be_received_is_dropped_without_a_word_to_its_client() {
     let lab = Lab::new();
     let id = lab.identity(json!([
