@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! valgrind --tool=callgrind --toggle-collect=rules_heard::publishes \
-//!     target/release/examples/rules_heard RULES COUNT
+//!     target/release/examples/rules_heard RULES COUNT [together]
 //! ```
 //!
 //! There are RULES rules on filters of their own; COUNT messages are published with QoS 0, each heard by one of the first ten
-//! rules, with nothing remembered from one to the next. `rules_heard::evaluates` is what the rules do afterwards. Nothing here
-//! knows how the counting is done.
+//! rules, with nothing remembered from one to the next. `together`, all rules are on one filter, so that each message is heard by
+//! all of them. `rules_heard::evaluates` is what the rules do afterwards. Nothing here knows how the counting is done.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -27,6 +27,9 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Messages between two turns of the rules, fewer than wait in memory.
 const ROUND: usize = 1000;
+
+/// What a device reports, 262 bytes.
+const REPORT: &str = r#"{"device":"plant-7","power":"on","mode":"eco","t":71.5,"humidity":45,"sensors":{"temperature":20.91,"humidity":47.1,"co2":608,"battery":3.7},"firmware":{"version":"2.4.0","channel":"stable"},"network":{"rssi":-63,"ssid":"hall","uptime":86472},"at":1700000000123}"#;
 
 /// When everything happens.
 const NOW: i64 = 1_700_000_000_000;
@@ -63,15 +66,17 @@ impl Witness for Nobody {
 }
 
 fn main() -> Result<(), Failure> {
-    let mut numbers = std::env::args().skip(1).map(|word| word.parse::<usize>());
-    let mut number = || numbers.next().ok_or("usage: rules_heard RULES COUNT");
-    let (rules, count) = (number()??, number()??);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| words.get(at).ok_or("usage: rules_heard RULES COUNT [together]").map(|word| word.parse());
+    let (rules, count): (usize, usize) = (number(0)??, number(1)??);
+    let together = words.get(2).is_some_and(|word| word == "together");
+    let hall = |rule: usize| if together { 0 } else { rule };
     let house = house()?;
     let caller = Caller::new(Scope::new("000000000000", "us-east-1"), Identity::Key("key".to_owned()));
     let create = operation("CreateTopicRule")?;
     for rule in 0..rules {
         let payload = json!({
-            "sql": format!("SELECT t AS celsius FROM 'plant/hall-{rule}/+/state' WHERE t > 20"),
+            "sql": format!("SELECT t AS celsius FROM 'plant/hall-{}/+/state' WHERE t > 20", hall(rule)),
             "awsIotSqlVersion": "2016-03-23",
             "actions": [{"sqs": {"roleArn": "arn:aws:iam::000000000000:role/r", "queueUrl": "http://q/1"}}],
         });
@@ -79,16 +84,19 @@ fn main() -> Result<(), Failure> {
         call(&house, &caller, create, input, &Bytes::new())?;
     }
     let publish = operation("Publish")?;
-    let payload = Bytes::from_static(br#"{"t": 21, "unit": "C", "device": "sensor-7"}"#);
+    // As short as they come, or a report of several things, of which each rule looks at one.
+    let payload = if together { REPORT } else { r#"{"t": 21, "unit": "C", "device": "sensor-7"}"# };
+    let payload = Bytes::from_static(payload.as_bytes());
     let topics: Vec<Value> = (0..10.min(rules.max(1)))
-        .map(|rule| json!({"topic": format!("plant/hall-{rule}/device-7/state"), "qos": 0}))
+        .map(|rule| json!({"topic": format!("plant/hall-{}/device-7/state", hall(rule)), "qos": 0}))
         .collect();
     let mut done = 0;
     for _ in 0..count / ROUND {
         publishes(&house, &caller, publish, &topics, &payload)?;
         done += evaluates(&house);
     }
-    if done == count / ROUND * ROUND { Ok(()) } else { Err(format!("{done} of {count} messages were heard").into()) }
+    let heard = if together { rules } else { 1 };
+    if done == count / ROUND * ROUND * heard { Ok(()) } else { Err(format!("{done} of {count} were heard").into()) }
 }
 
 #[inline(never)]

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sql::{Message, ParseError, Properties, Statement, Trace, Version, World};
+use sql::{Message, ParseError, Payload, Properties, Statement, Trace, Version, World};
 
 use crate::settings::{ACCOUNT, REGION};
 
@@ -79,7 +79,7 @@ pub(crate) struct Ready<'t> {
     trial: &'t Trial,
     pub(crate) statement: Statement,
     topic: String,
-    payload: Bytes,
+    payload: Payload,
     correlation_data: Option<Vec<u8>>,
     user: Vec<(&'t str, &'t str)>,
 }
@@ -93,7 +93,7 @@ impl Trial {
         Ok(Ready {
             trial: self,
             topic: self.topic(&statement)?,
-            payload: self.payload()?,
+            payload: self.payload()?.into(),
             correlation_data: correlation_data.map(|text| unbase64("correlation_data", text)).transpose()?,
             user,
             statement,

@@ -53,7 +53,7 @@ impl Stop {
     }
 }
 
-/// A message with its payload, which is read as JSON when somebody first asks.
+/// A message with its payload as JSON, once somebody has asked.
 pub(crate) struct Input<'m> {
     message: &'m Message<'m>,
     whole: bool,
@@ -66,7 +66,7 @@ impl<'m> Input<'m> {
     }
 
     fn document(&self) -> Option<&Document<'m>> {
-        self.document.get_or_init(|| Document::read(self.message.payload, self.whole)).as_ref()
+        self.document.get_or_init(|| self.message.payload.document(self.whole)).as_ref()
     }
 
     /// Whether the payload was read, and is no JSON.
@@ -252,7 +252,7 @@ impl<'d, 'w> Evaluation<'d, 'w> {
     fn star(&mut self) -> Evaluated<'d> {
         match self.rows.last() {
             Some(row) => self.copied(row.value.clone()),
-            None => Ok(self.payload().unwrap_or(Value::Raw(self.message.payload))),
+            None => Ok(self.payload().unwrap_or(Value::Raw(self.message.payload.bytes()))),
         }
     }
 

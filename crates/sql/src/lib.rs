@@ -4,13 +4,13 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use sql::{Message, Nowhere, Outcome, Properties, Statement, Version};
+//! use sql::{Message, Nowhere, Outcome, Payload, Properties, Statement, Version};
 //!
 //! let text = "SELECT temperature AS t, topic(2) AS room FROM 'rooms/+/air' WHERE temperature > 25";
 //! let statement = Statement::parse(text, Version::V20160323)?;
 //! assert_eq!(statement.filter(), Some("rooms/+/air"));
 //!
-//! let payload = Bytes::from_static(br#"{"temperature":26.50}"#);
+//! let payload = Payload::from(Bytes::from_static(br#"{"temperature":26.50}"#));
 //! let message = Message {
 //!     topic: "rooms/attic/air",
 //!     payload: &payload,
@@ -55,7 +55,7 @@ mod version;
 mod world;
 
 pub use error::ParseError;
-pub use message::{Message, Properties};
+pub use message::{Message, Payload, Properties};
 pub use outcome::{Failed, Outcome, Selected, Variables};
 pub use statement::{MAX_BYTES, Statement};
 pub use template::{Template, Unrendered};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::json::Document;
+use crate::json::Outline;
 use crate::value::Value;
 
 /// What a statement makes of a message.
@@ -39,7 +39,8 @@ impl Selected {
 
     /// Whether the payload is JSON. One that was not made here is read to find out.
     pub fn is_json(&self) -> bool {
-        if self.is_raw { Document::read(&self.payload, false).is_some() } else { !self.payload.is_empty() }
+        let reads = |payload| std::str::from_utf8(payload).is_ok_and(|text| Outline::read(text, false).is_some());
+        if self.is_raw { reads(&self.payload) } else { !self.payload.is_empty() }
     }
 }
 

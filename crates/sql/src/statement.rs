@@ -102,7 +102,7 @@ impl Statement {
             return Ok(None);
         }
         let payload = if self.passes {
-            evaluation.message.payload.clone()
+            evaluation.message.payload.bytes().clone()
         } else {
             output(&mut evaluation, &self.parsed.select)?
         };

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::evaluate::LONGEST;
-use crate::json::{Children, Document, Kind, Node, print_text};
+use crate::json::{Children, Kind, Node, Outline, print_text};
 use crate::number::Number;
 
 /// Printing stops beyond so many bytes.
@@ -183,8 +183,10 @@ impl<'d> Value<'d> {
 
     /// Reads a JSON text into a value of its own; `None` if it is none.
     pub(crate) fn read(json: &[u8]) -> Option<Value<'static>> {
+        let text = std::str::from_utf8(json).ok()?;
         // The text is printed from the value anyway, so whether whole numbers keep their point is decided then.
-        Document::read(json, false).map(|document| Value::Node(document.root()).owned())
+        let outline = Outline::read(text, false)?;
+        Some(Value::Node(outline.document(text).root()).owned())
     }
 
     /// Appends the value as JSON; `whole` says that `10.0` is printed as `10`. Nothing if it is Undefined. It stops somewhere

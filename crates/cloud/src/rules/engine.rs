@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use broker::Broker;
 use bytes::Bytes;
 use mqtt::{Publish, QoS, Topic};
-use sql::{Call, Reply};
+use sql::{Call, Payload, Reply};
 use store::{Direction, Fault, Key};
 
 use super::execution::{Execution, Run};
@@ -322,7 +322,8 @@ impl House {
                 }
                 Back::Answered(mut run, call, reply) => {
                     run.answers.insert(call, reply);
-                    self.run(*run, now, entropy, &mut turn);
+                    let payload = Payload::from(run.heard.message.payload.clone());
+                    self.run(*run, &payload, (now, entropy), &mut turn);
                 }
             }
         }
@@ -403,9 +404,11 @@ impl House {
             return;
         }
         let open = Arc::new(AtomicU64::new(ready.len() as u64));
+        // Read no more than once for all of them, and forgotten after the last: what waits keeps the bytes alone.
+        let payload = Payload::from(heard.message.payload.clone());
         for rule in ready {
             let run = Run::new(Arc::clone(&heard), rule, Arc::clone(&open));
-            self.run(run, now, entropy, turn);
+            self.run(run, &payload, (now, entropy), turn);
         }
     }
 
@@ -418,8 +421,8 @@ impl House {
     }
 
     /// Brings a message to one rule, or waits for what it asks.
-    fn run(&self, run: Run, now: i64, entropy: u128, turn: &mut Turn) {
-        if let Some((run, call)) = self.evaluate(run, now, entropy, turn) {
+    fn run(&self, run: Run, payload: &Payload, moment: (i64, u128), turn: &mut Turn) {
+        if let Some((run, call)) = self.evaluate(run, payload, moment, turn) {
             turn.asks.push(Ask { engine: Arc::clone(&self.engine), run: Box::new(run), call });
         }
     }

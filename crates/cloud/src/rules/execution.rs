@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sql::{Call, Message, Properties, Reply, Selected};
+use sql::{Call, Message, Payload, Properties, Reply, Selected};
 
 use super::Ready;
 use super::engine::{Deed, Ticket, Turn};
@@ -55,7 +55,7 @@ impl Run {
     }
 
     /// The message as the language sees it. Each action has chance of its own, or two that ask for an id would get the same.
-    fn with_message<T>(&self, action: u8, see: impl FnOnce(&Message<'_>) -> T) -> T {
+    fn with_message<T>(&self, payload: &Payload, action: u8, see: impl FnOnce(&Message<'_>) -> T) -> T {
         let Heard { message, origin, scope, .. } = &*self.heard;
         let given = message.properties.as_deref();
         let user: Vec<(&str, &str)> = given.map_or_else(Vec::new, |given| {
@@ -70,7 +70,7 @@ impl Run {
         };
         see(&Message {
             topic: self.heard.topic(),
-            payload: &message.payload,
+            payload,
             client_id: origin.client_id.as_deref(),
             principal: origin.principal.as_deref(),
             source_ip: origin.source_ip.as_deref(),
@@ -88,11 +88,11 @@ impl Run {
     fn prepare(
         &self,
         (place, action): (u8, &Action),
-        selected: &Selected,
+        (payload, selected): (&Payload, &Selected),
         db: Read,
         world: &mut RuleWorld<'_>,
     ) -> Result<Result<Effect, Failure>, ()> {
-        self.with_message(place, |message| {
+        self.with_message(payload, place, |message| {
             let prepared = action.prepare(&mut Prepared {
                 scope: &self.heard.scope,
                 rule: &self.rule.name,
@@ -121,8 +121,15 @@ fn permitted(db: Read, rule: &str, effect: Effect) -> Result<Effect, Failure> {
 }
 
 impl House {
-    /// Brings a message to a rule; what must be asked before that can go on.
-    pub(super) fn evaluate(&self, run: Run, now: i64, entropy: u128, turn: &mut Turn) -> Option<(Run, Call)> {
+    /// Brings a message to a rule; what must be asked before that can go on. The payload is the message's, and all rules that are
+    /// asked one after the other are given the same one.
+    pub(super) fn evaluate(
+        &self,
+        run: Run,
+        payload: &Payload,
+        (now, entropy): (i64, u128),
+        turn: &mut Turn,
+    ) -> Option<(Run, Call)> {
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
@@ -130,7 +137,7 @@ impl House {
         if run.answers.is_empty() {
             self.tell_match(&run, now);
         }
-        let outcome = run.with_message(0, |message| run.rule.statement.evaluate(message, &mut world));
+        let outcome = run.with_message(payload, 0, |message| run.rule.statement.evaluate(message, &mut world));
         if world.is_not_json && run.answers.is_empty() {
             self.tell_not_json(&run);
         }
@@ -152,7 +159,7 @@ impl House {
         };
         let actions = (0..ERROR_ACTION).zip(&run.rule.actions);
         let effects: Result<Vec<_>, ()> =
-            actions.map(|action| run.prepare(action, &selected, db, &mut world)).collect();
+            actions.map(|action| run.prepare(action, (payload, &selected), db, &mut world)).collect();
         if let Ok(effects) = effects {
             self.act(run, selected, effects, now, entropy, turn);
             return None;
@@ -316,14 +323,15 @@ impl House {
         let action = run.rule.error_action.as_ref().ok_or_else(|| unusable("there is no error action"))?;
         let is_batch = !first.batches().is_empty();
         let failed: Vec<Failed<'_>> = [first].into_iter().chain(others).map(|execution| execution.failed()).collect();
-        let payload =
+        let told =
             if is_batch { errors::of_batch(&run.rule.name, failed) } else { errors::of_one(&run.rule.name, failed) };
-        let selected = first.selected.instead(payload.into());
+        let selected = first.selected.instead(told.into());
         let view = self.store.read();
         let cx = self.context(&run.heard.scope, now, entropy ^ run.heard.seed);
         let db = Read::new(&view, &cx);
         let mut world = RuleWorld::new(db, Some(&run.rule.name), &run.answers);
-        let prepared = run.prepare((ERROR_ACTION, action), &selected, db, &mut world);
+        let payload = Payload::from(run.heard.message.payload.clone());
+        let prepared = run.prepare((ERROR_ACTION, action), (&payload, &selected), db, &mut world);
         prepared.unwrap_or_else(|()| Err(unusable("the templates of an error action cannot wait for a function")))
     }
 

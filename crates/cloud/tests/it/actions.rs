@@ -8,7 +8,7 @@ use cloud::actions::{
     Targets, Unprepared, Work,
 };
 use serde_json::{Value, json};
-use sql::{Message, Nowhere, Outcome, Properties, Statement, Version};
+use sql::{Message, Nowhere, Outcome, Payload, Properties, Statement, Version};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/rules";
 const NOW: i64 = 1_700_000_000_123;
@@ -26,7 +26,7 @@ fn parse(action: &Value) -> Result<Action, wire::Refusal> {
 fn prepared_after(sql: &str, action: &Value, payload: &[u8]) -> Result<Effect, Unprepared> {
     let action = parse(action).unwrap_or_else(|refusal| panic!("{refusal}"));
     let statement = Statement::parse(sql, Version::V20160323).unwrap();
-    let payload = Bytes::copy_from_slice(payload);
+    let payload = Payload::from(Bytes::copy_from_slice(payload));
     let message = Message {
         topic: "plant/lamp",
         payload: &payload,

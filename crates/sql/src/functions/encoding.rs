@@ -54,7 +54,7 @@ pub(super) fn encode<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d>
         return Err(Stop::Undefined);
     }
     let encoded = if arguments.is_payload(0) {
-        base64(arguments.evaluation.message.payload)
+        base64(arguments.evaluation.message.payload.bytes())
     } else {
         base64(arguments.text(0)?.as_bytes())
     };
@@ -82,7 +82,7 @@ fn decoded(arguments: &mut Arguments<'_, '_, '_>) -> Result<Option<Vec<u8>>, Sto
     let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let base64 = GeneralPurpose::new(&STANDARD, lenient);
     if arguments.is_payload(0) {
-        return Ok(base64.decode(arguments.evaluation.message.payload).ok());
+        return Ok(base64.decode(arguments.evaluation.message.payload.bytes()).ok());
     }
     Ok(base64.decode(&*arguments.text(0)?).ok())
 }
@@ -92,7 +92,7 @@ fn decoded(arguments: &mut Arguments<'_, '_, '_>) -> Result<Option<Vec<u8>>, Sto
 fn protobuf<'d>(arguments: &mut Arguments<'_, 'd, '_>) -> Evaluated<'d> {
     let failed = |reason: String| Stop::failed("decode", reason);
     let bytes = if arguments.is_payload(0) {
-        arguments.evaluation.message.payload.to_vec()
+        arguments.evaluation.message.payload.bytes().to_vec()
     } else {
         decoded(arguments)?.ok_or_else(|| failed("the value is not in base64".to_owned()))?
     };

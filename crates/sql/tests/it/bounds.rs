@@ -1,14 +1,14 @@
 //! What bounds a statement and its evaluation: length, depth, work, strings, results, variables.
 
 use bytes::Bytes;
-use sql::{Failed, MAX_BYTES, Outcome, Statement, Version};
+use sql::{Failed, MAX_BYTES, Outcome, Payload, Statement, Version};
 
 use crate::world::{Answers, message};
 
 const NEW: Version = Version::V20160323;
 
 fn failed(sql: &str, payload: &str) -> String {
-    let payload = Bytes::from(payload.to_owned());
+    let payload = Payload::from(Bytes::from(payload.to_owned()));
     match Statement::parse(sql, NEW).unwrap().evaluate(&message(&payload), &mut Answers) {
         Outcome::Failed(Failed { function: "rule", reason }) => reason,
         other => panic!("{other:.200?}"),
@@ -36,7 +36,7 @@ fn expressions_nest_64_deep() {
 fn a_condition_may_be_long_where_it_may_not_be_deep() {
     let long = vec!["a = 1"; 5_000].join(" OR ");
     let statement = Statement::parse(&format!("SELECT a FROM 't' WHERE {long}"), NEW).unwrap();
-    let payload = Bytes::from_static(br#"{"a":1}"#);
+    let payload = Payload::from(Bytes::from_static(br#"{"a":1}"#));
     assert!(matches!(statement.evaluate(&message(&payload), &mut Answers), Outcome::Selected(_)));
 }
 
@@ -114,9 +114,9 @@ fn get_or_default_does_not_hide_that_a_bound_is_passed() {
 
 #[test]
 fn select_star_passes_whatever_was_published() {
-    let payload = Bytes::from("x".repeat(200_000));
+    let payload = Payload::from(Bytes::from("x".repeat(200_000)));
     let statement = Statement::parse("SELECT * FROM 't'", NEW).unwrap();
     let Outcome::Selected(selected) = statement.evaluate(&message(&payload), &mut Answers) else { panic!() };
-    assert_eq!(selected.payload.as_ptr(), payload.as_ptr());
+    assert_eq!(selected.payload.as_ptr(), payload.bytes().as_ptr());
     assert!(!selected.is_json());
 }

@@ -2,7 +2,7 @@
 //! of the language is written there, not here.
 
 use bytes::Bytes;
-use sql::{Outcome, Statement, Version};
+use sql::{Outcome, Payload, Statement, Version};
 
 use crate::world::{Answers, message};
 
@@ -54,7 +54,7 @@ fn every_statement_of_the_tables_prints_as_itself() {
                 let printed = statement.to_string();
                 let again = Statement::parse(&printed, *version).unwrap_or_else(|error| panic!("{printed}: {error}"));
                 assert_eq!(again.to_string(), printed, "{}", case.at);
-                let payload = case.payload.clone();
+                let payload = Payload::from(case.payload.clone());
                 assert_eq!(
                     format!("{:?}", statement.evaluate(&message(&payload), &mut Answers)),
                     format!("{:?}", again.evaluate(&message(&payload), &mut Answers)),
@@ -125,7 +125,7 @@ fn run(case: &Case, version: Version) -> String {
         Err(error) if case.is_expression => return format!("refused {}", error.message),
         Err(error) => return format!("refused {error}"),
     };
-    match statement.evaluate(&message(&case.payload), &mut Answers) {
+    match statement.evaluate(&message(&Payload::from(case.payload.clone())), &mut Answers) {
         Outcome::Unmatched => "unmatched".to_owned(),
         Outcome::Suspended => "suspended".to_owned(),
         Outcome::Failed(failed) => format!("failed {failed}"),

@@ -1,7 +1,7 @@
 //! What a statement sees of a message that lacks something, or came another way; and what a statement is to its caller.
 
 use bytes::Bytes;
-use sql::{Message, Nowhere, Outcome, Properties, Statement, Version};
+use sql::{Message, Nowhere, Outcome, Payload, Properties, Statement, Version};
 
 use crate::world::message;
 
@@ -16,7 +16,7 @@ fn selected(sql: &str, message: &Message<'_>) -> String {
 
 #[test]
 fn what_is_not_known_of_a_message_is_undefined() {
-    let payload = Bytes::from_static(b"{}");
+    let payload = Payload::from(Bytes::from_static(b"{}"));
     let bare = Message {
         client_id: None,
         principal: None,
@@ -33,7 +33,7 @@ fn what_is_not_known_of_a_message_is_undefined() {
 
 #[test]
 fn basic_ingests_prefix_is_not_part_of_the_topic() {
-    let payload = Bytes::from_static(b"{}");
+    let payload = Payload::from(Bytes::from_static(b"{}"));
     let topic = "$aws/rules/BuildingManager/Buildings/Building5/Floor2/Room201/Lights";
     let ingested = Message { topic, ..message(&payload) };
     assert_eq!(
@@ -48,7 +48,7 @@ fn basic_ingests_prefix_is_not_part_of_the_topic() {
 
 #[test]
 fn another_seed_gives_other_random_values() {
-    let payload = Bytes::from_static(b"{}");
+    let payload = Payload::from(Bytes::from_static(b"{}"));
     let with = |seed| selected("SELECT newuuid() AS u, rand() AS r FROM 't'", &Message { seed, ..message(&payload) });
     assert_eq!(with(1), with(1));
     assert_ne!(with(1), with(2));
@@ -57,7 +57,7 @@ fn another_seed_gives_other_random_values() {
 
 #[test]
 fn nobody_is_asked_in_a_world_where_nobody_is() {
-    let payload = Bytes::from_static(b"{}");
+    let payload = Payload::from(Bytes::from_static(b"{}"));
     let statement = Statement::parse("SELECT get_thing_shadow('a', 'arn:r') AS s", Version::V20160323).unwrap();
     let Outcome::Failed(failed) = statement.evaluate(&message(&payload), &mut Nowhere) else { panic!() };
     assert_eq!(failed.to_string(), "get_thing_shadow: nobody answers here");

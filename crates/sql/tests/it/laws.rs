@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sql::{Statement, Template, Variables, Version};
+use sql::{Payload, Statement, Template, Variables, Version};
 
 use crate::world::{Answers, message};
 
@@ -95,6 +95,7 @@ proptest! {
 
     #[test]
     fn any_text_is_answered(text in prop_oneof![soup(), any::<String>()], payload in payload()) {
+        let payload = Payload::from(payload);
         for version in [Version::V20151008, Version::V20160323] {
             if let Ok(statement) = Statement::parse(&text, version) {
                 let printed = statement.to_string();
@@ -116,15 +117,29 @@ proptest! {
         let printed = statement.to_string();
         let again = Statement::parse(&printed, Version::V20160323).map_err(|error| TestCaseError::fail(format!("{printed}: {error}")))?;
         prop_assert_eq!(again.to_string(), printed);
+        let payload = Payload::from(payload);
         let evaluate = |statement: &Statement| format!("{:?}", statement.evaluate(&message(&payload), &mut Answers));
         prop_assert_eq!(evaluate(&statement), evaluate(&again));
         prop_assert_eq!(evaluate(&statement), evaluate(&statement));
     }
 
     #[test]
+    fn a_payload_that_others_have_read_is_no_other(item in expression(), payload in payload()) {
+        let text = format!("SELECT {item} AS v, * FROM '#'");
+        let shared = Payload::from(payload.clone());
+        for version in [Version::V20160323, Version::V20151008, Version::V20160323] {
+            // The older version lacks some of what an expression may hold.
+            let Ok(statement) = Statement::parse(&text, version) else { continue };
+            let evaluate = |payload| format!("{:?}", statement.evaluate(&message(payload), &mut Answers));
+            prop_assert_eq!(evaluate(&shared), evaluate(&Payload::from(payload.clone())));
+        }
+    }
+
+    #[test]
     fn a_trace_ends_as_the_evaluation_does(item in expression(), filter in expression(), payload in payload()) {
         let text = format!("SELECT {item} AS v FROM '#' WHERE {filter}");
         let statement = Statement::parse(&text, Version::V20160323).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+        let payload = Payload::from(payload);
         let trace = statement.trace(&message(&payload), &mut Answers);
         let outcome = statement.evaluate(&message(&payload), &mut Answers);
         let expected = match &outcome {

@@ -1,7 +1,7 @@
 //! Substitution templates: what is replaced, what a statement shares with them, and how long they may become.
 
 use bytes::Bytes;
-use sql::{Outcome, Statement, Template, Unrendered, Variables, Version};
+use sql::{Outcome, Payload, Statement, Template, Unrendered, Variables, Version};
 
 use crate::world::{Answers, message};
 
@@ -9,7 +9,8 @@ const NEW: Version = Version::V20160323;
 
 /// Renders a template for a message of the statement.
 fn rendered(statement: &str, template: &str) -> Result<String, Unrendered> {
-    let payload = Bytes::from_static(br#"{"device":"lamp","o":{"n":1.0},"n":null,"arr":[1,2],"t":true}"#);
+    let payload = br#"{"device":"lamp","o":{"n":1.0},"n":null,"arr":[1,2],"t":true}"#;
+    let payload = Payload::from(Bytes::from_static(payload));
     let statement = Statement::parse(statement, NEW).unwrap();
     let template = Template::parse(template, NEW).unwrap();
     statement.check_templates([&template]).unwrap();
@@ -115,7 +116,7 @@ fn a_template_may_wait_and_may_fail() {
 
 #[test]
 fn a_template_that_becomes_too_long_fails() {
-    let payload = Bytes::from(format!(r#"{{"a":"{}"}}"#, "x".repeat(100_000)));
+    let payload = Payload::from(Bytes::from(format!(r#"{{"a":"{}"}}"#, "x".repeat(100_000))));
     let template = Template::parse("${a}${a}", NEW).unwrap();
     let rendered = template.render(&message(&payload), &Variables::default(), &mut Answers);
     assert!(matches!(rendered, Err(Unrendered::Failed(failed)) if failed.reason.contains("131072")));

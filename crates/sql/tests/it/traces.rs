@@ -1,12 +1,12 @@
 //! The step trace: what each clause came to, and why there is no result. What the values should be is tested in the tables.
 
 use bytes::Bytes;
-use sql::{Statement, Trace, Version};
+use sql::{Payload, Statement, Trace, Version};
 
 use crate::world::{Answers, message};
 
 fn trace(sql: &str, payload: &'static str) -> Trace {
-    let payload = Bytes::from_static(payload.as_bytes());
+    let payload = Payload::from(Bytes::from_static(payload.as_bytes()));
     Statement::parse(sql, Version::V20160323).unwrap().trace(&message(&payload), &mut Answers)
 }
 

@@ -1,10 +1,10 @@
 //! A message with everything in it, and a world that answers a few calls from a list. Nothing here knows the language.
 
 use bytes::Bytes;
-use sql::{Call, Key, KeyValue, Message, Properties, Reply, World};
+use sql::{Call, Key, KeyValue, Message, Payload, Properties, Reply, World};
 
 /// A message with this payload, and every circumstance set.
-pub(crate) fn message(payload: &Bytes) -> Message<'_> {
+pub(crate) fn message(payload: &Payload) -> Message<'_> {
     Message {
         topic: "things/lamp/data",
         payload,

@@ -2,11 +2,11 @@
 //! fuzz targets in `fuzz/`: nothing panics, what is read prints as itself, and evaluation is bounded.
 
 use bytes::Bytes;
-use sql::{MAX_BYTES, Message, Nowhere, Outcome, Properties, Statement, Template, Variables, Version};
+use sql::{MAX_BYTES, Message, Nowhere, Outcome, Payload, Properties, Statement, Template, Variables, Version};
 
 const VERSIONS: [Version; 2] = [Version::V20151008, Version::V20160323];
 
-fn message(payload: &Bytes) -> Message<'_> {
+fn message(payload: &Payload) -> Message<'_> {
     Message {
         topic: "a/b/c",
         payload,
@@ -28,6 +28,7 @@ pub(crate) fn statements(input: &[u8]) {
         Some(at) => (&input[..at], Bytes::copy_from_slice(&input[at + 1..])),
         None => (input, Bytes::from_static(br#"{"a":1,"b":[1,{"c":2}],"d":"x"}"#)),
     };
+    let payload = Payload::from(payload);
     let Ok(sql) = std::str::from_utf8(sql) else { return };
     for version in VERSIONS {
         let statement = match Statement::parse(sql, version) {
@@ -44,7 +45,7 @@ pub(crate) fn statements(input: &[u8]) {
             assert!(again.as_ref() == Ok(&printed), "it prints as something else: {printed:.1000}");
         }
         if let Outcome::Selected(selected) = statement.evaluate(&message(&payload), &mut Nowhere) {
-            assert!(selected.payload.len() <= payload.len().max(128 * 1024));
+            assert!(selected.payload.len() <= payload.bytes().len().max(128 * 1024));
             let _ = selected.is_json();
         }
         let _ = statement.trace(&message(&payload), &mut Nowhere);
@@ -54,7 +55,7 @@ pub(crate) fn statements(input: &[u8]) {
 /// A template, rendered for a small message.
 pub(crate) fn templates(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let payload = Bytes::from_static(br#"{"a":1,"b":[1,{"c":2}],"d":"x"}"#);
+    let payload = Payload::from(Bytes::from_static(br#"{"a":1,"b":[1,{"c":2}],"d":"x"}"#));
     for version in VERSIONS {
         if let Ok(template) = Template::parse(text, version) {
             assert!(!template.is_literal() || template.source() == text);
@@ -65,7 +66,7 @@ pub(crate) fn templates(input: &[u8]) {
 
 /// A payload under statements that look at all of it.
 pub(crate) fn payloads(input: &[u8]) {
-    let payload = Bytes::copy_from_slice(input);
+    let payload = Payload::from(Bytes::copy_from_slice(input));
     for sql in [
         "SELECT *, 1 AS added FROM '#'",
         "SELECT VALUE concat(*, get(*, 0), a.b.c) FROM '#'",
