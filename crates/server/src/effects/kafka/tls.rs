@@ -60,3 +60,46 @@ fn identity(store: &KafkaStore) -> Result<Identity, String> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(found.key().as_der().to_vec()));
     Ok((chain.collect(), key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYTOOL_KEY: &[u8] = include_bytes!("stores/keytool-key.p12");
+    const KEYTOOL_TRUST: &[u8] = include_bytes!("stores/keytool-trust.p12");
+    const OPENSSL_KEY: &[u8] = include_bytes!("stores/openssl-key.p12");
+    const OPENSSL_OLD_KEY: &[u8] = include_bytes!("stores/openssl-old-key.p12");
+    const OPENSSL_TRUST: &[u8] = include_bytes!("stores/openssl-trust.p12");
+
+    fn store(bytes: &[u8], password: &str) -> KafkaStore {
+        KafkaStore { bytes: bytes.to_vec(), password: password.to_owned() }
+    }
+
+    /// How TLS is spoken with these stores, or why not.
+    fn made_of(trust: Option<&[u8]>, identity: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
+        let of = |bytes: &[u8]| store(bytes, "changeit");
+        let tls = KafkaTls { trust: trust.map(of), identity: identity.map(of) };
+        made(Arc::new(RootCertStore::empty()), &tls)
+    }
+
+    #[test]
+    fn stores_of_keytool_and_of_openssl_new_and_old_are_opened() {
+        for key in [KEYTOOL_KEY, OPENSSL_KEY, OPENSSL_OLD_KEY] {
+            assert!(made_of(None, Some(key)).unwrap().client_auth_cert_resolver.has_certs());
+        }
+        for store_of in [KEYTOOL_TRUST, OPENSSL_TRUST, KEYTOOL_KEY] {
+            assert_eq!(trusted(&store(store_of, "changeit")).unwrap().len(), 1);
+            assert!(!made_of(Some(store_of), None).unwrap().client_auth_cert_resolver.has_certs());
+        }
+    }
+
+    #[test]
+    fn a_store_that_does_not_open_says_which_it_is() {
+        assert!(made_of(Some(b"0"), None).unwrap_err().starts_with("The ssl.truststore cannot be opened"));
+        assert!(made_of(None, Some(b"0")).unwrap_err().starts_with("The ssl.keystore cannot be opened"));
+        assert!(made_of(None, Some(OPENSSL_TRUST)).unwrap_err().contains("no key with a certificate"));
+        let wrong = trusted(&store(KEYTOOL_TRUST, "changeme")).unwrap_err();
+        assert!(wrong.starts_with("The ssl.truststore cannot be opened") && !wrong.contains("changeme"), "{wrong}");
+        assert!(identity(&store(OPENSSL_KEY, "")).is_err());
+    }
+}
