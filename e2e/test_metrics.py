@@ -105,8 +105,9 @@ def test_a_large_request_comes_compressed(ombra, cloudwatch):
 
 
 def test_refusals_have_the_names_of_the_service(cloudwatch):
-    refused(cloudwatch.put_metric_data, 400, "InvalidParameterValue", Namespace="AWS/IoT",
-            MetricData=[{"MetricName": "m", "Value": 1.0}])
+    told = refused(cloudwatch.put_metric_data, 400, "InvalidParameterValue", Namespace="AWS/IoT",
+                   MetricData=[{"MetricName": "m", "Value": 1.0}])
+    assert told["Error"]["QueryErrorCode"] == "InvalidParameterValueException"
     refused(cloudwatch.put_metric_data, 400, "MissingParameter", Namespace="N", MetricData=[{"MetricName": "m"}])
     refused(cloudwatch.set_alarm_state, 404, "ResourceNotFound", AlarmName="none", StateValue="OK", StateReason="r")
     refused(cloudwatch.put_dashboard, 501, "NotImplementedException", DashboardName="d", DashboardBody="{}")

@@ -14,7 +14,7 @@ use crate::bind::{Arrived, kind, not_a, too_large, unreadable};
 use crate::document::{Input, Output};
 use crate::model::{Cbor, Member, Operation, Place, Service, Shape};
 use crate::refusal::Refusal;
-use crate::reply::Reply;
+use crate::reply::{Reply, as_in_forms};
 use crate::service_of;
 use crate::validate::validate;
 
@@ -256,8 +256,7 @@ fn refused(refusal: &Refusal, of: Option<(&Service, Cbor)>, request_id: &str) ->
     let status = refusal.status(of.map(|(service, _)| service));
     // What cannot be written is told by its status alone.
     let mut reply = replied(status, written(|to| write_refusal(to, of, refusal)).unwrap_or_default(), request_id);
-    let party = if status < 500 { "Sender" } else { "Receiver" };
-    reply.headers.push(("x-amzn-query-error", format!("{};{party}", refusal.error())));
+    reply.headers.push(as_in_forms(refusal, status));
     reply
 }
 
@@ -282,10 +281,7 @@ fn written(write: impl FnOnce(&mut BufWriter) -> Written<BufWriter>) -> Result<V
 fn write_refusal(to: &mut BufWriter, of: Option<(&Service, Cbor)>, refusal: &Refusal) -> Written<BufWriter> {
     let name = match of {
         None => refusal.error().to_owned(),
-        Some((service, cbor)) => {
-            let renamed = cbor.renamed.iter().find(|(form, _)| *form == refusal.error());
-            format!("com.amazonaws.{}#{}", service.name, renamed.map_or(refusal.error(), |(_, name)| name))
-        }
+        Some((service, cbor)) => format!("com.amazonaws.{}#{}", service.name, cbor.model_name(refusal.error())),
     };
     types::Map::bounded(2 + refusal.extra().len(), to)?;
     "__type".encode(to)?;

@@ -62,6 +62,13 @@ pub struct Cbor {
     pub renamed: &'static [(&'static str, &'static str)],
 }
 
+impl Cbor {
+    /// The name that the model has for an error of forms.
+    pub(crate) fn model_name(self, error: &'static str) -> &'static str {
+        self.renamed.iter().find(|(form, _)| *form == error).map_or(error, |(_, name)| name)
+    }
+}
+
 /// One operation of a service.
 #[derive(Debug)]
 pub struct Operation {

@@ -114,6 +114,12 @@ fn error_space(service: &Service, error: &str) -> &'static str {
     }
 }
 
+/// The header that says what an error was called in forms, and whose fault it is: older clients go by that name.
+pub(crate) fn as_in_forms(refusal: &Refusal, status: u16) -> (&'static str, String) {
+    let party = if status < 500 { "Sender" } else { "Receiver" };
+    ("x-amzn-query-error", format!("{};{party}", refusal.error()))
+}
+
 /// The same for services whose operations a header names: the error stands in the body.
 pub(crate) fn json(
     service: &'static Service,
@@ -122,6 +128,8 @@ pub(crate) fn json(
     answer: Result<Output, Refusal>,
     request_id: &str,
 ) -> Reply {
+    let content_type = format!("application/x-amz-json-{}", json.version);
+    let mut headers = vec![("x-amzn-RequestId", request_id.to_owned()), ("content-type", content_type)];
     let (status, document) = match answer {
         Ok(output) => {
             let mut fields = output.fields;
@@ -135,17 +143,18 @@ pub(crate) fn json(
         }
         Err(refusal) => {
             let space = error_space(service, refusal.error());
+            let name = service.cbor.map_or(refusal.error(), |cbor| cbor.model_name(refusal.error()));
             let mut document = Map::new();
-            document.insert("__type".to_owned(), Value::from(format!("{space}{}", refusal.error())));
+            document.insert("__type".to_owned(), Value::from(format!("{space}{name}")));
             document.insert("message".to_owned(), Value::from(refusal.message()));
             document.extend(refusal.extra().clone());
-            (refusal.status(Some(service)), document)
+            let status = refusal.status(Some(service));
+            headers.extend(service.cbor.map(|_| as_in_forms(&refusal, status)));
+            (status, document)
         }
     };
     let is_empty = operation.is_some_and(|operation| operation.output.is_empty()) && status == 200;
     let body = if is_empty { Bytes::new() } else { Value::Object(document).to_string().into() };
-    let content_type = format!("application/x-amz-json-{}", json.version);
-    let headers = vec![("x-amzn-RequestId", request_id.to_owned()), ("content-type", content_type)];
     Reply { status, headers, body }
 }
 
@@ -181,6 +190,22 @@ mod tests {
             assert_eq!(reply.headers[0], ("x-amzn-RequestId", "id".to_owned()));
             let json = reply.headers.contains(&("content-type", "application/json".to_owned()));
             assert_eq!(json, !body.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_had_another_name_in_forms_has_both() {
+        let form = Json { version: "1.0", target: "GraniteServiceVersion20100801" };
+        for (error, name, status, header) in [
+            ("MissingParameter", "MissingRequiredParameterException", 400, "MissingParameter;Sender"),
+            ("ResourceNotFound", "ResourceNotFound", 404, "ResourceNotFound;Sender"),
+            ("InternalServiceError", "InternalServiceFault", 500, "InternalServiceError;Receiver"),
+        ] {
+            let operation = operation("cloudwatch", "PutMetricData");
+            let reply = json(&crate::cloudwatch::SERVICE, form, Some(operation), Err(Refusal::new(error, "no")), "id");
+            let body = format!(r#"{{"__type":"{name}","message":"no"}}"#);
+            assert_eq!((reply.status, &reply.body[..]), (status, body.as_bytes()), "{error}");
+            assert!(reply.headers.contains(&("x-amzn-query-error", header.to_owned())), "{error}");
         }
     }
 
