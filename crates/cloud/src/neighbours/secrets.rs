@@ -178,8 +178,8 @@ fn describe_secret(db: Read, input: &DescribeSecretRequest) -> Answer<DescribeSe
         .with_name(&secret.name)
         .with_created_date(secret.created)
         .with_last_changed_date(secret.changed);
-    if !secret.tags.is_empty() {
-        answer = answer.with_tags(secret.listed_tags());
+    if let Some(tags) = secret.listed_tags() {
+        answer = answer.with_tags(tags);
     }
     if let Some(description) = &secret.description {
         answer = answer.with_description(description);
@@ -307,6 +307,7 @@ fn tag(secret: &mut Secret, tags: Option<Vec<Tag>>) -> Answer<()> {
             Some(pair) => value.clone_into(&mut pair.1),
             None => secret.tags.push((key.to_owned(), value.to_owned())),
         }
+        secret.was_tagged = true;
     }
     if secret.tags.len() > TAGS {
         // unconfirmed: the text.

@@ -282,11 +282,19 @@ fn secrets_have_tags() {
 }
 
 #[test]
-fn a_secret_without_tags_shows_none() {
+fn nothing_is_told_of_tags_until_there_were_some() {
     let lab = Lab::new();
     create(&lab, "s", "x");
-    assert_eq!(lab.ok("DescribeSecret", json!({"SecretId": "s"})).get("Tags"), None);
-    assert_eq!(lab.ok("ListSecrets", json!({}))["SecretList"][0].get("Tags"), None);
+    let tags = || {
+        let described = lab.ok("DescribeSecret", json!({"SecretId": "s"})).get("Tags").cloned();
+        assert_eq!(lab.ok("ListSecrets", json!({}))["SecretList"][0].get("Tags"), described.as_ref());
+        described
+    };
+    assert_eq!(tags(), None);
+    lab.ok("secretsmanager:TagResource", json!({"SecretId": "s", "Tags": [{"Key": "a", "Value": "1"}]}));
+    assert_eq!(tags(), Some(json!([{"Key": "a", "Value": "1"}])));
+    lab.ok("secretsmanager:UntagResource", json!({"SecretId": "s", "TagKeys": ["a"]}));
+    assert_eq!(tags(), Some(json!([])));
 }
 
 #[test]

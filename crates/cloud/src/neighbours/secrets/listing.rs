@@ -55,8 +55,8 @@ fn entry(db: Read, secret: &Secret) -> SecretListEntry {
         .with_name(&secret.name)
         .with_created_date(secret.created)
         .with_last_changed_date(secret.changed);
-    if !secret.tags.is_empty() {
-        entry = entry.with_tags(secret.listed_tags());
+    if let Some(tags) = secret.listed_tags() {
+        entry = entry.with_tags(tags);
     }
     if let Some(description) = &secret.description {
         entry = entry.with_description(description);

@@ -30,6 +30,10 @@ pub(super) struct Secret {
     pub(super) kms_key_id: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) tags: Vec<(String, String)>,
+    /// Whether it ever had any: until then nothing is told of them.
+    /// unconfirmed: that AWS tells of none once they are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) was_tagged: bool,
     pub(super) created: i64,
     pub(super) changed: i64,
     /// When it is gone for good, once it is marked for deletion.
@@ -74,6 +78,7 @@ impl Secret {
             description: None,
             kms_key_id: None,
             tags: Vec::new(),
+            was_tagged: false,
             created: db.now(),
             changed: db.now(),
             ends: None,
@@ -109,8 +114,10 @@ impl Secret {
         }
     }
 
-    pub(super) fn listed_tags(&self) -> Vec<Tag> {
-        self.tags.iter().map(|(key, value)| Tag::new().with_key(key).with_value(value)).collect()
+    /// Its tags, if there is anything to tell of them.
+    pub(super) fn listed_tags(&self) -> Option<Vec<Tag>> {
+        let listed = || self.tags.iter().map(|(key, value)| Tag::new().with_key(key).with_value(value)).collect();
+        (self.was_tagged || !self.tags.is_empty()).then(listed)
     }
 
     /// Labels by version, without the versions that have none.
