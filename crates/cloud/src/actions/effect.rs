@@ -375,7 +375,7 @@ impl Effect {
         Self::new(arn, Work::Http(request))
     }
 
-    /// Bytes that it holds while it waits, as far as they are the message's.
+    /// Bytes that it holds while it waits, as far as they may be many.
     pub fn bytes(&self) -> usize {
         self.resource.len()
             + match &self.work {
@@ -383,8 +383,17 @@ impl Effect {
                 Work::Aws(request) => request.body.len(),
                 Work::Http(request) => request.body.len(),
                 Work::Influx(write) => write.lines.len(),
-                Work::Kafka(record) => record.value.len(),
+                Work::Kafka(record) => record.bytes(),
             }
+    }
+}
+
+impl KafkaRecord {
+    /// Bytes of its value, and of what a rule may make larger than that.
+    fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(key, value)| key.len() + value.len());
+        let stores = self.cluster.tls.iter().flat_map(|tls| [&tls.trust, &tls.identity]).flatten();
+        self.value.len() + headers.sum::<usize>() + stores.map(|store| store.bytes.len()).sum::<usize>()
     }
 }
 
