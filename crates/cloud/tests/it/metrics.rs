@@ -193,7 +193,14 @@ fn what_is_asked_must_make_sense() {
     assert_eq!(refused("Period", json!(61)), "InvalidParameterValue");
     assert_eq!(refused("EndTime", json!(START)), "InvalidParameterValue");
     assert_eq!(refused("ExtendedStatistics", json!(["p50"])), "InvalidParameterCombination");
-    assert_eq!(refused("Statistics", json!([])), "MissingParameter");
+    assert_eq!(refused("Statistics", json!([])), "InvalidParameterCombination");
+    // Nothing is asked of a moment, though it lies in a period.
+    let moment = lab.call("GetMetricStatistics", {
+        let mut input = asked(60, 1, json!(["Sum"]));
+        (input["StartTime"], input["EndTime"]) = (json!(START + 10), json!(START + 10));
+        input
+    });
+    assert_eq!(moment.unwrap_err().1, "The parameter StartTime must be less than the parameter EndTime.");
     assert_eq!(refused("Statistics", json!(["p101"])), "InvalidParameterValue");
     assert_eq!(refused("Statistics", json!(["tm99"])), "NotImplemented");
     assert_eq!(refused("EndTime", json!(START + 1441 * 60)), "InvalidParameterCombination");
@@ -218,9 +225,9 @@ fn several_metrics_are_asked_at_once_and_in_pages() {
     let queries = json!([query("a", "m", "Sum"), query("b", "other", "p50"), query("c", "none", "Average")]);
     let answer = lab.ok("GetMetricData", asked(queries.clone()));
     let expected = json!([
-        {"Id": "a", "Label": "m", "Timestamps": [START, START + 60, START + 120], "Values": [0.0, 60.0, 120.0], "StatusCode": "Complete"},
-        {"Id": "b", "Label": "other", "Timestamps": [START], "Values": [8.0], "StatusCode": "Complete"},
-        {"Id": "c", "Label": "none", "Timestamps": [], "Values": [], "StatusCode": "Complete"},
+        {"Id": "a", "Label": "m Sum", "Timestamps": [START, START + 60, START + 120], "Values": [0.0, 60.0, 120.0], "StatusCode": "Complete"},
+        {"Id": "b", "Label": "other p50", "Timestamps": [START], "Values": [8.0], "StatusCode": "Complete"},
+        {"Id": "c", "Label": "none Average", "Timestamps": [], "Values": [], "StatusCode": "Complete"},
     ]);
     assert_eq!(answer["MetricDataResults"], expected);
     let mut descending = asked(queries.clone());
@@ -234,6 +241,65 @@ fn several_metrics_are_asked_at_once_and_in_pages() {
     let expected =
         [vec![json!([0.0, 60.0])], vec![json!([120.0]), json!([8.0])], vec![json!([]), json!([]), json!([])]];
     assert_eq!(pages.iter().map(values).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_label_says_what_queries_differ_in_unless_one_is_given() {
+    let lab = lab();
+    let labels = |queries: Value| {
+        let input = json!({"MetricDataQueries": queries, "StartTime": START, "EndTime": START + 600});
+        column(&lab.ok("GetMetricData", input)["MetricDataResults"], "Label")
+    };
+    let of = |id: &str, stat: &str, period: i64| {
+        let mut query = query(id, "m", stat);
+        query["MetricStat"]["Period"] = json!(period);
+        query
+    };
+    assert_eq!(labels(json!([of("a", "Sum", 60)])), ["m"]);
+    assert_eq!(labels(json!([of("a", "Sum", 60), of("b", "Sum", 120)])), ["m 60", "m 120"]);
+    assert_eq!(labels(json!([of("a", "Sum", 60), of("b", "Average", 120)])), ["m Sum 60", "m Average 120"]);
+    let mut named = of("b", "Average", 60);
+    named["Label"] = json!("mine");
+    assert_eq!(labels(json!([of("a", "Sum", 60), named])), ["m Sum", "mine"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_told_in_the_words_of_aws() {
+    let lab = lab();
+    let put = |datum: Value| lab.message("PutMetricData", json!({"Namespace": "N", "MetricData": [datum]}));
+    let set = json!({"SampleCount": 1.0, "Sum": 1.0, "Minimum": 1.0, "Maximum": 1.0});
+    for (datum, message) in [
+        (
+            json!({"MetricName": "m", "Value": 1.0, "Values": [1.0]}),
+            "The parameters MetricData.member.1.Value and MetricData.member.1.Values are mutually exclusive and you have \
+             specified both.",
+        ),
+        (
+            json!({"MetricName": "m", "Value": 1.0, "StatisticValues": set}),
+            "The parameters MetricData.member.1.Value and MetricData.member.1.StatisticValues are mutually exclusive and you \
+             have specified both.",
+        ),
+        (
+            json!({"MetricName": "m", "Values": [1.0], "Counts": [1.0, 2.0]}),
+            "The parameters MetricData.member.1.Values and MetricData.member.1.Counts must be of the same size.",
+        ),
+    ] {
+        assert_eq!(put(datum), message);
+    }
+    let ask = |start: i64, end: i64, queries: Value| {
+        lab.refused("GetMetricData", json!({"MetricDataQueries": queries, "StartTime": start, "EndTime": end}))
+    };
+    let validation = |message: &str| ("ValidationError".to_owned(), message.to_owned());
+    let some = json!([query("a", "m", "Sum")]);
+    assert_eq!(
+        ask(START, START, some.clone()),
+        validation("The parameter StartTime must not equal parameter EndTime.")
+    );
+    assert_eq!(ask(START + 1, START, some), validation("The parameter EndTime must be greater than StartTime."));
+    assert_eq!(
+        ask(START, START + 60, json!([query("a", "m", "Sum"), {"Id": "b"}])),
+        validation("The parameter MetricDataQueries.member.2.MetricStat is required.\n")
+    );
 }
 
 #[test]
@@ -265,7 +331,7 @@ fn metrics_are_listed_by_what_they_have() {
     lab.pass(4 * 3600 * 1000);
     assert!(names(json!({"RecentlyActive": "PT3H"})).is_empty());
     assert_eq!(names(json!({})).len(), 3);
-    assert_eq!(lab.no("ListMetrics", json!({"NextToken": "?"})), "InvalidNextToken");
+    assert_eq!(lab.no("ListMetrics", json!({"NextToken": "?"})), "InvalidParameterValue");
 }
 
 fn alarm(lab: &Lab, more: Value) {
@@ -369,7 +435,9 @@ fn what_an_alarm_would_not_do_is_refused() {
     assert_eq!(refused(json!({"EvaluationPeriods": 100_000})), "InvalidParameterValue");
     assert_eq!(refused(json!({"DatapointsToAlarm": 2})), "InvalidParameterValue");
     assert_eq!(refused(json!({"ExtendedStatistic": "p99"})), "InvalidParameterCombination");
-    assert_eq!(refused(json!({"TreatMissingData": "never"})), "InvalidParameterValue");
+    assert_eq!(refused(json!({"TreatMissingData": "never"})), "ValidationError");
+    assert_eq!(refused(json!({"EvaluateLowSampleCountPercentile": "never"})), "ValidationError");
+    assert_eq!(refused(json!({"EvaluateLowSampleCountPercentile": "ignore"})), "NotImplemented");
     alarm(&lab, json!({"AlarmActions": [topic], "ActionsEnabled": false}));
     assert_eq!(lab.no("EnableAlarmActions", json!({"AlarmNames": ["high"]})), "NotImplemented");
 }
@@ -391,8 +459,9 @@ fn alarms_are_found_by_name_metric_and_state_and_deleted_together() {
     assert_eq!(names(json!({"StateValue": "OK"})), Vec::<String>::new());
     let of = lab.ok("DescribeAlarmsForMetric", json!({"Namespace": "N", "MetricName": "x"}));
     assert_eq!(column(&of["MetricAlarms"], "AlarmName"), ["other"]);
-    assert_eq!(lab.no("DeleteAlarms", json!({"AlarmNames": ["a1", "none"]})), "ResourceNotFound");
-    lab.ok("DeleteAlarms", json!({"AlarmNames": ["a1", "a2"]}));
+    lab.ok("DeleteAlarms", json!({"AlarmNames": ["a1", "none", "a2"]}));
+    let history = lab.ok("DescribeAlarmHistory", json!({"AlarmName": "none"}));
+    assert_eq!(history["AlarmHistoryItems"], json!([]));
     assert_eq!(names(json!({})), ["b", "other"]);
     lab.ok("DisableAlarmActions", json!({"AlarmNames": ["b"]}));
     lab.ok("EnableAlarmActions", json!({"AlarmNames": ["b"]}));

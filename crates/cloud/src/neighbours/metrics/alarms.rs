@@ -149,12 +149,14 @@ fn configured(input: &PutMetricAlarmInput, now: i64) -> Result<Alarm, Refusal> {
     let need = |what: &str| missing(format!("The parameter {what} is required."));
     let namespace = input.namespace().ok_or_else(|| need("Namespace"))?;
     let metric = input.metric_name().ok_or_else(|| need("MetricName"))?;
-    let statistic = match (input.statistic(), input.extended_statistic()) {
-        (Some(statistic), None) | (None, Some(statistic)) => statistic.to_owned(),
+    let (parameter, statistic) = match (input.statistic(), input.extended_statistic()) {
+        (Some(statistic), None) => ("Statistic", statistic),
+        (None, Some(statistic)) => ("ExtendedStatistic", statistic),
         (None, None) => return Err(need("Statistic or ExtendedStatistic")),
         _ => return Err(combination("Only one of Statistic and ExtendedStatistic may be given.")),
     };
-    reading::statistic(&statistic)?;
+    reading::statistic(parameter, statistic)?;
+    check_options(input)?;
     let period = input.period().ok_or_else(|| need("Period"))?;
     if ![10, 20, 30].contains(&period) && (period <= 0 || period % 60 != 0) {
         return Err(invalid("Period must be 10, 20, 30 or a multiple of 60."));
@@ -172,13 +174,10 @@ fn configured(input: &PutMetricAlarmInput, now: i64) -> Result<Alarm, Refusal> {
     if is_beyond(operator, 0.0, 0.0).is_none() {
         return Err(Refusal::not_built(&format!("The comparison {operator}")));
     }
-    if input.treat_missing_data().is_some_and(|name| Missing::of_name(name).is_none()) {
-        return Err(invalid("TreatMissingData must be breaching, notBreaching, ignore or missing."));
-    }
     let own = |text: Option<&str>| text.map(str::to_owned);
     Ok(Alarm {
         metric: Name::new(namespace, metric, dimensions(input.dimensions())?),
-        statistic,
+        statistic: statistic.to_owned(),
         unit: own(input.unit()),
         period,
         periods,
@@ -197,6 +196,26 @@ fn configured(input: &PutMetricAlarmInput, now: i64) -> Result<Alarm, Refusal> {
         changed: now,
         tags: tags::of(input.tags())?,
     })
+}
+
+/// Options that are names, with the refusals that AWS has for others.
+fn check_options(input: &PutMetricAlarmInput) -> Result<(), Refusal> {
+    if let Some(name) = input.treat_missing_data().filter(|name| Missing::of_name(name).is_none()) {
+        let message = format!(
+            "The value {name} is not supported for TreatMissingData parameter. Supported values are [breaching, notBreaching, \
+             ignore, missing]."
+        );
+        return Err(Refusal::new("ValidationError", message));
+    }
+    let percentile = input.evaluate_low_sample_count_percentile();
+    if let Some(name) = percentile.filter(|name| !["evaluate", "ignore"].contains(name)) {
+        let message = format!(
+            "Option {name} is not supported. Supported options for parameter EvaluateLowSampleCountPercentile are evaluate and \
+             ignore."
+        );
+        return Err(Refusal::new("ValidationError", message));
+    }
+    Ok(())
 }
 
 /// Whether a value is beyond a threshold; nothing if there is no such comparison here.
@@ -308,12 +327,11 @@ pub(super) fn describe_alarms_for_metric(
 }
 
 pub(super) fn delete_alarms(db: &mut Write, input: &DeleteAlarmsInput) -> Answer<()> {
-    let names = input.alarm_names().unwrap_or_default();
-    // unconfirmed: one name that is not there keeps the others.
-    for name in &names {
-        named(db.view(), name)?;
-    }
-    for name in names {
+    // One that is not there does not keep the others.
+    for name in input.alarm_names().unwrap_or_default() {
+        if !db.view().contains(&ALARMS, [name])? {
+            continue;
+        }
         db.delete(&ALARMS, [name])?;
         let data = json!({"version": "1.0", "type": "Delete", "deletedAlarm": {"alarmName": name}}).to_string();
         let summary = format!("Alarm \"{name}\" deleted");
@@ -465,7 +483,7 @@ impl House {
 
 /// What the last whole periods mean; nothing if the state stays as it is.
 fn look(db: Read, alarm: &Alarm) -> Result<Option<Judged>, Fault> {
-    let Ok(statistic) = reading::statistic(&alarm.statistic) else { return Ok(None) };
+    let Ok(statistic) = reading::statistic("Statistic", &alarm.statistic) else { return Ok(None) };
     let periods = usize::try_from(alarm.periods).unwrap_or(1).max(1);
     let needed = alarm.needed.and_then(|needed| usize::try_from(needed).ok()).unwrap_or(periods).clamp(1, periods);
     let count = periods + BEYOND;

@@ -90,8 +90,16 @@ fn values(given: &MetricDatum, place: &str) -> Result<Summary, Refusal> {
         }
         (None, None, Some(values)) => several(values, given.counts(), place, check),
         (None, None, None) => Err(missing(format!("One of Value, StatisticValues and Values is required in {place}."))),
-        _ => Err(combination(format!("Only one of Value, StatisticValues and Values may be given in {place}."))),
+        (Some(_), _, Some(_)) => Err(exclusive(place, "Value", "Values")),
+        (Some(_), Some(_), _) => Err(exclusive(place, "Value", "StatisticValues")),
+        (None, Some(_), Some(_)) => Err(exclusive(place, "StatisticValues", "Values")),
     }
+}
+
+fn exclusive(place: &str, one: &str, other: &str) -> Refusal {
+    combination(format!(
+        "The parameters {place}.{one} and {place}.{other} are mutually exclusive and you have specified both."
+    ))
 }
 
 fn several(
@@ -107,7 +115,8 @@ fn several(
         return Err(invalid(format!("The collection {place}.Values must have 1 to {VALUES} members.")));
     }
     if values.len() != counts.len() {
-        return Err(invalid(format!("The collections {place}.Values and {place}.Counts must have the same size.")));
+        let message = format!("The parameters {place}.Values and {place}.Counts must be of the same size.");
+        return Err(invalid(message));
     }
     let mut summary = Summary::default();
     for (value, count) in values.into_iter().zip(counts) {

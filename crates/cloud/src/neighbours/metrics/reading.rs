@@ -1,5 +1,6 @@
 //! What is asked of metrics: which there are, and statistics of them by period. How values came in is unknown here.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use wire::cloudwatch::{
 
 use super::kept::{self, Name, SERIES, Series, UNITS};
 use super::summary::{Statistic, Summary};
-use super::{combination, dimensions, invalid, missing};
+use super::{combination, dimensions, invalid};
 use crate::operation::{Answer, Failure};
 use crate::scope::{Asked, NO_PARTS, Read, paged};
 
@@ -44,19 +45,17 @@ impl Periods {
     /// As AWS reads a request: the start goes down to a whole minute, or to a whole period that is shorter than one.
     // unconfirmed: that longer periods are counted from there, and not from the hour.
     fn asked(start: Option<f64>, end: Option<f64>, period: i64) -> Result<Self, Refusal> {
-        #[expect(clippy::cast_possible_truncation, reason = "beyond the ends of time is as good as there")]
-        let seconds = |given: Option<f64>| given.unwrap_or(0.0).floor() as i64;
         let is_fine = [1, 5, 10, 20, 30].contains(&period);
         if period <= 0 || (!is_fine && period % 60 != 0) {
             let message = "must be 1, 5, 10, 20, 30 or a multiple of 60";
             return Err(invalid(format!("The parameter Period {message}, and is {period}.")));
         }
         let step = if is_fine { period } else { 60 };
-        let (from, to) = (seconds(start).div_euclid(step).saturating_mul(step), seconds(end));
-        if from >= to {
+        let (start, to) = (seconds(start), seconds(end));
+        if start >= to {
             return Err(invalid("The parameter StartTime must be less than the parameter EndTime."));
         }
-        Ok(Self { from, to, period })
+        Ok(Self { from: start.div_euclid(step).saturating_mul(step), to, period })
     }
 
     /// How many there are.
@@ -67,6 +66,12 @@ impl Periods {
     fn is_fine(self) -> bool {
         self.period < 60
     }
+}
+
+/// A moment in whole seconds.
+#[expect(clippy::cast_possible_truncation, reason = "beyond the ends of time is as good as there")]
+fn seconds(given: Option<f64>) -> i64 {
+    given.unwrap_or(0.0).floor() as i64
 }
 
 /// The values of each period that has some, by its start and unit.
@@ -92,7 +97,7 @@ pub(super) fn get_metric_statistics(db: Read, input: &GetMetricStatisticsInput) 
     let plain = named(input.statistics().unwrap_or_default())?;
     let extended = named(input.extended_statistics().unwrap_or_default())?;
     match (plain.is_empty(), extended.is_empty()) {
-        (true, true) => return Err(missing("Must specify either Statistics or ExtendedStatistics.").into()),
+        (true, true) => return Err(combination("Must specify either Statistics or ExtendedStatistics").into()),
         (false, false) => {
             return Err(combination("Only one of Statistics and ExtendedStatistics may be given.").into());
         }
@@ -133,31 +138,34 @@ fn with(point: Datapoint, statistic: Statistic, values: &Summary) -> Datapoint {
 }
 
 fn named(names: Vec<&str>) -> Result<Vec<(String, Statistic)>, Refusal> {
-    names.into_iter().map(|name| Ok((name.to_owned(), statistic(name)?))).collect()
+    names.into_iter().map(|name| Ok((name.to_owned(), statistic("Statistic", name)?))).collect()
 }
 
-/// The statistic of this name. AWS has more than are built: trimmed means and the like.
-pub(super) fn statistic(name: &str) -> Result<Statistic, Refusal> {
+/// The statistic of this name, which a parameter gives. AWS has more than are built: trimmed means and the like.
+pub(super) fn statistic(parameter: &str, name: &str) -> Result<Statistic, Refusal> {
     const OTHERS: [&str; 6] = ["tm", "wm", "tc", "ts", "pr(", "iqm"];
     let lower = name.to_ascii_lowercase();
     Statistic::of_name(name).ok_or_else(|| match OTHERS.iter().find(|start| lower.starts_with(**start)) {
         Some(_) => Refusal::not_built(&format!("The statistic {name}")),
-        None => invalid(format!("The value {name} for parameter Statistic is not supported.")),
+        None => invalid(format!("The value {name} for parameter {parameter} is not supported.")),
     })
 }
 
 /// One query of `GetMetricData`.
 struct Query {
     id: String,
+    /// The one that was given, if one was.
+    given: Option<String>,
     label: String,
     name: Name,
+    stat: String,
     statistic: Statistic,
     unit: Option<String>,
     periods: Periods,
     is_returned: bool,
 }
 
-fn query(given: &MetricDataQuery, input: &GetMetricDataInput) -> Result<Query, Refusal> {
+fn query(place: usize, given: &MetricDataQuery, input: &GetMetricDataInput) -> Result<Query, Refusal> {
     let id = given.id();
     if given.expression().is_some() {
         return Err(Refusal::not_built(&format!("The expression of the query {id}")));
@@ -171,18 +179,50 @@ fn query(given: &MetricDataQuery, input: &GetMetricDataInput) -> Result<Query, R
         ));
     }
     let stat = given.metric_stat();
-    let stat = stat.ok_or_else(|| Refusal::new("ValidationError", format!("The query {id} has no MetricStat.")))?;
+    let stat = stat.ok_or_else(|| {
+        let message = format!("The parameter MetricDataQueries.member.{place}.MetricStat is required.\n");
+        Refusal::new("ValidationError", message)
+    })?;
     let metric = stat.metric().unwrap_or_default();
     let (namespace, name) = (metric.namespace().unwrap_or_default(), metric.metric_name().unwrap_or_default());
     Ok(Query {
         id: id.to_owned(),
-        label: given.label().unwrap_or(name).to_owned(),
+        given: given.label().map(str::to_owned),
+        label: String::new(),
         name: Name::new(namespace, name, dimensions(metric.dimensions())?),
-        statistic: statistic(stat.stat())?,
+        stat: stat.stat().to_owned(),
+        statistic: statistic("Statistic", stat.stat())?,
         unit: stat.unit().map(str::to_owned),
         periods: Periods::asked(input.start_time(), input.end_time(), stat.period().unwrap_or(0))?,
         is_returned: given.return_data() != Some(false),
     })
+}
+
+/// Whether the end comes after the start; this operation has words of its own for that.
+fn check_order(input: &GetMetricDataInput) -> Result<(), Refusal> {
+    let message = match seconds(input.start_time()).cmp(&seconds(input.end_time())) {
+        Ordering::Less => return Ok(()),
+        Ordering::Equal => "The parameter StartTime must not equal parameter EndTime.",
+        Ordering::Greater => "The parameter EndTime must be greater than StartTime.",
+    };
+    Err(Refusal::new("ValidationError", message))
+}
+
+/// The queries with their labels: where none is given the name of the metric, and with it what the queries differ in.
+fn labelled(mut queries: Vec<Query>) -> Vec<Query> {
+    let first = queries.first().map(|query| (query.stat.clone(), query.periods.period));
+    let Some((stat, period)) = first else { return queries };
+    let by_stat = queries.iter().any(|query| query.stat != stat);
+    let by_period = queries.iter().any(|query| query.periods.period != period);
+    for query in &mut queries {
+        let usual = || {
+            let stat = if by_stat { format!(" {}", query.stat) } else { String::new() };
+            let period = if by_period { format!(" {}", query.periods.period) } else { String::new() };
+            format!("{}{stat}{period}", query.name.metric)
+        };
+        query.label = query.given.clone().unwrap_or_else(usual);
+    }
+    queries
 }
 
 pub(super) fn get_metric_data(db: Read, input: &GetMetricDataInput) -> Answer<GetMetricDataOutput> {
@@ -192,7 +232,9 @@ pub(super) fn get_metric_data(db: Read, input: &GetMetricDataInput) -> Answer<Ge
             invalid(format!("The collection MetricDataQueries must not have a size greater than {QUERIES}.")).into()
         );
     }
-    let queries = given.iter().map(|given| query(given, input)).collect::<Result<Vec<_>, _>>()?;
+    check_order(input)?;
+    let queries = given.iter().zip(1..).map(|(given, place)| query(place, given, input));
+    let queries = labelled(queries.collect::<Result<Vec<_>, _>>()?);
     let ids: HashSet<&str> = queries.iter().map(|query| query.id.as_str()).collect();
     if ids.len() < queries.len() {
         return Err(Refusal::new("ValidationError", "The values for parameter Id must be unique.").into());
@@ -293,7 +335,7 @@ pub(super) fn list_metrics(db: Read, input: &ListMetricsInput) -> Answer<ListMet
     };
     let asked = Asked::new(input.next_token(), Some(METRICS));
     let page = db.page(&SERIES, NO_PARTS, asked, |_, series| is_asked(series)).map_err(|failure| match failure {
-        Failure::Refusal(_) => Refusal::new("InvalidNextToken", "The next token specified is invalid.").into(),
+        Failure::Refusal(_) => invalid("Request parameter NextToken is invalid").into(),
         other => other,
     })?;
     let metrics: Vec<Metric> = page.items.into_iter().map(|(_, series)| metric(&series.name)).collect();
