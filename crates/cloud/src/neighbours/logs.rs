@@ -19,8 +19,9 @@ mod reading;
 
 use groups::{
     create_log_group, create_log_stream, delete_log_group, delete_log_stream, delete_retention_policy,
-    describe_log_groups, describe_log_streams, list_tags_for_resource, list_tags_log_group, put_retention_policy,
-    tag_log_group, tag_resource, untag_log_group, untag_resource,
+    describe_log_groups, describe_log_streams, list_log_groups, list_tags_for_resource, list_tags_log_group,
+    put_log_group_deletion_protection, put_retention_policy, tag_log_group, tag_resource, untag_log_group,
+    untag_resource,
 };
 use kept::{DEAD, EVENTS, GROUPS, Group, OVERHEAD, Place, Position, STRETCH, Stream, Until};
 use putting::put_log_events;
@@ -30,6 +31,8 @@ pub(crate) const OPS: &[Op] = ops! {
     write create_log_group on any;
     write delete_log_group on any;
     read  describe_log_groups on any;
+    read  list_log_groups on any;
+    write put_log_group_deletion_protection on any;
     write create_log_stream on any;
     write delete_log_stream on any;
     read  describe_log_streams on any;
@@ -186,7 +189,13 @@ fn named_group(db: Read, name: Option<&str>, identifier: Option<&str>) -> Answer
     let name = match (name, identifier) {
         (Some(name), None) => name,
         (None, Some(identifier)) => groups::group_name(db, identifier),
-        _ => return Err(invalid("Exactly one of logGroupName and logGroupIdentifier must be specified.").into()),
+        (Some(_), Some(_)) => {
+            let message = "LogGroup name and LogGroup ARN are mutually exclusive parameters.";
+            return Err(Refusal::new("ValidationException", message).into());
+        }
+        (None, None) => {
+            return Err(invalid("Exactly one of logGroupName and logGroupIdentifier must be specified.").into());
+        }
     };
     let group = db.get(&GROUPS, [name])?.ok_or_else(no_group)?;
     Ok((name.to_owned(), group))

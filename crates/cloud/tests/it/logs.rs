@@ -103,13 +103,34 @@ fn a_group_is_described_as_it_was_made() {
 }
 
 #[test]
+fn a_group_that_is_protected_stays_until_it_is_not() {
+    let lab = Lab::new();
+    lab.ok("CreateLogGroup", json!({"logGroupName": "g", "deletionProtectionEnabled": true}));
+    lab.ok("CreateLogStream", json!({"logGroupName": "g", "logStreamName": "s"}));
+    assert_eq!(lab.ok("DescribeLogGroups", json!({}))["logGroups"][0]["deletionProtectionEnabled"], true);
+    let words = "Cannot delete log group with deletion protection enabled. Disable deletion protection first.";
+    let refused = ("Validation".to_owned(), words.to_owned());
+    assert_eq!(lab.refused("DeleteLogGroup", json!({"logGroupName": "g"})), refused);
+    assert_eq!(lab.refused("DeleteLogStream", json!({"logGroupName": "g", "logStreamName": "s"})), refused);
+    let arn = "arn:aws:logs:us-east-1:000000000000:log-group:g";
+    let protect = |name: &str, is_protected: bool| {
+        lab.call(
+            "PutLogGroupDeletionProtection",
+            json!({"logGroupIdentifier": name, "deletionProtectionEnabled": is_protected}),
+        )
+    };
+    protect(arn, false).unwrap();
+    lab.ok("DeleteLogGroup", json!({"logGroupName": "g"}));
+    assert!(protect("g", true).is_err());
+}
+
+#[test]
 fn what_a_group_cannot_be_is_refused() {
     let lab = lab();
     let create = |input: Value| lab.no("CreateLogGroup", input);
     assert_eq!(create(json!({"logGroupName": "aws/mine"})), "InvalidParameter");
     assert_eq!(create(json!({"logGroupName": "x", "kmsKeyId": "k"})), "NotImplemented");
     assert_eq!(create(json!({"logGroupName": "x", "logGroupClass": "INFREQUENT_ACCESS"})), "NotImplemented");
-    assert_eq!(create(json!({"logGroupName": "x", "deletionProtectionEnabled": true})), "NotImplemented");
     assert_eq!(lab.no("PutRetentionPolicy", json!({"logGroupName": "g", "retentionInDays": 2})), "InvalidParameter");
     assert_eq!(lab.no("PutRetentionPolicy", json!({"logGroupName": "x", "retentionInDays": 1})), "ResourceNotFound");
 }
@@ -132,6 +153,22 @@ fn groups_are_found_by_the_beginning_or_a_part_of_their_names() {
     let both = json!({"logGroupNamePrefix": "a", "logGroupNamePattern": "a"});
     assert_eq!(lab.no("DescribeLogGroups", both), "InvalidParameter");
     assert_eq!(lab.no("DescribeLogGroups", json!({"nextToken": "?"})), "InvalidParameter");
+    let listed = |input: Value| {
+        let pages = lab.pages("ListLogGroups", input, "logGroups", ("nextToken", "nextToken"));
+        pages.iter().map(|page| column(&json!(page), "logGroupName")).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(json!({"limit": 3})).concat(), ["/aws/iot", "/aws/lambda/a", "/aws/lambda/b", "lambda"]);
+    assert_eq!(listed(json!({"logGroupNamePattern": "^lambda|iot"})), [["/aws/iot", "lambda"]]);
+    assert_eq!(lab.no("ListLogGroups", json!({"fieldIndexNames": ["a"]})), "NotImplemented");
+    assert_eq!(lab.no("ListLogGroups", json!({"nextToken": "?"})), "InvalidParameter");
+    let twice = json!({"logGroupName": "lambda", "logGroupIdentifier": "lambda"});
+    assert_eq!(lab.no("DescribeLogStreams", twice), "Validation");
+    // A stream has a token once something came in.
+    lab.ok("CreateLogStream", json!({"logGroupName": "lambda", "logStreamName": "s"}));
+    let token = || lab.ok("DescribeLogStreams", json!({"logGroupName": "lambda"}))["logStreams"][0].clone();
+    assert!(token().get("uploadSequenceToken").is_none());
+    lab.log("lambda", "s", &["line"]);
+    assert!(token()["uploadSequenceToken"].is_string());
 }
 
 #[test]

@@ -9,8 +9,9 @@ use wire::Refusal;
 use wire::logs::{
     CreateLogGroupRequest, CreateLogStreamRequest, DeleteLogGroupRequest, DeleteLogStreamRequest,
     DeleteRetentionPolicyRequest, DescribeLogGroupsRequest, DescribeLogGroupsResponse, DescribeLogStreamsRequest,
-    DescribeLogStreamsResponse, ListTagsForResourceRequest, ListTagsForResourceResponse, ListTagsLogGroupRequest,
-    ListTagsLogGroupResponse, LogGroup, LogStream, PutRetentionPolicyRequest, TagLogGroupRequest, TagResourceRequest,
+    DescribeLogStreamsResponse, ListLogGroupsRequest, ListLogGroupsResponse, ListTagsForResourceRequest,
+    ListTagsForResourceResponse, ListTagsLogGroupRequest, ListTagsLogGroupResponse, LogGroup, LogGroupSummary,
+    LogStream, PutLogGroupDeletionProtectionRequest, PutRetentionPolicyRequest, TagLogGroupRequest, TagResourceRequest,
     UntagLogGroupRequest, UntagResourceRequest,
 };
 
@@ -42,21 +43,68 @@ pub(super) fn create_log_group(db: &mut Write, input: &CreateLogGroupRequest) ->
     if class != "STANDARD" {
         return Err(Refusal::not_built("a log group of another class than STANDARD").into());
     }
-    if input.deletion_protection_enabled() == Some(true) {
-        return Err(Refusal::not_built("deletionProtectionEnabled of a log group").into());
-    }
     if db.view().contains(&GROUPS, [name])? {
         return Err(Refusal::resource_already_exists("The specified log group already exists").into());
     }
     let tags = input.tags().and_then(Value::as_object).map(tags_of).unwrap_or_default();
-    let group = Group { tags, ..kept::new_group(db) };
+    let is_protected = input.deletion_protection_enabled() == Some(true);
+    let group = Group { tags, is_protected, ..kept::new_group(db) };
     Ok(kept::create_group(db, name, &group)?)
 }
 
 pub(super) fn delete_log_group(db: &mut Write, input: &DeleteLogGroupRequest) -> Answer<()> {
     let name = input.log_group_name();
     let group = db.view().get(&GROUPS, [name])?.ok_or_else(no_group)?;
+    check_protection(&group)?;
     Ok(kept::delete_group(db, name, group.number)?)
+}
+
+fn check_protection(group: &Group) -> Result<(), Refusal> {
+    if group.is_protected {
+        let message = "Cannot delete log group with deletion protection enabled. Disable deletion protection first.";
+        return Err(Refusal::new("ValidationException", message));
+    }
+    Ok(())
+}
+
+pub(super) fn put_log_group_deletion_protection(
+    db: &mut Write,
+    input: &PutLogGroupDeletionProtectionRequest,
+) -> Answer<()> {
+    let name = group_name(db.view(), input.log_group_identifier()).to_owned();
+    change(db, &name, |group| group.is_protected = input.deletion_protection_enabled() == Some(true))
+}
+
+/// The names of groups, and what else is told of them without looking into them.
+pub(super) fn list_log_groups(db: Read, input: &ListLogGroupsRequest) -> Answer<ListLogGroupsResponse> {
+    let given = [
+        (input.data_sources().is_some(), "dataSources"),
+        (input.field_index_names().is_some(), "fieldIndexNames"),
+        (input.log_group_tags().is_some(), "logGroupTags"),
+    ];
+    if let Some((_, what)) = given.into_iter().find(|(is_given, _)| *is_given) {
+        return Err(Refusal::not_built(&format!("{what} of ListLogGroups")).into());
+    }
+    let is_here = input.account_identifiers().is_none_or(|accounts| accounts.contains(&&*db.cx.scope.account));
+    let is_here = is_here && input.log_group_class().is_none_or(|class| class == "STANDARD");
+    let parts: Option<Vec<&str>> = input.log_group_name_pattern().map(|pattern| pattern.split('|').collect());
+    // Each part is somewhere in the name, or at its beginning.
+    let is_like = |name: &str, part: &str| match part.strip_prefix('^') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name.contains(part),
+    };
+    let is_asked =
+        |name: &str| is_here && parts.as_ref().is_none_or(|parts| parts.iter().any(|part| is_like(name, part)));
+    let asked = Asked::new(input.next_token(), input.limit());
+    let page = db.page(&GROUPS, NO_PARTS, asked, |key, _| key.text_at(2).is_ok_and(|name| is_asked(&name)));
+    let page = page.map_err(token_refused)?;
+    let listed = page.items.iter().map(|(key, _)| {
+        let name = key.text_at(2)?;
+        let summary = LogGroupSummary::new().with_log_group_arn(group_arn(db, &name)).with_log_group_class("STANDARD");
+        Ok(summary.with_log_group_name(name))
+    });
+    let answer = ListLogGroupsResponse::new().with_log_groups(listed.collect::<Result<Vec<_>, Fault>>()?);
+    Ok(paged(answer, page.next, ListLogGroupsResponse::with_next_token))
 }
 
 pub(super) fn describe_log_groups(db: Read, input: &DescribeLogGroupsRequest) -> Answer<DescribeLogGroupsResponse> {
@@ -95,7 +143,7 @@ fn described(db: Read, name: &str, group: &Group) -> Result<LogGroup, Fault> {
         .with_stored_bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
         .with_log_group_class("STANDARD")
         .with_log_group_arn(arn)
-        .with_deletion_protection_enabled(false);
+        .with_deletion_protection_enabled(group.is_protected);
     Ok(match group.retention {
         Some(days) => described.with_retention_in_days(days),
         None => described,
@@ -117,6 +165,8 @@ pub(super) fn create_log_stream(db: &mut Write, input: &CreateLogStreamRequest) 
 pub(super) fn delete_log_stream(db: &mut Write, input: &DeleteLogStreamRequest) -> Answer<()> {
     let name = input.log_stream_name();
     let group = db.view().get(&GROUPS, [input.log_group_name()])?.ok_or_else(no_group)?;
+    // unconfirmed: "all deletion operations", says AWS, and so of streams too.
+    check_protection(&group)?;
     let stream = kept::stream(db.view(), group.number, name)?.ok_or_else(no_stream)?;
     Ok(kept::delete_stream(db, group.number, name, &stream)?)
 }
@@ -151,12 +201,13 @@ fn described_stream(group_arn: &str, name: &str, stream: &Stream) -> LogStream {
         .with_log_stream_name(name)
         .with_creation_time(stream.created)
         .with_arn(format!("{group_arn}:log-stream:{name}"))
-        .with_upload_sequence_token(super::sequence_token(stream.number))
         // Always, since 2019.
         .with_stored_bytes(0);
     let Stream { first: Some(first), last: Some(last), ingested: Some(ingested), .. } = stream else {
         return described;
     };
+    // A stream has a token once something was put into it.
+    let described = described.with_upload_sequence_token(super::sequence_token(stream.number));
     described.with_first_event_timestamp(*first).with_last_event_timestamp(*last).with_last_ingestion_time(*ingested)
 }
 

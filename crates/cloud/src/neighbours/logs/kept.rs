@@ -50,6 +50,9 @@ pub(super) struct Group {
     pub(super) retention: Option<i64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) tags: BTreeMap<String, String>,
+    /// Whether it must not be deleted.
+    #[serde(default)]
+    pub(super) is_protected: bool,
 }
 json_record!(Group, version 1);
 
@@ -188,7 +191,7 @@ pub(super) fn create_group(db: &mut Write, name: &str, group: &Group) -> Result<
 /// A new group without events.
 pub(super) fn new_group(db: &Write) -> Group {
     let number = db.cx.entropy.number();
-    Group { number, created: db.now(), retention: None, tags: BTreeMap::new() }
+    Group { number, created: db.now(), retention: None, tags: BTreeMap::new(), is_protected: false }
 }
 
 /// Makes a stream, which must not be there; none if the group has no room for it.
