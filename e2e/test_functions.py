@@ -187,11 +187,14 @@ def test_what_cannot_be_a_function_is_refused(bench):
     assert "Could not unzip" in refuse("InvalidParameterValueException", Code={"ZipFile": package({"../x": ""})})
     bomb = package({"zeros": "\0" * 263_000_000})
     assert "Unzipped size" in refuse("InvalidParameterValueException", Code={"ZipFile": bomb})
-    refuse("InvalidParameterValueException", Role="nobody")
+    assert "Value 'nobody' at 'role'" in refuse("ValidationException", Role="nobody")
+    assert "Value python3.99 at 'runtime'" in refuse("InvalidParameterValueException", Runtime="python3.99")
+    stranger = "arn:aws:iam::999999999999:role/lambda"
+    assert "Cross-account" in refuse("AccessDeniedException", Role=stranger)
     message = refuse("InvalidParameterValueException", Role=ROLE + "-of-nobody")
     assert message == "The role defined for the function cannot be assumed by Lambda."
     refuse("InvalidParameterValueException", Runtime=None)
-    refuse("InvalidParameterValueException", Timeout=901)
+    refuse("ValidationException", Timeout=901)
     assert "AWS_REGION" in refuse("InvalidParameterValueException", Environment={"Variables": {"AWS_REGION": "x"}})
     refuse("InvalidParameterValueException", Environment={"Variables": {"LONG": "x" * 5000}})
     assert "java21" in refuse("NotImplementedException", Runtime="java21")

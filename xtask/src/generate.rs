@@ -40,7 +40,7 @@ const SERVICES: [Chosen; 10] = [
     Chosen::iot("iot", "iot"),
     Chosen::iot("iot-data", "iot_data"),
     Chosen::iot("iot-jobs-data", "iot_jobs_data"),
-    Chosen::neighbour("lambda", operations::LAMBDA, "InvalidParameterValueException", 70 * MIB),
+    Chosen::neighbour("lambda", operations::LAMBDA, "ValidationException", 70 * MIB),
     Chosen::neighbour("dynamodb", operations::DYNAMODB, "ValidationException", 17 * MIB),
     Chosen::neighbour("logs", operations::LOGS, "InvalidParameterException", 4 * MIB),
     Chosen::neighbour("cloudwatch", operations::CLOUDWATCH, "ValidationError", MIB),

@@ -17,15 +17,24 @@ use crate::service_of;
 /// unconfirmed: that AWS counts only so many.
 const MOST_ERRORS: usize = 10;
 
+/// Services that tell members with a small letter first, though they have a great one.
+/// unconfirmed: that no other does.
+const LOWERED: [&str; 2] = ["dynamodb", "lambda"];
+
 /// The longest value, in characters, that a message repeats.
 const LONGEST_ECHO: usize = 256;
 
 /// Refuses an input that is not what the model of its operation asks for.
 pub(crate) fn validate(operation: &'static Operation, input: &Input) -> Result<(), Refusal> {
-    let mut check = Check { is_lowered: operation.service == "dynamodb", ..Check::default() };
+    let mut check = Check { is_lowered: LOWERED.contains(&operation.service), ..Check::default() };
     check.members(operation.input, &input.fields);
     if check.errors.is_empty() {
         return Ok(());
+    }
+    if let [only] = check.errors.as_slice()
+        && let Some(refusal) = unknown_runtime(operation, only)
+    {
+        return Err(refusal);
     }
     let count = check.errors.len();
     let errors = if count == 1 { "error" } else { "errors" };
@@ -38,13 +47,19 @@ pub(crate) fn validate(operation: &'static Operation, input: &Input) -> Result<(
     Err(Refusal::new(service_of(operation).invalid, message))
 }
 
+/// Lambda looks at runtimes after all else, and refuses those that there are not in words of its own.
+fn unknown_runtime(operation: &Operation, error: &str) -> Option<Refusal> {
+    let is_one = operation.service == "lambda" && error.contains(" at 'runtime' ");
+    let message = is_one.then(|| format!("{} or be a valid ARN", error.replacen('\'', "", 2)))?;
+    Some(Refusal::new("InvalidParameterValueException", message).with("Type", "User"))
+}
+
 /// A walk through a document beside its shape.
 #[derive(Default)]
 struct Check {
     /// Where the walk is, as AWS writes it: `tags.1.member.Key`.
     path: String,
-    /// Whether members are told with a small letter first, as DynamoDB does though they have a great one.
-    /// unconfirmed: that no other service does.
+    /// Whether members are told with a small letter first.
     is_lowered: bool,
     errors: Vec<String>,
 }
@@ -307,6 +322,27 @@ mod tests {
         ] {
             assert_eq!(errors(operation, fields.clone()), expected, "{operation} {fields}");
         }
+    }
+
+    #[test]
+    fn a_function_is_refused_as_lambda_refuses_it() {
+        let refused = |changes: Value| {
+            let mut fields = json!({
+                "FunctionName": "f", "Role": "arn:aws:iam::000000000000:role/r", "Runtime": "python3.12", "Code": {},
+            });
+            fields.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            let refusal = validate(operation("CreateFunction"), &Input::of(fields, Bytes::new())).unwrap_err();
+            (refusal.error(), refusal.message().to_owned())
+        };
+        let (error, message) = refused(json!({"Role": "r1"}));
+        assert_eq!(error, "ValidationException");
+        let words =
+            "1 validation error detected: Value 'r1' at 'role' failed to satisfy constraint: Member must satisfy";
+        assert!(message.starts_with(words), "{message}");
+        let (error, message) = refused(json!({"Runtime": "python3.99"}));
+        assert_eq!(error, "InvalidParameterValueException");
+        let words = "Value python3.99 at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [";
+        assert!(message.starts_with(words) && message.ends_with("] or be a valid ARN"), "{message}");
     }
 
     #[test]

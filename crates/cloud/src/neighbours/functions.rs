@@ -206,7 +206,9 @@ fn create_function(_: &House, cx: &Context, input: &CreateFunctionRequest) -> An
             let known = Known { latest, next_version: 1, permissions, tags, concurrency: None };
             db.put(&FUNCTIONS, [&named.name], &known)?;
             if publish {
-                return Ok(versions::publish(db, &named, known, None)?.into());
+                // It is told what the version is, under the name of the function, as AWS does here and nowhere else.
+                let published = versions::publish(db, &named, known, None)?;
+                return Ok(published.with_function_arn(names::arn(&db.cx.scope, &named.name, None)).into());
             }
             Ok(known.latest.described(db.view(), &named.name, LATEST).into())
         }))
@@ -262,8 +264,16 @@ impl NewCode {
         let Self { named, brought, revision, publish, dry_run } = self;
         let mut known = known(db.view(), named)?;
         known.latest.expect_revision(revision.as_deref())?;
-        if known.latest.is_url() != matches!(brought, Brought::Url(_)) {
-            return Err(invalid("A function stays a package, or stays a URL.").into());
+        match (known.latest.is_url(), brought) {
+            (true, Brought::Package(_)) => {
+                let message = "Please provide ImageUri when updating a function with packageType Image.";
+                return Err(invalid(message).into());
+            }
+            (false, Brought::Url(_)) => {
+                let message = "Please don't provide ImageUri when updating a function with packageType Zip.";
+                return Err(invalid(message).into());
+            }
+            _ => {}
         }
         let before = std::mem::take(&mut known.latest.sha256);
         if *dry_run {
@@ -305,7 +315,8 @@ fn get_function(db: Read, input: &GetFunctionRequest) -> Answer<GetFunctionRespo
         }
         None => FunctionCodeLocation::new().with_repository_type("S3").with_location(location(db, &named.name, &at)),
     };
-    let answer = GetFunctionResponse::new().with_configuration(at.described(db, &named.name, &version)).with_code(code);
+    let configuration = at.described_as(db, &named.name, &version, named.qualifier.as_deref());
+    let answer = GetFunctionResponse::new().with_configuration(configuration).with_code(code);
     let answer = if known.tags.is_empty() { answer } else { answer.with_tags(tags(&known)) };
     Ok(match known.concurrency {
         Some(reserved) => {
@@ -330,7 +341,7 @@ fn location(db: Read, name: &str, at: &Configuration) -> String {
 fn get_function_configuration(db: Read, input: &GetFunctionConfigurationRequest) -> Answer<FunctionConfiguration> {
     let named = named(db, input.function_name(), input.qualifier())?;
     let (_, at, version) = resolved(db, &named)?;
-    Ok(at.described(db, &named.name, &version))
+    Ok(at.described_as(db, &named.name, &version, named.qualifier.as_deref()))
 }
 
 /// No function here must be signed; AWS answers with nothing then.
@@ -378,9 +389,31 @@ fn delete_function(db: &mut Write, input: &DeleteFunctionRequest) -> Answer<Dele
     Ok(done)
 }
 
+/// A function that is named without a version or an alias.
+fn whole(db: Read, text: &str) -> Answer<(Named, Known)> {
+    let named = named(db, text, None)?;
+    if named.qualifier.is_some() {
+        let message = "This operation is permitted on Lambda functions only. Aliases and versions do not support this \
+                       operation. Please specify either a function name or an unqualified function ARN.";
+        return Err(invalid(message).into());
+    }
+    let known = known(db, &named)?;
+    Ok((named, known))
+}
+
+/// A function whose tags are asked for or changed.
+fn tagged(db: Read, resource: &str) -> Answer<(Named, Known)> {
+    let named = named(db, resource, None)?;
+    if named.qualifier.is_some() {
+        let message = "Tags on function aliases and versions are not supported. Please specify a function ARN.";
+        return Err(invalid(message).into());
+    }
+    let known = known(db, &named)?;
+    Ok((named, known))
+}
+
 fn put_function_concurrency(db: &mut Write, input: &PutFunctionConcurrencyRequest) -> Answer<Concurrency> {
-    let named = named(db.view(), input.function_name(), None)?;
-    let mut known = known(db.view(), &named)?;
+    let (named, mut known) = whole(db.view(), input.function_name())?;
     let reserved = input.reserved_concurrent_executions().unwrap_or_default();
     known.concurrency = Some(reserved.unsigned_abs());
     db.put(&FUNCTIONS, [&named.name], &known)?;
@@ -388,7 +421,7 @@ fn put_function_concurrency(db: &mut Write, input: &PutFunctionConcurrencyReques
 }
 
 fn get_function_concurrency(db: Read, input: &GetFunctionConcurrencyRequest) -> Answer<GetFunctionConcurrencyResponse> {
-    let known = known(db, &named(db, input.function_name(), None)?)?;
+    let (_, known) = whole(db, input.function_name())?;
     let answer = GetFunctionConcurrencyResponse::new();
     Ok(match known.concurrency {
         Some(reserved) => answer.with_reserved_concurrent_executions(signed(reserved)),
@@ -397,30 +430,27 @@ fn get_function_concurrency(db: Read, input: &GetFunctionConcurrencyRequest) -> 
 }
 
 fn delete_function_concurrency(db: &mut Write, input: &DeleteFunctionConcurrencyRequest) -> Answer<()> {
-    let named = named(db.view(), input.function_name(), None)?;
-    let mut known = known(db.view(), &named)?;
+    let (named, mut known) = whole(db.view(), input.function_name())?;
     known.concurrency = None;
     Ok(db.put(&FUNCTIONS, [&named.name], &known)?)
 }
 
 fn list_tags(db: Read, input: &ListTagsRequest) -> Answer<ListTagsResponse> {
-    let known = known(db, &named(db, input.resource(), None)?)?;
+    let (_, known) = tagged(db, input.resource())?;
     Ok(ListTagsResponse::new().with_tags(tags(&known)))
 }
 
 fn tag_resource(db: &mut Write, input: &TagResourceRequest) -> Answer<()> {
-    let named = named(db.view(), input.resource(), None)?;
-    let mut known = known(db.view(), &named)?;
+    let (named, mut known) = tagged(db.view(), input.resource())?;
     known.tags.extend(configuration::tags(input.tags())?);
     if known.tags.len() > TAGS {
-        return Err(invalid(format!("A function has at most {TAGS} tags")).into());
+        return Err(configuration::too_many_tags().into());
     }
     Ok(db.put(&FUNCTIONS, [&named.name], &known)?)
 }
 
 fn untag_resource(db: &mut Write, input: &UntagResourceRequest) -> Answer<()> {
-    let named = named(db.view(), input.resource(), None)?;
-    let mut known = known(db.view(), &named)?;
+    let (named, mut known) = tagged(db.view(), input.resource())?;
     for key in input.tag_keys().unwrap_or_default() {
         known.tags.remove(key);
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use cloud::{Due, Identity, Kind, Outcome};
 use serde_json::{Value, json};
 
-use crate::house::{Lab, text};
+use crate::house::{Lab, column, text};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/lambda";
 
@@ -77,7 +77,8 @@ fn what_is_not_acted_on_is_not_taken() {
         (json!({"Code": {}}), "InvalidParameterValue", "source for function code"),
         (json!({"Code": {"ZipFile": "AAAA"}}), "InvalidParameterValue", "Could not unzip"),
         (json!({"Handler": null}), "InvalidParameterValue", "Handler"),
-        (json!({"Timeout": 901}), "InvalidParameterValue", "900"),
+        (json!({"Timeout": 901}), "Validation", "900"),
+        (json!({"Role": "arn:aws:iam::000000000001:role/lambda"}), "AccessDenied", "Cross-account"),
         (json!({"Role": "arn:aws:iam::000000000000:role/other"}), "InvalidParameterValue", "cannot be assumed"),
         (json!({"Environment": {"Variables": {"AWS_REGION": "x"}}}), "InvalidParameterValue", "AWS_REGION"),
     ] {
@@ -176,6 +177,86 @@ impl Events {
     fn settle(&self, due: &Due, outcome: Outcome) {
         let job = self.lab.objects(|house, _, now, entropy| house.settle(due, outcome, now, entropy));
         self.lab.commit([job]).unwrap();
+    }
+}
+
+#[test]
+fn a_function_is_told_under_the_name_that_it_was_asked_by() {
+    let lab = made();
+    let plain = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    lab.ok("PublishVersion", json!({"FunctionName": "f"}));
+    lab.ok("CreateAlias", json!({"FunctionName": "f", "Name": "live", "FunctionVersion": "1"}));
+    for (qualifier, version) in [("$LATEST", "$LATEST"), ("1", "1"), ("live", "1")] {
+        let input = json!({"FunctionName": "f", "Qualifier": qualifier});
+        let told = lab.ok("GetFunctionConfiguration", input.clone());
+        assert_eq!((&told["FunctionArn"], &told["Version"]), (&json!(format!("{plain}:{qualifier}")), &json!(version)));
+        assert_eq!(lab.ok("GetFunction", input)["Configuration"]["FunctionArn"], told["FunctionArn"]);
+    }
+    assert_eq!(lab.ok("GetFunction", json!({"FunctionName": "f"}))["Configuration"]["FunctionArn"], plain);
+    let versions = lab.ok("ListVersionsByFunction", json!({"FunctionName": "f"}));
+    assert_eq!(column(&versions["Versions"], "FunctionArn"), [format!("{plain}:$LATEST"), format!("{plain}:1")]);
+    // A new function that is published at once has the plain name and the version.
+    let published = lab.ok("CreateFunction", wanted("g", json!({"Publish": true})));
+    assert_eq!(
+        (&published["FunctionArn"], &published["Version"]),
+        (&json!(plain.replace("function:f", "function:g")), &json!("1"))
+    );
+}
+
+#[test]
+fn what_is_of_a_whole_function_is_not_of_a_version() {
+    let lab = made();
+    lab.ok("PublishVersion", json!({"FunctionName": "f"}));
+    let version = "arn:aws:lambda:us-east-1:000000000000:function:f:1";
+    let latest = "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST";
+    for arn in [version, latest] {
+        for (operation, input) in [
+            ("PutFunctionConcurrency", json!({"FunctionName": arn, "ReservedConcurrentExecutions": 1})),
+            ("lambda:TagResource", json!({"Resource": arn, "Tags": {"a": "1"}})),
+            ("lambda:UntagResource", json!({"Resource": arn, "TagKeys": ["a"]})),
+            ("ListTags", json!({"Resource": arn})),
+        ] {
+            let message = lab.message(operation, input);
+            assert!(message.contains("liases and versions"), "{operation}: {message}");
+        }
+    }
+    let refused = |operation: &str, input: Value| lab.refused(operation, input);
+    let zip = json!({"FunctionName": "f", "ImageUri": "http://127.0.0.1:1/"});
+    assert!(refused("UpdateFunctionCode", zip).1.contains("Please don't provide ImageUri"));
+    let gone = json!({"FunctionName": "f", "Name": "none", "Description": ""});
+    assert!(refused("UpdateAlias", gone).1.starts_with("Alias not found: "));
+    let far = json!({"FunctionName": "arn:aws:lambda:eu-west-1:000000000000:function:f"});
+    let message = "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')";
+    assert_eq!(refused("GetFunction", far), ("ResourceNotFound".to_owned(), message.to_owned()));
+}
+
+#[test]
+fn who_may_invoke_is_asked_and_refused_in_the_words_of_aws() {
+    let lab = made();
+    let add = |more: Value| {
+        let mut input = json!({
+            "FunctionName": "f", "StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "iot.amazonaws.com",
+        });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lab.call("AddPermission", input).map_err(|(_, message)| message)
+    };
+    let remove = |name: &str| lab.message("RemovePermission", json!({"FunctionName": name, "StatementId": "none"}));
+    assert!(remove("none").starts_with("No policy found for: "));
+    assert_eq!(remove("f"), "No policy is associated with the given resource.");
+    add(json!({})).unwrap();
+    assert_eq!(remove("f"), "Statement none is not found in resource policy.");
+    for (more, words) in [
+        (json!({"Principal": "somebody.example.org"}), "The provided principal was invalid."),
+        (json!({"Qualifier": "$LATEST"}), "We currently do not support adding policies for $LATEST."),
+        (json!({"Qualifier": "live"}), "Cannot find alias arn: "),
+        (json!({"Qualifier": "42"}), "Function not found: "),
+    ] {
+        let message = add(more).unwrap_err();
+        assert!(message.starts_with(words), "{message}");
+    }
+    for name in ["none", "f:1"] {
+        let message = lab.message("lambda:GetPolicy", json!({"FunctionName": name}));
+        assert_eq!(message, "The resource you requested does not exist.");
     }
 }
 

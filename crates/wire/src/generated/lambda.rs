@@ -17,7 +17,7 @@ pub static SERVICE: Service = Service {
     cbor: None,
     operations: &OPERATIONS,
     errors: ERRORS,
-    invalid: "InvalidParameterValueException",
+    invalid: "ValidationException",
     max_body: 73400320,
 };
 

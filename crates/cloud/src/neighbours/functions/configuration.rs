@@ -146,7 +146,17 @@ impl Configuration {
 
     /// As it is told: of the version that can be changed, or of a published one.
     pub(super) fn described(&self, db: Read, name: &str, version: &str) -> FunctionConfiguration {
-        let qualifier = Some(version).filter(|version| *version != LATEST);
+        self.described_as(db, name, version, Some(version).filter(|version| *version != LATEST))
+    }
+
+    /// The same, under the qualifier that somebody asked by.
+    pub(super) fn described_as(
+        &self,
+        db: Read,
+        name: &str,
+        version: &str,
+        qualifier: Option<&str>,
+    ) -> FunctionConfiguration {
         let answer = FunctionConfiguration::new()
             .with_function_name(name)
             .with_function_arn(arn(&db.cx.scope, name, qualifier))
@@ -265,6 +275,9 @@ impl Wanted {
     /// The role that is asked for must be one that functions may have.
     pub(super) fn check_role(&self, db: Read) -> Answer<()> {
         match &self.role {
+            Some(role) if role.split(':').nth(4) != Some(&*db.cx.scope.account) => {
+                Err(Refusal::new("AccessDeniedException", "Cross-account pass role is not allowed.").into())
+            }
             Some(role) if !iam::service_may_assume(db, role, LAMBDA)? => {
                 Err(invalid("The role defined for the function cannot be assumed by Lambda.").into())
             }
@@ -304,10 +317,11 @@ fn runtime(name: &str) -> Result<String, Refusal> {
 
 fn timeout(seconds: i64) -> Result<u64, Refusal> {
     if seconds > TIMEOUT {
-        return Err(invalid(format!(
+        let message = format!(
             "1 validation error detected: Value '{seconds}' at 'timeout' failed to satisfy constraint: Member must \
              have value less than or equal to {TIMEOUT}"
-        )));
+        );
+        return Err(Refusal::new("ValidationException", message));
     }
     Ok(seconds.unsigned_abs())
 }
@@ -351,10 +365,18 @@ pub(super) fn tags(tags: Option<&Value>) -> Result<BTreeMap<String, String>, Ref
         given.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
     let fits =
         |(key, value): (&String, &String)| (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
-    if tags.len() > super::TAGS || !tags.iter().all(fits) {
-        return Err(invalid("At most 50 tags, with keys of 1 to 128 and values of at most 256 characters"));
+    if tags.len() > super::TAGS {
+        return Err(too_many_tags());
+    }
+    if !tags.iter().all(fits) {
+        return Err(invalid("A tag has a key of 1 to 128 and a value of at most 256 characters"));
     }
     Ok(tags)
+}
+
+/// The refusal of more tags than a function may have.
+pub(super) fn too_many_tags() -> Refusal {
+    invalid("Number of tags exceeds resource tag limit.")
 }
 
 /// The address of something that answers invocations, in the place where AWS has that of a container image.

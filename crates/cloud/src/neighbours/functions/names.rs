@@ -34,8 +34,13 @@ impl Named {
             [name, inner] => (*name, Some(*inner)),
             _ => return Err(invalid(format!("{text} is not a function's name or ARN"))),
         };
+        if let Some((_, Some(region))) = place.filter(|(_, region)| region.is_some_and(|it| it != &*scope.region)) {
+            let here = &scope.region;
+            let message = format!("Functions from '{region}' are not reachable in this region ('{here}')");
+            return Err(Refusal::resource_not_found(message).with("Type", "User"));
+        }
         if elsewhere {
-            // unconfirmed: a function of another account or region is not found rather than denied.
+            // unconfirmed: a function of another account is not found rather than denied.
             return Err(not_found(text));
         }
         if inner.is_some() && qualifier.is_some() && inner != qualifier {

@@ -8,7 +8,7 @@ use wire::lambda::{
     AddPermissionRequest, AddPermissionResponse, GetPolicyRequest, GetPolicyResponse, RemovePermissionRequest,
 };
 
-use super::names::{Named, conflict, invalid};
+use super::names::{LATEST, Named, conflict, invalid};
 use super::{FUNCTIONS, Known, known, named, unbuilt, versions};
 use crate::operation::{Answer, Op, ops};
 use crate::scope::{Read, Write};
@@ -121,14 +121,29 @@ pub(crate) fn may_be_invoked_by_rule(db: Read, function: &str, rule_arn: &str) -
 fn for_change(db: Read, text: &str, qualifier: Option<&str>, revision: Option<&str>) -> Answer<(Named, Known)> {
     let named = named(db, text, qualifier)?;
     let known = known(db, &named)?;
-    if let Some(qualifier) = named.beyond_latest() {
-        versions::number(db, &named.name, qualifier)?;
+    match named.beyond_latest() {
+        Some(alias) if versions::is_alias(alias) => drop(versions::alias(db, &named.name, alias)?),
+        Some(version) => drop(versions::number(db, &named.name, version)?),
+        None => {}
     }
     known.latest.expect_revision(revision)?;
     Ok((named, known))
 }
 
+/// Whether somebody can be let in by this name: everybody, an account, somebody in IAM, or a service of AWS's.
+fn is_principal(text: &str) -> bool {
+    let is_service = [".amazonaws.com", ".amazon.com", ".aws.internal"].iter().any(|end| text.ends_with(end));
+    let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text == "*" || is_service || is_account || text.starts_with("arn:aws:iam::") || text.starts_with("arn:aws:sts::")
+}
+
 fn add_permission(db: &mut Write, input: &AddPermissionRequest) -> Answer<AddPermissionResponse> {
+    if input.qualifier() == Some(LATEST) {
+        return Err(invalid("We currently do not support adding policies for $LATEST.").into());
+    }
+    if !is_principal(input.principal()) {
+        return Err(invalid("The provided principal was invalid. Please check the principal and try again.").into());
+    }
     let (named, mut known) = for_change(db.view(), input.function_name(), input.qualifier(), input.revision_id())?;
     for (name, is_mentioned) in [
         ("FunctionUrlAuthType", input.function_url_auth_type().is_some()),
@@ -167,10 +182,19 @@ fn add_permission(db: &mut Write, input: &AddPermissionRequest) -> Answer<AddPer
 }
 
 fn remove_permission(db: &mut Write, input: &RemovePermissionRequest) -> Answer<()> {
+    let whose = named(db.view(), input.function_name(), input.qualifier())?;
+    if !db.view().contains(&FUNCTIONS, [&whose.name])? {
+        let message = format!("No policy found for: {}", whose.arn(&db.cx.scope));
+        return Err(Refusal::resource_not_found(message).with("Type", "User").into());
+    }
     let (named, mut known) = for_change(db.view(), input.function_name(), input.qualifier(), input.revision_id())?;
     let sid = input.statement_id();
     if sid.is_empty() {
         return Err(invalid("A statement has an id").into());
+    }
+    if !known.permissions.iter().any(|it| it.qualifier.as_deref() == named.beyond_latest()) {
+        let message = "No policy is associated with the given resource.";
+        return Err(Refusal::resource_not_found(message).with("Type", "User").into());
     }
     let before = known.permissions.len();
     known.permissions.retain(|it| it.sid != sid || it.qualifier.as_deref() != named.beyond_latest());
@@ -182,11 +206,13 @@ fn remove_permission(db: &mut Write, input: &RemovePermissionRequest) -> Answer<
 }
 
 fn get_policy(db: Read, input: &GetPolicyRequest) -> Answer<GetPolicyResponse> {
-    let (named, known) = for_change(db, input.function_name(), input.qualifier(), None)?;
-    let policy = policy(&known, &named, db).ok_or_else(|| {
+    let named = named(db, input.function_name(), input.qualifier())?;
+    let none = || {
         let message = "The resource you requested does not exist.";
         Refusal::resource_not_found(message).with("Type", "User")
-    })?;
+    };
+    let known = db.get(&FUNCTIONS, [&named.name])?.ok_or_else(none)?;
+    let policy = policy(&known, &named, db).ok_or_else(none)?;
     Ok(GetPolicyResponse::new().with_policy(policy).with_revision_id(&known.latest.revision))
 }
 

@@ -37,7 +37,7 @@ const DIGITS: usize = 12;
 
 /// A name for a version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Alias {
+pub(super) struct Alias {
     /// `$LATEST`, or a number.
     version: String,
     #[serde(default)]
@@ -154,7 +154,7 @@ fn list_versions_by_function(
     let mut listed = Vec::with_capacity(page.items.len() + 1);
     // The first page begins with what can still be changed.
     if asked.token.is_none() {
-        listed.push(known.latest.described(db, &named.name, LATEST));
+        listed.push(known.latest.described_as(db, &named.name, LATEST, Some(LATEST)));
     }
     for (key, version) in &page.items {
         listed.push(version.described(db, &named.name, plain(&key.text_at(3)?)));
@@ -202,7 +202,13 @@ fn described(db: Read, name: &str, alias: &str, at: &Alias) -> AliasConfiguratio
         .with_revision_id(&at.revision)
 }
 
-fn alias(db: Read, name: &str, alias: &str) -> Answer<Alias> {
+/// Whether a qualifier can be the name of an alias.
+pub(super) fn is_alias(qualifier: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    qualifier.bytes().all(is_known) && !qualifier.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+pub(super) fn alias(db: Read, name: &str, alias: &str) -> Answer<Alias> {
     let found = db.get(&ALIASES, [name, alias])?;
     found.ok_or_else(|| {
         let message = format!("Cannot find alias arn: {}", arn(&db.cx.scope, name, Some(alias)));
@@ -233,7 +239,11 @@ fn list_aliases(db: Read, input: &ListAliasesRequest) -> Answer<ListAliasesRespo
 fn update_alias(db: &mut Write, input: &UpdateAliasRequest) -> Answer<AliasConfiguration> {
     let named = named(db.view(), input.function_name(), None)?;
     refuse_routing(input.routing_config().is_some_and(|config| config.additional_version_weights().is_some()))?;
-    let mut found = alias(db.view(), &named.name, input.name())?;
+    let found = db.view().get(&ALIASES, [named.name.as_str(), input.name()])?;
+    let mut found = found.ok_or_else(|| {
+        let arn = arn(&db.cx.scope, &named.name, Some(input.name()));
+        Refusal::resource_not_found(format!("Alias not found: {arn}")).with("Type", "User")
+    })?;
     if input.revision_id().is_some_and(|revision| revision != found.revision) {
         let message = "The Revision Id provided does not match the latest Revision Id.";
         return Err(Refusal::new("PreconditionFailedException", message).with("Type", "User").into());
