@@ -62,6 +62,14 @@ def test_a_group_is_made_filled_read_and_deleted(logs):
     assert logs.describe_log_groups(logGroupNamePrefix="/app/")["logGroups"] == []
 
 
+def test_a_protected_group_is_not_deleted(logs):
+    logs.create_log_group(logGroupName="kept", deletionProtectionEnabled=True)
+    refused(logs.delete_log_group, 400, "ValidationException", logGroupName="kept")
+    logs.put_log_group_deletion_protection(logGroupIdentifier="kept", deletionProtectionEnabled=False)
+    assert [group["logGroupName"] for group in logs.list_log_groups(logGroupNamePattern="^kept")["logGroups"]] == ["kept"]
+    logs.delete_log_group(logGroupName="kept")
+
+
 def test_refusals_have_the_names_and_statuses_of_the_service(logs):
     refused(logs.get_log_events, 400, "ResourceNotFoundException", "The specified log group does not exist.",
             logGroupName="none", logStreamName="s")

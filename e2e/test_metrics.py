@@ -138,6 +138,21 @@ def test_an_alarm_goes_off_and_is_told(ombra, cloudwatch):
     assert cloudwatch.delete_alarms(AlarmNames=["hot"]) == {}
 
 
+def test_an_alarm_is_read_with_its_tags_as_terraform_reads_it(cloudwatch):
+    cloudwatch.put_metric_alarm(
+        AlarmName="tagged", Namespace="Alarms", MetricName="Heat", Statistic="Maximum", Period=60, EvaluationPeriods=1,
+        Threshold=30.0, ComparisonOperator="GreaterThanThreshold", Tags=[{"Key": "room", "Value": "attic"}],
+    )
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=["tagged"], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
+    arn = alarm["AlarmArn"]
+    cloudwatch.tag_resource(ResourceARN=arn, Tags=[{"Key": "floor", "Value": "2"}])
+    cloudwatch.untag_resource(ResourceARN=arn, TagKeys=["room"])
+    assert cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "floor", "Value": "2"}]
+    refused(cloudwatch.tag_resource, 404, "ResourceNotFoundException", ResourceARN=arn + "-not", Tags=[])
+    cloudwatch.delete_alarms(AlarmNames=["tagged", "never-there"])
+    assert cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == []
+
+
 def test_the_cli_puts_and_reads_a_metric(aws):
     aws("cloudwatch", "put-metric-data", "--namespace", "Prompt", "--metric-name", "m", "--value", "3", "--unit", "Count")
     span = minutes(10)

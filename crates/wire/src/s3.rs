@@ -55,7 +55,11 @@ const HEADERS: &[&str] = &[
     "x-amz-mp-object-size",
     "x-amz-object-attributes",
     "x-amz-object-ownership",
+    // Nothing is being restored, so that nothing is told of that.
+    "x-amz-optional-object-attributes",
     "x-amz-part-number-marker",
+    // Where the owner pays it says nothing.
+    "x-amz-request-payer",
     "x-amz-sdk-checksum-algorithm",
     "x-amz-security-token",
     "x-amz-source-expected-bucket-owner",
@@ -338,6 +342,8 @@ mod tests {
             ("GET", "/b?list-type=1", &[], "ListObjects b"),
             ("GET", "/b?versioning", &[], "GetBucketVersioning b"),
             ("GET", "/b?lifecycle", &[], "GetBucketLifecycleConfiguration b"),
+            ("GET", "/b?metrics", &[], "ListBucketMetricsConfigurations b"),
+            ("GET", "/b?metrics&id=m", &[], "GetBucketMetricsConfiguration b"),
             ("POST", "/b?delete", &[], "DeleteObjects b"),
             ("POST", "/b", &[], "PostObject b"),
             ("PUT", "/b/k?x-id=PutObject", &[], "PutObject b k"),

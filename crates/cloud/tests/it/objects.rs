@@ -146,6 +146,11 @@ fn a_range_or_a_condition_decides_what_comes_back() {
     assert_eq!((part.status, content(&part)), (206, b"789".to_vec()));
     assert_eq!(header(&part, "content-range"), Some("bytes 7-9/10"));
     assert_eq!(no(&lab, "GET", "/bucket/k", &[("range", "bytes=10-")], b""), ("InvalidRange", 416));
+    for (range, has_sum) in [("bytes=0-8", false), ("bytes=0-100", true), ("bytes=-15", true)] {
+        let headers = [("range", range), ("x-amz-checksum-mode", "ENABLED")];
+        let part = ok(&lab, "GET", "/bucket/k", &headers, b"");
+        assert_eq!((part.status, header(&part, "x-amz-checksum-crc64nvme").is_some()), (206, has_sum), "{range}");
+    }
     let same = ok(&lab, "GET", "/bucket/k", &[("if-none-match", etag)], b"");
     assert_eq!((same.status, same.body), (304, Body::Nothing));
     assert_eq!(no(&lab, "GET", "/bucket/k", &[("if-match", "\"other\"")], b""), ("PreconditionFailed", 412));
@@ -273,6 +278,14 @@ fn a_bucket_of_which_nothing_was_set_is_as_new_ones_are() {
         assert_eq!(ok(&lab, "DELETE", &format!("/bucket?{target}"), &[], b"").status, 204);
         assert_eq!(no(&lab, "DELETE", &format!("/none?{target}"), &[], b""), ("NoSuchBucket", 404));
     }
+    for target in ["analytics", "intelligent-tiering", "inventory", "metrics"] {
+        assert_eq!(no(&lab, "GET", &format!("/bucket?{target}&id=a"), &[], b""), ("NoSuchConfiguration", 404));
+        let listed = document(&ok(&lab, "GET", &format!("/bucket?{target}"), &[], b""));
+        assert_eq!((listed.text_of("IsTruncated"), listed.children.len()), (Some("false"), 1));
+    }
+    for target in ["retention", "legal-hold"] {
+        assert_eq!(no(&lab, "GET", &format!("/bucket/k?{target}"), &[], b""), ("InvalidRequest", 400));
+    }
     for target in ["accelerate", "logging", "notification"] {
         assert!(document(&ok(&lab, "GET", &format!("/bucket?{target}"), &[], b"")).children.is_empty(), "{target}");
     }
@@ -377,7 +390,7 @@ fn many_are_removed_at_once_and_what_was_not_there_counts() {
         <Object><Key>e</Key><VersionId>1</VersionId></Object></Delete>";
     let result = document(&ok(&lab, "POST", "/bucket?delete", &[], keys));
     assert_eq!(texts(&result, "Deleted", "Key"), ["a", "b&c", "d"]);
-    assert_eq!(texts(&result, "Error", "Code"), ["InvalidArgument"]);
+    assert_eq!(texts(&result, "Error", "Code"), ["NoSuchVersion"]);
     for (etag, code) in [("other", "PreconditionFailed"), ("*", "NoSuchKey")] {
         let key = if code == "NoSuchKey" { "none" } else { "f" };
         ok(&lab, "PUT", "/bucket/f", &[], b"");

@@ -16,7 +16,7 @@ struct Route {
     operation: &'static str,
     method: &'static str,
     level: Level,
-    /// The parameter that must be there, with its value if that counts.
+    /// The parameters that must be there, each with its value if that counts.
     marker: &'static str,
     /// Whether a header names an object to copy.
     copies: bool,
@@ -37,11 +37,11 @@ pub(super) fn find(
     copies: bool,
     has: impl Fn(&str, Option<&str>) -> bool,
 ) -> Option<&'static str> {
-    let is_marked = |marker: &str| match marker.split_once('=') {
-        _ if marker.is_empty() => true,
+    let has_one = |marker: &str| match marker.split_once('=') {
         Some((name, value)) => has(name, Some(value)),
         None => has(marker, None),
     };
+    let is_marked = |marker: &str| marker.is_empty() || marker.split('&').all(has_one);
     let mut routes = ROUTES.iter().filter(|route| route.method == method && route.level == level);
     let found = routes.find(|route| (copies || !route.copies) && is_marked(route.marker));
     found.map(|route| route.operation)
@@ -80,17 +80,17 @@ static ROUTES: &[Route] = &[
     on(Bucket, "GET", "abac", "GetBucketAbac"),
     on(Bucket, "GET", "accelerate", "GetBucketAccelerateConfiguration"),
     on(Bucket, "GET", "acl", "GetBucketAcl"),
-    on(Bucket, "GET", "analytics", "GetBucketAnalyticsConfiguration"),
+    on(Bucket, "GET", "analytics&id", "GetBucketAnalyticsConfiguration"),
     on(Bucket, "GET", "cors", "GetBucketCors"),
     on(Bucket, "GET", "encryption", "GetBucketEncryption"),
-    on(Bucket, "GET", "intelligent-tiering", "GetBucketIntelligentTieringConfiguration"),
-    on(Bucket, "GET", "inventory", "GetBucketInventoryConfiguration"),
+    on(Bucket, "GET", "intelligent-tiering&id", "GetBucketIntelligentTieringConfiguration"),
+    on(Bucket, "GET", "inventory&id", "GetBucketInventoryConfiguration"),
     on(Bucket, "GET", "lifecycle", "GetBucketLifecycleConfiguration"),
     on(Bucket, "GET", "location", "GetBucketLocation"),
     on(Bucket, "GET", "logging", "GetBucketLogging"),
     on(Bucket, "GET", "metadataConfiguration", "GetBucketMetadataConfiguration"),
     on(Bucket, "GET", "metadataTable", "GetBucketMetadataTableConfiguration"),
-    on(Bucket, "GET", "metrics", "GetBucketMetricsConfiguration"),
+    on(Bucket, "GET", "metrics&id", "GetBucketMetricsConfiguration"),
     on(Bucket, "GET", "notification", "GetBucketNotificationConfiguration"),
     on(Bucket, "GET", "ownershipControls", "GetBucketOwnershipControls"),
     on(Bucket, "GET", "policy", "GetBucketPolicy"),

@@ -182,6 +182,7 @@ pub(super) fn list_buckets(db: Read, request: &Request) -> Answer<Reply> {
                     xml.text("Name", name);
                     xml.text("CreationDate", iso(bucket.created));
                     xml.text("BucketRegion", &bucket.region);
+                    xml.text("BucketArn", format_args!("arn:aws:s3:::{name}"));
                 });
             }
         });

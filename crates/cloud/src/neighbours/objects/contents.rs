@@ -288,7 +288,9 @@ fn describe(db: Read, request: &Request) -> Answer<Described> {
         reply = reply.with("x-amz-mp-parts-count", parts.to_string());
     }
     reply = with_facts(reply, call, &object.facts);
-    if let Some(sum) = object.sum.as_ref().filter(|_| range.is_none() && wants_sums(call)) {
+    // A range may be all there is.
+    let is_whole = (from, to) == (0, object.size);
+    if let Some(sum) = object.sum.as_ref().filter(|_| is_whole && wants_sums(call)) {
         let header = Algorithm::named(&sum.algorithm).map(Algorithm::header);
         reply = reply.with(header.unwrap_or("x-amz-checksum"), &sum.value).with("x-amz-checksum-type", &sum.kind);
     }

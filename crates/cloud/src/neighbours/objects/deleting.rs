@@ -43,7 +43,8 @@ pub(super) fn delete_objects(db: &mut Write, request: &Request) -> Answer<Reply>
     let mut outcomes = Vec::with_capacity(asked.len());
     for object in asked {
         let key = object.text_of("Key").filter(|key| !key.is_empty()).ok_or_else(malformed)?;
-        let removed = check_version(object.text_of("VersionId")).map_err(Failure::from);
+        let none = |_| refused("NoSuchVersion", "The specified version does not exist.");
+        let removed = check_version(object.text_of("VersionId")).map_err(none).map_err(Failure::from);
         let removed = removed.and_then(|()| remove(db, &request.call.bucket, key, object.text_of("ETag")));
         outcomes.push((
             key,

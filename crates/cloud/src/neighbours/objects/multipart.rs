@@ -395,13 +395,14 @@ pub(super) fn list_multipart_uploads(db: Read, request: &Request) -> Answer<Repl
     }
     let is_cut = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| is_cut);
+    // Where the next page would begin, also if there is none.
+    let (next_key, next_id) = found.last().map(|(key, id, _)| (key.as_str(), id.as_str())).unwrap_or_default();
     Ok(Reply::document(Xml::document("ListMultipartUploadsResult", |xml| {
         xml.text("Bucket", &call.bucket);
         xml.text("KeyMarker", encoding.text(after.0));
         xml.text("UploadIdMarker", after.1);
-        xml.maybe("NextKeyMarker", next.map(|(key, ..)| encoding.text(key)));
-        xml.maybe("NextUploadIdMarker", next.map(|(_, id, _)| id));
+        xml.text("NextKeyMarker", encoding.text(next_key));
+        xml.text("NextUploadIdMarker", next_id);
         xml.text("Prefix", encoding.text(prefix));
         encoding.say(xml);
         xml.text("MaxUploads", limit);

@@ -22,6 +22,12 @@ pub(super) fn of(call: &Call, document: Option<&Element>) -> Result<Vec<Need>, R
         "DeleteBucketLifecycle" => whole("PutLifecycleConfiguration"),
         "DeleteBucketReplication" => whole("PutReplicationConfiguration"),
         "DeletePublicAccessBlock" | "PutPublicAccessBlock" => whole("PutBucketPublicAccessBlock"),
+        "GetBucketAnalyticsConfiguration" | "ListBucketAnalyticsConfigurations" => whole("GetAnalyticsConfiguration"),
+        "GetBucketIntelligentTieringConfiguration" | "ListBucketIntelligentTieringConfigurations" => {
+            whole("GetIntelligentTieringConfiguration")
+        }
+        "GetBucketInventoryConfiguration" | "ListBucketInventoryConfigurations" => whole("GetInventoryConfiguration"),
+        "GetBucketMetricsConfiguration" | "ListBucketMetricsConfigurations" => whole("GetMetricsConfiguration"),
         "GetBucketAccelerateConfiguration" => whole("GetAccelerateConfiguration"),
         "GetBucketCors" => whole("GetBucketCORS"),
         "GetBucketEncryption" => whole("GetEncryptionConfiguration"),

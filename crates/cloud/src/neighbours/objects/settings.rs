@@ -15,8 +15,12 @@ const OWNERSHIP: &str = "BucketOwnerEnforced";
 /// What public access a bucket blocks, in the order in which S3 lists it.
 const BLOCKS: [&str; 4] = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"];
 
+/// The error of one configuration out of several that there may be.
+const NO_CONFIGURATION: &str = "NoSuchConfiguration";
+
 /// Configurations that no bucket has: how they are asked for, and with what that is refused.
-const NONE: [(&str, &str, &str); 8] = [
+const NONE: [(&str, &str, &str); 12] = [
+    ("GetBucketAnalyticsConfiguration", NO_CONFIGURATION, "The specified configuration does not exist."),
     ("GetBucketCors", "NoSuchCORSConfiguration", "The CORS configuration does not exist"),
     (
         "GetBucketEncryption",
@@ -24,6 +28,9 @@ const NONE: [(&str, &str, &str); 8] = [
         "The server side encryption configuration was not found",
     ),
     ("GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"),
+    ("GetBucketIntelligentTieringConfiguration", NO_CONFIGURATION, "The specified configuration does not exist."),
+    ("GetBucketInventoryConfiguration", NO_CONFIGURATION, "The specified configuration does not exist."),
+    ("GetBucketMetricsConfiguration", NO_CONFIGURATION, "The specified configuration does not exist."),
     ("GetBucketPolicy", "NoSuchBucketPolicy", "The bucket policy does not exist"),
     ("GetBucketPolicyStatus", "NoSuchBucketPolicy", "The bucket policy does not exist"),
     ("GetBucketReplication", "ReplicationConfigurationNotFoundError", "The replication configuration was not found"),
@@ -41,6 +48,24 @@ pub(super) fn no_configuration(db: Read, request: &Request) -> Answer<Reply> {
     let none = NONE.iter().find(|(operation, ..)| *operation == request.call.operation);
     let (_, code, message) = none.ok_or_else(|| not_implemented(request.call.operation))?;
     Err(refused(code, *message).with_status(404).with("BucketName", request.call.bucket.as_str()).into())
+}
+
+/// Lists the configurations of a kind of which there may be several.
+pub(super) fn list_nothing(db: Read, request: &Request) -> Answer<Reply> {
+    request.bucket(db)?;
+    let root = match request.call.operation {
+        "ListBucketAnalyticsConfigurations" => "ListBucketAnalyticsConfigurationResult",
+        "ListBucketInventoryConfigurations" => "ListInventoryConfigurationsResult",
+        "ListBucketMetricsConfigurations" => "ListMetricsConfigurationsResult",
+        _ => "ListBucketIntelligentTieringConfigurationsOutput",
+    };
+    Ok(Reply::document(Xml::document(root, |xml| xml.text("IsTruncated", false))))
+}
+
+/// Says that an object is not kept from being deleted, because nothing in its bucket can be.
+pub(super) fn no_lock(db: Read, request: &Request) -> Answer<Reply> {
+    request.bucket(db)?;
+    Err(refused("InvalidRequest", "Bucket is missing Object Lock Configuration").into())
 }
 
 /// Removes a configuration that is not there, which S3 takes as done.
