@@ -150,7 +150,7 @@ impl Call {
 
     /// The value of a header, if it is there and not empty.
     pub fn header(&self, name: &str) -> Option<&str> {
-        value(&self.headers, name).filter(|value| !value.is_empty())
+        value(&self.headers, name).map(str::trim).filter(|value| !value.is_empty())
     }
 
     /// The headers, names in lower case.
@@ -223,7 +223,7 @@ fn bucket_of_host(host: &str) -> Option<&str> {
 }
 
 fn value<'v>(pairs: &'v [(String, String)], name: &str) -> Option<&'v str> {
-    pairs.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.trim())
+    pairs.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str())
 }
 
 fn decoded(text: &str) -> Result<String, Refusal> {

@@ -684,6 +684,22 @@ fn a_listing_says_what_is_there_and_where_to_go_on() {
     assert_eq!(lab.faults(), 0);
 }
 
+#[test]
+fn blanks_around_a_prefix_or_delimiter_are_part_of_it() {
+    let lab = with_bucket();
+    for key in ["a", "a%20b", "%20a", "b"] {
+        ok(&lab, "PUT", &format!("/bucket/{key}"), &[], b"");
+    }
+    let listed = |query: &str| {
+        let page = document(&ok(&lab, "GET", &format!("/bucket?list-type=2&{query}"), &[], b""));
+        (texts(&page, "Contents", "Key"), texts(&page, "CommonPrefixes", "Prefix"))
+    };
+    assert_eq!(listed("prefix=%20").0, [" a"]);
+    assert_eq!(listed("prefix=a%20").0, ["a b"]);
+    let (keys, sums) = listed("delimiter=%20");
+    assert_eq!((keys, sums), (vec!["a".to_owned(), "b".to_owned()], vec![" ".to_owned(), "a ".to_owned()]));
+}
+
 /// All that a listing shows, page by page, in either version: keys, and what keys are summed up as.
 fn pages(lab: &Lab, version: u8, prefix: &str, delimiter: &str, limit: usize) -> (Vec<String>, Vec<String>) {
     let (mut keys, mut sums, mut go_on) = (Vec::new(), Vec::new(), String::new());
