@@ -277,8 +277,12 @@ fn describe_ca_certificate(db: Read, input: &DescribeCACertificateRequest) -> An
         .with_certificate_mode(certificates::mode(ca.sni_only))
         .with_generation_id(ca.generation_id)
         .with_certificate_pem(ca.pem);
-    let config = ca.registration_role.iter().fold(RegistrationConfig::new(), RegistrationConfig::with_role_arn);
-    Ok(DescribeCACertificateResponse::new().with_certificate_description(description).with_registration_config(config))
+    let response = DescribeCACertificateResponse::new().with_certificate_description(description);
+    // Without one there is no member, or Terraform sees a block that nobody wrote, and takes it away for ever.
+    Ok(match ca.registration_role {
+        Some(role) => response.with_registration_config(RegistrationConfig::new().with_role_arn(role)),
+        None => response,
+    })
 }
 
 fn update_ca_certificate(db: &mut Write, input: &UpdateCACertificateRequest) -> Answer<()> {

@@ -28,6 +28,14 @@ impl Lab {
 }
 
 #[test]
+fn a_ca_without_a_configuration_is_described_without_one() {
+    let lab = Lab::new();
+    let made = lab.ok("RegisterCACertificate", lab.proof(&Ca::new("plant")));
+    let answer = lab.ok("DescribeCACertificate", json!({"certificateId": made["certificateId"]}));
+    assert_eq!(answer.get("registrationConfig"), None);
+}
+
+#[test]
 fn a_ca_is_described_as_it_was_registered() {
     let lab = Lab::new();
     let ca = Ca::new("plant");
