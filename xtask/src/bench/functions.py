@@ -2,6 +2,9 @@
 
 The bare loop is one process that speaks just enough of the Runtime API over one connection; ombra is asked over
 kept connections, as an SDK keeps them, by as many callers as named. Nothing is signed: in development nothing is verified.
+
+The client reads from its environment which runtime it is, and does more for each invocation where that is a younger Python: it asks
+for the next one on a thread of its own. So it is told the same on both sides.
 """
 
 import base64
@@ -10,6 +13,7 @@ import io
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +24,8 @@ import zipfile
 from pathlib import Path
 
 SECONDS = 4.0
+ROUNDS = 3
+RUNTIME = "python3.12"
 CODE = "def handler(event, context):\n    return event\n"
 EVENT = b'{"thing": "lamp", "state": {"reported": {"temperature": 21.5}}}'
 SIGNED = "AWS4-HMAC-SHA256 Credential=bench/20240101/us-east-1/{}/aws4_request, SignedHeaders=host;x-amz-date, Signature=0"
@@ -29,7 +35,8 @@ def bare(directory: Path) -> float:
     """Invocations per second of the client alone, once it is warm."""
     (directory / "code.py").write_text(CODE)
     listener = socket.create_server(("127.0.0.1", 0))
-    environment = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}", "PATH": os.environ["PATH"]}
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    environment = {"AWS_EXECUTION_ENV": f"AWS_Lambda_{RUNTIME}", "AWS_LAMBDA_RUNTIME_API": address, "PATH": os.environ["PATH"]}
     client = subprocess.Popen(
         [sys.executable, "-m", "awslambdaric", "code.handler"], cwd=directory, env=environment,
     )
@@ -97,7 +104,7 @@ class Server:
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr("code.py", CODE)
         function = {
-            "FunctionName": "bench", "Runtime": "python3.12", "Handler": "code.handler", "Timeout": 60,
+            "FunctionName": "bench", "Runtime": RUNTIME, "Handler": "code.handler", "Timeout": 60,
             "Role": "arn:aws:iam::000000000000:role/bench",
             "Code": {"ZipFile": base64.b64encode(packed.getvalue()).decode()},
         }
@@ -121,8 +128,13 @@ class Server:
         text = answer.read()
         assert answer.status in (200, 201), (answer.status, text)
 
-    def rate(self, callers: int) -> float:
-        """Invocations per second with so many callers, each of whom waits for its answer."""
+    def spent(self) -> float:
+        """Seconds of processor time that the server itself has taken, without its children."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rate(self, callers: int):
+        """Invocations per second with so many callers, each of whom waits for its answer, and what each costs the server."""
         counts, ends = [0] * callers, time.perf_counter() + SECONDS
 
         # As cheap a caller as can be: what is measured shares the machine with it.
@@ -141,12 +153,12 @@ class Server:
                 counts[number] += 1
 
         threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
-        began = time.perf_counter()
+        began, before = time.perf_counter(), self.spent()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return sum(counts) / (time.perf_counter() - began)
+        return sum(counts) / (time.perf_counter() - began), (self.spent() - before) / sum(counts)
 
     def end(self):
         """Stop it."""
@@ -154,20 +166,35 @@ class Server:
         self.process.wait(20)
 
 
-def main():
-    """Print the figures, and what they are to each other."""
-    binary, scratch = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+def measured(binary: Path, scratch: Path):
+    """Rate and cost with one caller and with four."""
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
-        alone = bare(Path(directory))
         server = Server(binary, Path(directory))
         try:
             server.rate(4)  # So that all are warm.
-            one, four = server.rate(1), server.rate(4)
+            return server.rate(1), server.rate(4)
         finally:
             server.end()
-    print(f"the client alone, fed by a loop   {alone:8.0f} /s   1.00")
-    print(f"through ombra, one caller         {one:8.0f} /s   {one / alone:.2f}")
-    print(f"through ombra, four callers       {four:8.0f} /s   {four / alone:.2f}")
+
+
+def main():
+    """Print the figures, and what they are to each other: of each the median of the rounds, ratios taken within a round."""
+    scratch, binaries = Path(sys.argv[1]).resolve(), [Path(word).resolve() for word in sys.argv[2:]]
+    alone, rounds = [], {binary: [] for binary in binaries}
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=scratch) as directory:
+            alone.append(bare(Path(directory)))
+        for binary in binaries:
+            rounds[binary].append(measured(binary, scratch))
+    print(f"the client alone, fed by a loop   {statistics.median(alone):8.0f} /s   1.00")
+    for binary in binaries:
+        if len(binaries) > 1:
+            print(binary)
+        for index, callers in enumerate(("one caller  ", "four callers")):
+            rates, costs = zip(*(both[index] for both in rounds[binary]))
+            ratio = statistics.median(rate / of for rate, of in zip(rates, alone))
+            rate, cost = statistics.median(rates), statistics.median(costs) * 1e6
+            print(f"through ombra, {callers}       {rate:8.0f} /s   {ratio:.2f}   CPU in ombra {cost:4.0f} us")
 
 
 main()
