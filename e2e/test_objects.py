@@ -356,6 +356,20 @@ def test_a_bucket_may_stand_in_the_name_of_the_host(ombra, s3):
     connection.close()
 
 
+def test_who_waits_with_a_body_is_told_that_a_refusal_ends_the_connection(ombra, s3):
+    connection = http.client.HTTPConnection(*ombra.address("http"), timeout=PATIENCE)
+    for call, method, length, ends in [("get_object", "GET", "0", False), ("put_object", "PUT", "5", True)]:
+        url = s3.generate_presigned_url(call, Params={"Bucket": "none-here", "Key": "k"})
+        connection.putrequest(method, url.removeprefix(ombra.url))
+        connection.putheader("content-length", length)
+        connection.putheader("expect", "100-continue")
+        connection.endheaders()
+        refused = connection.getresponse()
+        assert (refused.status, refused.will_close) == (404, ends)
+        assert b"NoSuchBucket" in refused.read()
+    connection.close()
+
+
 def test_a_refusal_reaches_a_client_that_has_sent_its_body_already(ombra, s3):
     url = s3.generate_presigned_url("put_object", Params={"Bucket": "none-here", "Key": "k"})
     status, _, body = fetched(url, "PUT", b"x" * 60_000)

@@ -134,10 +134,11 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let publishes = request.uri().path().starts_with("/topics/");
+    let has_body = !request.body().is_end_stream();
     let mut response = if let Some(why) = is_ambiguous(&server, &request) {
         ambiguous(&server, &entry, &request, why)
     } else if let Err(refusal) = admit(&server, &entry, &request) {
-        replied(wire::reply(None, Err(refusal), &server.request_id()))
+        closing(replied(wire::reply(None, Err(refusal), &server.request_id())), has_body)
     } else if publishes && request.method() == Method::OPTIONS {
         preflight(&request)
     } else if request.uri().path() == websocket::PATH {
@@ -394,20 +395,23 @@ fn device_credentials(server: &Server, entry: &Entry, request: &Request<Incoming
 /// An operation of the API.
 async fn operation(server: &Server, entry: &Entry, request: Request<Incoming>) -> Response<Answer> {
     let (head, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
     let mut request = match api::Request::of_head(&head.method, &head.uri, &head.headers) {
         Ok(request) => request,
-        Err(refusal) => return replied(wire::reply(None, Err(refusal), &server.request_id())),
+        Err(refusal) => {
+            return closing(replied(wire::reply(None, Err(refusal), &server.request_id())), has_body);
+        }
     };
     if objects::are_meant(&request) {
         return objects::answer(server, entry, &request, body).await;
     }
     let form = request.form();
     if let Err(refusal) = identify::check_claim(server, entry, &request) {
-        return replied(form.reply(None, Err(refusal), &server.request_id()));
+        return closing(replied(form.reply(None, Err(refusal), &server.request_id())), has_body);
     }
     match read(body, form.max_body()).await {
         Ok(body) => request.body = body,
-        Err(refusal) => return replied(form.reply(None, Err(refusal), &server.request_id())),
+        Err(refusal) => return closing(replied(form.reply(None, Err(refusal), &server.request_id())), true),
     }
     replied(match identify::caller(server, entry, &request) {
         Ok(caller) => api::answer(server, &caller, &request).await,
@@ -421,6 +425,15 @@ fn replied(reply: wire::Reply) -> Response<Answer> {
     *response.status_mut() = status;
     for (name, value) in &reply.headers {
         set(&mut response, name, value);
+    }
+    response
+}
+
+/// Says that the connection ends with this answer where a body has not been read: whoever waits to be asked for it would send the
+/// next request into a connection that is closing.
+pub(crate) fn closing(mut response: Response<Answer>, is_unread: bool) -> Response<Answer> {
+    if is_unread {
+        set(&mut response, "connection", "close");
     }
     response
 }

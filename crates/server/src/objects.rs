@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cloud::Caller;
 use cloud::objects::{self, Body, Piece, Planned, Prepared, Reply, Request, Takes, takes};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Response, StatusCode};
 use tokio::sync::{Semaphore, oneshot};
 use wire::Refusal;
@@ -60,19 +60,34 @@ impl Objects {
 /// A body that is here, or still to come.
 enum Arriving {
     Here(Option<Bytes>),
-    Socket(Incoming),
+    Socket {
+        body: Incoming,
+        /// Whether its end has been seen.
+        is_over: bool,
+    },
 }
 
 impl Arriving {
+    /// Whether nothing of it is still to come.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Here(_) => true,
+            Self::Socket { body, is_over } => *is_over || body.is_end_stream(),
+        }
+    }
+
     /// More of it, or none at its end.
     async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        let body = match self {
+        let (body, is_over) = match self {
             Self::Here(bytes) => return Ok(bytes.take()),
-            Self::Socket(body) => body,
+            Self::Socket { body, is_over } => (body, is_over),
         };
         loop {
             match tokio::time::timeout(PATIENCE, body.frame()).await {
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    *is_over = true;
+                    return Ok(None);
+                }
                 Ok(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data() {
                         return Ok(Some(piece));
@@ -97,8 +112,9 @@ pub(crate) fn are_meant(request: &api::Request) -> bool {
 
 /// Answers a request whose body is still to come.
 pub(crate) async fn answer(server: &Server, entry: &Entry, request: &api::Request, body: Incoming) -> Response<Answer> {
+    let mut body = Arriving::Socket { body, is_over: false };
     let answer = match caller(server, entry, request) {
-        Ok((caller, chunks)) => respond(server, &caller, request, Arriving::Socket(body), chunks).await,
+        Ok((caller, chunks)) => respond(server, &caller, request, &mut body, chunks).await,
         Err(refusal) => Err(refusal),
     };
     let id = server.request_id();
@@ -115,7 +131,7 @@ pub(crate) async fn answer(server: &Server, entry: &Entry, request: &api::Reques
     }
     http::set(&mut response, "x-amz-request-id", &id);
     http::set(&mut response, "x-amz-id-2", &id);
-    response
+    http::closing(response, !body.is_over())
 }
 
 fn started(status: u16, body: Body, held: Option<Held>) -> Response<Answer> {
@@ -134,7 +150,8 @@ fn started(status: u16, body: Body, held: Option<Held>) -> Response<Answer> {
 
 /// Answers a request of the house's own, whose body is here, and so is the answer's.
 pub(crate) async fn answer_inside(server: &Server, caller: &Caller, request: &api::Request) -> wire::Reply {
-    let answer = respond(server, caller, request, Arriving::Here(Some(request.body.clone())), None).await;
+    let mut body = Arriving::Here(Some(request.body.clone()));
+    let answer = respond(server, caller, request, &mut body, None).await;
     let collected = match answer {
         Ok((reply, held)) => collected(reply, held).await,
         Err(refusal) => Err(refusal),
@@ -262,7 +279,7 @@ async fn respond(
     server: &Server,
     caller: &Caller,
     request: &api::Request,
-    body: Arriving,
+    body: &mut Arriving,
     chunks: Option<Chunks>,
 ) -> Responded {
     let api::Request { method, path, query, headers, .. } = request;

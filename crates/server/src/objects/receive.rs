@@ -103,7 +103,7 @@ impl Sink {
 
 /// Takes a body in to its end, and holds it against its claim.
 pub(super) async fn receive(
-    mut body: Arriving,
+    body: &mut Arriving,
     claim: &Claim,
     mut sink: Sink,
     chunks: Option<Chunks>,
@@ -173,7 +173,7 @@ async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T, Refusal> + 
 }
 
 /// Takes in a short document whole.
-pub(super) async fn document(mut body: Arriving, claim: &Claim, chunks: Option<Chunks>) -> Result<Bytes, Refusal> {
+pub(super) async fn document(body: &mut Arriving, claim: &Claim, chunks: Option<Chunks>) -> Result<Bytes, Refusal> {
     let mut decoder = claim.is_chunked.then(|| Decoder::verifying(chunks));
     let mut document = BytesMut::new();
     while let Some(piece) = body.next().await? {
