@@ -9,7 +9,7 @@ use crate::document::{self, Action, Effect, conditions, object, place, string};
 use crate::json::{self, Kind as Json, Member, Problem, Value};
 use crate::template::{Syntax, Template};
 use principal::Principal;
-pub use principal::Who;
+pub use principal::{Who, is_account};
 
 mod check;
 mod principal;

@@ -16,6 +16,7 @@ use crate::model::{Cbor, Member, Operation, Place, Service, Shape};
 use crate::refusal::Refusal;
 use crate::reply::{Reply, as_in_forms};
 use crate::service_of;
+use crate::sign::header_values;
 use crate::validate::validate;
 
 /// The header that names the protocol, in requests and in answers, and its name there.
@@ -33,7 +34,7 @@ const TIME: u64 = 1;
 
 /// Whether a request is written so.
 pub fn is_spoken(headers: &[(String, String)]) -> bool {
-    value(headers, PROTOCOL.0).is_some_and(|protocol| protocol.trim() == PROTOCOL.1)
+    header_values(headers, PROTOCOL.0).next().is_some_and(|protocol| protocol.trim() == PROTOCOL.1)
 }
 
 /// The name of the operation that method and path ask for: `POST …/service/S/operation/O`.
@@ -69,12 +70,12 @@ pub(crate) fn bind(operation: &'static Operation, arrived: &Arrived<'_>) -> Resu
 
 /// unconfirmed: the names of both refusals.
 fn check_content(arrived: &Arrived<'_>) -> Result<(), Refusal> {
-    let content = value(arrived.headers, "content-type").unwrap_or(CONTENT);
+    let content = header_values(arrived.headers, "content-type").next().unwrap_or(CONTENT);
     if !arrived.body.is_empty() && !is_type(content, &[CONTENT]) {
         let message = format!("The content type of the body must be {CONTENT}.");
         return Err(Refusal::new("UnsupportedMediaTypeException", message).with_status(415));
     }
-    let accept = value(arrived.headers, "accept").unwrap_or(CONTENT);
+    let accept = header_values(arrived.headers, "accept").next().unwrap_or(CONTENT);
     if !accept.split(',').any(|one| is_type(one, &[CONTENT, "application/*", "*/*"])) {
         return Err(Refusal::new("NotAcceptableException", format!("The answer is {CONTENT}.")).with_status(406));
     }
@@ -84,10 +85,6 @@ fn check_content(arrived: &Arrived<'_>) -> Result<(), Refusal> {
 fn is_type(written: &str, types: &[&str]) -> bool {
     let bare = written.split(';').next().unwrap_or_default().trim();
     types.iter().any(|one| bare.eq_ignore_ascii_case(one))
-}
-
-fn value<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
-    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 /// A body that is read, and how many values may still come.

@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use policy::iam::is_account;
 use serde::{Deserialize, Serialize};
 use store::{Fault, Key, Record, Table, json_record};
 use wire::Refusal;
@@ -480,7 +481,7 @@ fn allowed(db: Read, caller: &Caller, call: &Call, document: Option<&Element>) -
 fn expected_owner(call: &Call, account: &str) -> Result<(), Refusal> {
     let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"].map(|name| call.header(name));
     for owner in expected.into_iter().flatten() {
-        if owner.len() != 12 || !owner.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !is_account(owner) {
             let message =
                 format!("The value of the expected bucket owner parameter must be an AWS Account ID... [{owner}]");
             return Err(refused("InvalidBucketOwnerAWSAccountID", message));

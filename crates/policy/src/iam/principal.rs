@@ -59,7 +59,8 @@ impl Principal {
     }
 }
 
-fn is_account(name: &str) -> bool {
+/// Whether this is the number of an account: twelve digits.
+pub fn is_account(name: &str) -> bool {
     name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 

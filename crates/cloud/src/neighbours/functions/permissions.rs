@@ -1,6 +1,7 @@
 //! Who may invoke a function beside its own account: the statements of its resource policy, given and taken one by one. A rule
 //! may only invoke what it was let in to.
 
+use policy::iam::is_account;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wire::Refusal;
@@ -78,7 +79,7 @@ fn principal(text: &str) -> Value {
     if text == "*" {
         return Value::from("*");
     }
-    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_account(text) {
         return json!({ "AWS": format!("arn:aws:iam::{text}:root") });
     }
     if text.starts_with("arn:") { json!({ "AWS": text }) } else { json!({ "Service": text }) }
@@ -133,8 +134,11 @@ fn for_change(db: Read, text: &str, qualifier: Option<&str>, revision: Option<&s
 /// Whether somebody can be let in by this name: everybody, an account, somebody in IAM, or a service of AWS's.
 fn is_principal(text: &str) -> bool {
     let is_service = [".amazonaws.com", ".amazon.com", ".aws.internal"].iter().any(|end| text.ends_with(end));
-    let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    text == "*" || is_service || is_account || text.starts_with("arn:aws:iam::") || text.starts_with("arn:aws:sts::")
+    text == "*"
+        || is_service
+        || is_account(text)
+        || text.starts_with("arn:aws:iam::")
+        || text.starts_with("arn:aws:sts::")
 }
 
 fn add_permission(db: &mut Write, input: &AddPermissionRequest) -> Answer<AddPermissionResponse> {

@@ -1,5 +1,6 @@
-//! What a user or the holder of a role may do: the policies that reach it, by its groups too, within its boundary and within what its session
-//! was narrowed to, and the values of their variables. What is asked of them, and what a refusal looks like, is unknown here.
+//! What a user or the holder of a role may do: the policies that reach it, by its groups too, within its boundary and within what
+//! its session was narrowed to, and the values of their variables. What is asked of them, and what a refusal looks like, is unknown
+//! here.
 
 use policy::{Attached, Context, PolicySet};
 use store::Fault;

@@ -96,17 +96,22 @@ pub(super) fn tell(db: &mut Write, group: &str) -> Result<(), Fault> {
 /// Moves a user's memberships to its new name.
 pub(super) fn rename_member(db: &mut Write, from: &str, to: &str) -> Result<(), Fault> {
     for group in of_user(db.view(), from)? {
-        move_member(db, (&group, &folded(from)), (&group, &folded(to)))?;
+        leave(db, &group, &folded(from))?;
+        join(db, &group, &folded(to))?;
     }
     Ok(())
 }
 
-/// Puts one membership, of a group and a user by folded names, in the place of another.
-fn move_member(db: &mut Write, from: (&str, &str), to: (&str, &str)) -> Result<(), Fault> {
-    db.delete(&MEMBERS, [from.0, from.1])?;
-    db.delete(&OF_USERS, [from.1, from.0])?;
-    db.put(&MEMBERS, [to.0, to.1], &())?;
-    db.put(&OF_USERS, [to.1, to.0], &())
+/// Files a membership both ways round; names are folded.
+fn join(db: &mut Write, group: &str, user: &str) -> Result<(), Fault> {
+    db.put(&MEMBERS, [group, user], &())?;
+    db.put(&OF_USERS, [user, group], &())
+}
+
+/// Takes it away.
+fn leave(db: &mut Write, group: &str, user: &str) -> Result<(), Fault> {
+    db.delete(&MEMBERS, [group, user])?;
+    db.delete(&OF_USERS, [user, group])
 }
 
 /// Refuses a name that is another group's.
@@ -156,7 +161,8 @@ fn update_group(db: &mut Write, input: &UpdateGroupRequest) -> Answer<()> {
     }
     for user in members(db.view(), &folded(&from))? {
         let user = folded(&user.name);
-        move_member(db, (&folded(&from), &user), (&folded(&group.name), &user))?;
+        leave(db, &folded(&from), &user)?;
+        join(db, &folded(&group.name), &user)?;
     }
     attached::OF_GROUPS.rename(db, &from, &group.name)?;
     inline::OF_GROUPS.rename(db, &from, &group.name)?;
@@ -190,8 +196,7 @@ fn add_user_to_group(db: &mut Write, input: &AddUserToGroupRequest) -> Answer<()
         return Err(limit_exceeded(format!("Cannot exceed quota for GroupsPerUser: {GROUPS_PER_USER}")));
     }
     let name = folded(&user.name);
-    db.put(&MEMBERS, [&*group, &*name], &())?;
-    db.put(&OF_USERS, [&*name, &*group], &())?;
+    join(db, &group, &name)?;
     db.tell(News::Permissions(user.arn(db.view())));
     Ok(())
 }
@@ -205,8 +210,7 @@ fn remove_user_from_group(db: &mut Write, input: &RemoveUserFromGroupRequest) ->
         let (user, group) = (input.user_name(), input.group_name());
         return Err(no_such_entity(format!("The user with name {user} is not in the group with name {group}.")));
     }
-    db.delete(&MEMBERS, [&*group, &*name])?;
-    db.delete(&OF_USERS, [&*name, &*group])?;
+    leave(db, &group, &name)?;
     db.tell(News::Permissions(user.arn(db.view())));
     Ok(())
 }

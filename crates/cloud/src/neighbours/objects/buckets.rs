@@ -8,7 +8,7 @@ use store::Direction;
 use wire::Refusal;
 use wire::s3::{Element, FIRST_REGION, Xml, refused};
 
-use super::{BUCKETS, Bucket, OBJECTS, Reply, Request, UPLOADS, multipart, settings, tags};
+use super::{BUCKETS, Bucket, OBJECTS, Reply, Request, UPLOADS, all_blocked, multipart, settings, tags};
 use crate::operation::Answer;
 use crate::scope::{Asked, NO_PARTS, Read, Write};
 
@@ -64,7 +64,7 @@ pub(super) fn create_bucket(db: &mut Write, request: &Request) -> Answer<Reply> 
     if db.view().some(&BUCKETS, NO_PARTS, BUCKETS_OF_ACCOUNT)?.len() == BUCKETS_OF_ACCOUNT {
         return Err(refused("TooManyBuckets", "You have attempted to create more buckets than allowed").into());
     }
-    let bucket = Bucket { created: db.now(), region, tags, blocks: Some([true; 4]) };
+    let bucket = Bucket { created: db.now(), region, tags, blocks: all_blocked() };
     db.put(&BUCKETS, [name], &bucket)?;
     Ok(reply)
 }
